@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_ACCEL_TCG_CPU_CPU_H
+#define MAYFLY_ACCEL_TCG_CPU_CPU_H
+/*
+ * One software processor: architectural state, translation look-aside buffers, and the privileged
+ * semantics that interpreter and JIT share.
+ *
+ * Layout. struct cpu sits at the top of a per-vCPU mapping [guard][C stack 256 KiB][struct cpu]
+ * [guard], 4 KiB-aligned: JIT code runs with the host's rsp == &cpu, so that every field is
+ * [rsp+disp] and a helper is a plain call. The first 128 bytes are reached with disp8.
+ *
+ * State rule. Outside JIT code everything here is architectural and complete: rflags holds all
+ * flags, xs holds all x87/SSE/AVX state. What JIT code keeps in host registers it writes back
+ * before it calls anything that is not written for it.
+ *
+ * Exceptions. cpu_raise*() do not return: they longjmp to the run loop, which delivers the
+ * exception with cpu->rip (the faulting instruction) as the saved RIP. An instruction changes no
+ * architectural state before its last possible fault. Traps and software interrupts are delivered
+ * by cpu_deliver() with the RIP to save as argument.
+ *
+ * Threads: a struct cpu belongs to its vCPU thread. Others touch only `requests` (atomic, by
+ * cpu_request()) and the local APIC's incoming side (lapic.h).
+ */
+#include "accel/x86_state.h"
+#include "accel/tcg/x86/insn.h"
+#include "vmm/core/gmem.h"
+
+#include <setjmp.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct accel_io;
+struct jit;
+struct lapic;
+struct tcg_vm;
+
+enum { X86_RAX, X86_RCX, X86_RDX, X86_RBX, X86_RSP, X86_RBP, X86_RSI, X86_RDI, X86_R8, X86_R9,
+       X86_R10, X86_R11, X86_R12, X86_R13, X86_R14, X86_R15 };
+
+enum { /* rflags */
+	X86_FL_TF = 1 << 8, X86_FL_IF = 1 << 9, X86_FL_DF = 1 << 10, X86_FL_IOPL = 3 << 12,
+	X86_FL_NT = 1 << 14, X86_FL_RF = 1 << 16, X86_FL_VM = 1 << 17, X86_FL_AC = 1 << 18,
+	X86_FL_VIF = 1 << 19, X86_FL_VIP = 1 << 20, X86_FL_ID = 1 << 21,
+};
+enum { X86_CR0_PE = 1 << 0, X86_CR0_MP = 1 << 1, X86_CR0_EM = 1 << 2, X86_CR0_TS = 1 << 3,
+       X86_CR0_ET = 1 << 4, X86_CR0_NE = 1 << 5, X86_CR0_WP = 1 << 16, X86_CR0_AM = 1 << 18,
+       X86_CR0_NW = 1 << 29, X86_CR0_CD = 1 << 30 };
+#define X86_CR0_PG (1u << 31)
+enum { X86_CR4_VME = 1 << 0, X86_CR4_PVI = 1 << 1, X86_CR4_TSD = 1 << 2, X86_CR4_DE = 1 << 3,
+       X86_CR4_PSE = 1 << 4, X86_CR4_PAE = 1 << 5, X86_CR4_MCE = 1 << 6, X86_CR4_PGE = 1 << 7,
+       X86_CR4_PCE = 1 << 8, X86_CR4_OSFXSR = 1 << 9, X86_CR4_OSXMMEXCPT = 1 << 10,
+       X86_CR4_UMIP = 1 << 11, X86_CR4_FSGSBASE = 1 << 16, X86_CR4_PCIDE = 1 << 17,
+       X86_CR4_OSXSAVE = 1 << 18, X86_CR4_SMEP = 1 << 20, X86_CR4_SMAP = 1 << 21 };
+enum { X86_EFER_SCE = 1 << 0, X86_EFER_LME = 1 << 8, X86_EFER_LMA = 1 << 10,
+       X86_EFER_NXE = 1 << 11, X86_EFER_SVME = 1 << 12, X86_EFER_FFXSR = 1 << 14 };
+enum { X86_EXC_DE, X86_EXC_DB, X86_EXC_NMI, X86_EXC_BP, X86_EXC_OF, X86_EXC_BR, X86_EXC_UD,
+       X86_EXC_NM, X86_EXC_DF, X86_EXC_TS = 10, X86_EXC_NP, X86_EXC_SS, X86_EXC_GP, X86_EXC_PF,
+       X86_EXC_MF = 16, X86_EXC_AC, X86_EXC_MC, X86_EXC_XM };
+
+/* The XSAVE image, standard format (Intel SDM vol. 1, "XSAVE Area"): the one home of x87, SSE and
+ * AVX state. The JIT loads and stores it with XRSTOR and XSAVE, so xstate_bv is kept at 7 while
+ * the image is in use by C code. */
+struct xsave_area {
+	uint16_t fcw, fsw; /* TOP is in fsw bits 13..11 */
+	uint8_t ftw;       /* abridged: bit i set = physical register i not empty */
+	uint8_t rsvd0;
+	uint16_t fop;
+	uint64_t fip, fdp;
+	uint32_t mxcsr, mxcsr_mask;
+	uint8_t st[8][16];   /* ST(0)..ST(7) relative to TOP, 10 bytes each used */
+	uint8_t xmm[16][16];
+	uint8_t rsvd1[96];
+	uint64_t xstate_bv, xcomp_bv, rsvd2[6];
+	uint8_t ymmh[16][16]; /* offset 576 */
+} __attribute__((aligned(64)));
+
+/* Data TLB: direct-mapped, one table per (index, access). tag is the page's linear address or
+ * TLB_EMPTY; addend is host minus linear address, and always points into RAM or a dummy page.
+ * A write entry exists only for a page that is writable, dirty, RAM, and holds no translated
+ * code. MMIO pages never get an entry. */
+enum { TLB_BITS = 10, TLB_ENTRIES = 1 << TLB_BITS };
+#define TLB_EMPTY (~0ull)
+struct tlb_entry {
+	uint64_t tag, addend;
+};
+enum tlb_index {
+	TLB_USER,        /* CPL 3 */
+	TLB_KERNEL,      /* CPL 0..2; with SMAP and AC=0: no user pages in it */
+	TLB_KERNEL_AC,   /* CPL 0..2 with SMAP and AC=1: user pages allowed */
+	TLB_N_INDEX
+};
+enum tlb_access { TLB_READ, TLB_WRITE, TLB_N_ACCESS };
+
+/* Instruction TLB: linear page -> guest-physical page, for fetch permission. Indexed by CPL 3 or
+ * not. */
+enum { ITLB_ENTRIES = 256 };
+struct itlb_entry {
+	uint64_t tag; /* linear page address or TLB_EMPTY */
+	uint64_t gpa; /* guest-physical page address */
+};
+
+/* Translation mode: everything beside the bytes that decides what an instruction means. Part of
+ * a block's key; recomputed by cpu_update_mode() whenever one of its inputs changes. */
+enum {
+	MODE_CS64 = 1 << 0,    /* 64-bit code (LMA and CS.L) */
+	MODE_CS32 = 1 << 1,    /* 32-bit code (CS.D); neither: 16-bit */
+	MODE_SS32 = 1 << 2,    /* SS.B; set in 64-bit mode */
+	MODE_CPL_SHIFT = 3,    /* two bits */
+	MODE_CPL = 3 << 3,
+	MODE_PE = 1 << 5,
+	MODE_VM86 = 1 << 6,
+	MODE_PG = 1 << 7,
+	MODE_LMA = 1 << 8,
+	MODE_FLAT = 1 << 9,    /* CS DS ES SS: base 0, limit 4 GiB, usable, writable; set in 64-bit */
+	MODE_TF = 1 << 10,     /* single-step */
+	MODE_AC = 1 << 11,     /* alignment checks on: CR0.AM, AC, CPL 3 */
+	MODE_TLB_SHIFT = 12,   /* enum tlb_index of data accesses, two bits */
+	MODE_TLB = 3 << 12,
+	MODE_FPU_NM = 1 << 14, /* CR0.TS or EM: x87 raises #NM */
+	MODE_SSE_UD = 1 << 15, /* no CR4.OSFXSR or CR0.EM: SSE raises #UD */
+	MODE_AVX_UD = 1 << 16, /* no CR4.OSXSAVE or XCR0 without AVX */
+	MODE_SSE_NM = 1 << 17, /* CR0.TS: SSE and AVX raise #NM */
+	MODE_MP_NM = 1 << 18,  /* CR0.MP and TS: WAIT raises #NM */
+	MODE_DBG = 1 << 19,    /* a breakpoint is enabled in DR7 */
+};
+
+enum { /* requests: bits that others set; nonzero makes JIT code leave at its next poll */
+	REQ_KICK = 1 << 0,      /* return from vcpu_run */
+	REQ_INTERRUPT = 1 << 1, /* look at local APIC, NMI, ExtINT again */
+	REQ_TIMER = 1 << 2,     /* local APIC timer is due */
+	REQ_INIT = 1 << 3,
+	REQ_SIPI = 1 << 4,
+	REQ_NMI = 1 << 5,
+	REQ_TLB_FLUSH = 1 << 6, /* all TLBs, from another thread */
+	REQ_CODE_PAGE = 1 << 7, /* drop write entries of pages that now hold code */
+	REQ_JIT = 1 << 8,       /* the JIT's own: code cache being emptied */
+	REQ_SMI = 1 << 9,
+};
+
+struct cpu {
+	/* --- 128 bytes within disp8 of rsp --- */
+	_Atomic uint32_t requests; /* 0x00: REQ_*; polled by JIT code */
+	uint32_t jit_flags;        /* 0x04: the JIT's saved arithmetic flags */
+	uint64_t jit_pcbase;       /* 0x08: the JIT's */
+	uint64_t jit_slot[2];      /* 0x10: the JIT's stack page slot: tag, addend */
+	uint64_t gpr[16];          /* 0x20: r9..r11 at 0x68..0x78 */
+	/* --- 0xa0 --- */
+	uint64_t rip;    /* of the instruction being executed; advanced at its end */
+	uint64_t rflags; /* bit 1 set; complete outside JIT code */
+	uint32_t mode;   /* MODE_* */
+	uint8_t tlb_idx; /* == (mode & MODE_TLB) >> MODE_TLB_SHIFT */
+	uint8_t cpl;
+	uint8_t inhibit_irq; /* 1: after STI or MOV SS, for one instruction */
+	uint8_t halted;      /* HLT until an interrupt */
+	struct x86_seg seg[X86_N_SEGS];
+	struct x86_seg ldt, tr;
+	struct x86_table gdt, idt;
+	uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
+	uint64_t dr[8];
+	uint64_t next_rip; /* set before each instruction's handler runs: rip + len, wrapped */
+	void *jit_scratch[16]; /* the JIT's: helper and stub addresses, spills */
+	uint64_t jit_words[48];
+	struct xsave_area xs;
+	struct tlb_entry tlb[TLB_N_INDEX][TLB_N_ACCESS][TLB_ENTRIES] __attribute__((aligned(64)));
+	struct itlb_entry itlb[2][ITLB_ENTRIES];
+	/* Where non-global translations were put in the two kernel tables since the last flush, so
+	 * that a CR3 write empties only those; n > the array: empty everything. */
+	uint32_t n_nonglobal;
+	uint16_t nonglobal[256];
+
+	/* --- model-specific registers --- */
+	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t pat, tsc_offset, tsc_aux, tsc_adjust, misc_enable, spec_ctrl, xss, mcg_status;
+	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16];
+	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_poll_control, hwcr;
+	uint64_t smi_count, debugctl;
+
+	/* --- the machine around it --- */
+	struct tcg_vm *vm;
+	struct lapic *lapic;
+	unsigned index; /* also the initial local APIC ID */
+	bool nmi_pending, nmi_masked;
+	bool wait_sipi;
+	int shutdown; /* 1: triple fault happened */
+	jmp_buf *fault_jmp;
+	/* The exception being raised through fault_jmp. */
+	uint8_t exc_vector;
+	bool exc_has_error;
+	uint32_t exc_error;
+	/* Interrupt or exception being delivered, for double faults: X86_EXC_* or -1. */
+	int delivering;
+	struct jit_cpu *jit; /* the JIT's own per-vCPU state, or NULL */
+	/* The store log of the lockstep mode; NULL otherwise. */
+	struct store_log *log;
+	uint64_t n_insns, n_mmio, n_faults, n_interrupts, n_tlb_fills;
+};
+
+static inline unsigned cpu_tlb_slot(uint64_t la)
+{
+	return (unsigned)(la >> 12) & (TLB_ENTRIES - 1);
+}
+
+/* --- raising exceptions (excp.c). Do not return. --- */
+_Noreturn void cpu_raise(struct cpu *c, unsigned vector);                    /* no error code */
+_Noreturn void cpu_raise_error(struct cpu *c, unsigned vector, uint32_t ec); /* with one */
+_Noreturn void cpu_raise_gp0(struct cpu *c);
+_Noreturn void cpu_raise_page_fault(struct cpu *c, gvaddr la, uint32_t ec);  /* sets CR2 */
+/* Takes the exception that was raised through fault_jmp; escalates to #DF and shutdown. */
+void cpu_deliver_raised(struct cpu *c);
+/*
+ * Delivers an interrupt, trap or software interrupt through the IDT or IVT; return_rip is what is
+ * pushed. May raise. software: INT n, INT3, INTO (DPL checks).
+ */
+enum cpu_event { CPU_EV_EXTERNAL, CPU_EV_FAULT, CPU_EV_TRAP, CPU_EV_SOFT };
+void cpu_deliver(struct cpu *c, unsigned vector, enum cpu_event kind, bool has_error,
+		 uint32_t error, uint64_t return_rip);
+
+/* --- modes and segments (mode.c, seg.c) --- */
+void cpu_update_mode(struct cpu *c); /* recompute mode, tlb_idx from state */
+static inline enum x86_mode cpu_code_mode(const struct cpu *c)
+{
+	return c->mode & MODE_CS64 ? X86_MODE64 : c->mode & MODE_CS32 ? X86_MODE32 : X86_MODE16;
+}
+void cpu_reset(struct cpu *c); /* INIT/RESET state incl. TLBs; not the local APIC */
+void cpu_set_rflags(struct cpu *c, uint64_t val); /* all bits as given; updates mode */
+
+/* MOV/POP to a segment register other than CS, LxS: all checks, may raise. */
+void cpu_load_seg(struct cpu *c, unsigned seg, uint16_t selector);
+/* Far transfers; set rip. JMP/CALL ptr or mem far, any gate; RETF; IRET of opsize 2, 4, 8. */
+void cpu_far_jump(struct cpu *c, uint16_t selector, uint64_t off, unsigned opsize);
+void cpu_far_call(struct cpu *c, uint16_t selector, uint64_t off, unsigned opsize,
+		  uint64_t return_rip);
+void cpu_far_return(struct cpu *c, unsigned opsize, unsigned pop_bytes);
+void cpu_iret(struct cpu *c, unsigned opsize);
+void cpu_syscall(struct cpu *c, uint64_t return_rip);
+void cpu_sysret(struct cpu *c, unsigned opsize);
+void cpu_sysenter(struct cpu *c);
+void cpu_sysexit(struct cpu *c, unsigned opsize);
+void cpu_lldt(struct cpu *c, uint16_t selector);
+void cpu_ltr(struct cpu *c, uint16_t selector);
+/* LAR, LSL, VERR, VERW: true if the selector is accessible for that; out: rights or limit. */
+bool cpu_lar(struct cpu *c, uint16_t selector, uint32_t *out);
+bool cpu_lsl(struct cpu *c, uint16_t selector, uint32_t *out);
+bool cpu_ver(struct cpu *c, uint16_t selector, bool write);
+
+/*
+ * Linear address of seg:off for an access of len bytes. Checks canonical form in 64-bit code, and
+ * limit, type and null selectors elsewhere; raises #GP(0), or #SS(0) for SS. write: for the type.
+ */
+gvaddr cpu_linear(struct cpu *c, unsigned seg, uint64_t off, unsigned len, bool write);
+
+/* --- control, debug and model-specific registers, CPUID (cr.c, msr.c, cpuid.c). May raise. --- */
+uint64_t cpu_read_cr(struct cpu *c, unsigned n);
+void cpu_write_cr(struct cpu *c, unsigned n, uint64_t val);
+uint64_t cpu_read_dr(struct cpu *c, unsigned n);
+void cpu_write_dr(struct cpu *c, unsigned n, uint64_t val);
+uint64_t cpu_rdmsr(struct cpu *c, uint32_t msr);
+void cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t val);
+void cpu_xsetbv(struct cpu *c, uint32_t n, uint64_t val);
+struct cpuid_regs {
+	uint32_t eax, ebx, ecx, edx;
+};
+void cpu_cpuid(const struct cpu *c, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
+bool cpu_has_feature(unsigned feature); /* enum x86_feature that the model offers */
+uint64_t cpu_rdtsc(const struct cpu *c);
+void cpu_vmcall(struct cpu *c); /* KVM hypercalls; #UD where there are none */
+
+/* --- port I/O: permission check (CPL/IOPL/TSS bitmap, may raise), then the machine --- */
+uint32_t cpu_in(struct cpu *c, uint16_t port, unsigned size);
+void cpu_out(struct cpu *c, uint16_t port, unsigned size, uint32_t val);
+void cpu_check_io(struct cpu *c, uint16_t port, unsigned size);
+
+/* --- requests --- */
+void cpu_request(struct cpu *c, uint32_t req); /* any thread; wakes a halted vCPU */
+/* Handles what is pending between instructions: TLB requests, INIT/SIPI, NMI, interrupts (if IF
+ * and no inhibition). False if vcpu_run must return (kick, shutdown). May raise. */
+bool cpu_poll(struct cpu *c);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_ACCEL_TCG_CPU_LAPIC_H
+#define MAYFLY_ACCEL_TCG_CPU_LAPIC_H
+/*
+ * The local APIC of a software processor: xAPIC page, x2APIC MSRs, timer (one-shot, periodic,
+ * TSC-deadline), IPIs, LINT0/1.
+ *
+ * Threads: registers belong to the vCPU thread; lapic_deliver() may come from any thread: IRR and
+ * TMR are atomic, and the vCPU is told by cpu_request().
+ */
+#include "accel/tcg/cpu/cpu.h"
+
+int lapic_create(struct cpu *c, struct lapic **out);
+void lapic_destroy(struct lapic *l);
+void lapic_reset(struct lapic *l);
+
+/* MSR IA32_APIC_BASE: enable, x2APIC, base address. May raise #GP. */
+uint64_t lapic_read_base(const struct lapic *l);
+void lapic_write_base(struct cpu *c, uint64_t val);
+
+uint32_t lapic_mmio_read(struct cpu *c, uint32_t off);
+void lapic_mmio_write(struct cpu *c, uint32_t off, uint32_t val);
+bool lapic_mmio_contains(const struct cpu *c, gpaddr gpa);
+uint64_t lapic_msr_read(struct cpu *c, uint32_t msr); /* 0x800..0x83f; may raise #GP */
+void lapic_msr_write(struct cpu *c, uint32_t msr, uint64_t val);
+uint64_t lapic_read_tsc_deadline(const struct lapic *l);
+void lapic_write_tsc_deadline(struct cpu *c, uint64_t val);
+uint8_t lapic_get_tpr(const struct lapic *l); /* CR8 is bits 7..4 */
+void lapic_set_tpr(struct cpu *c, uint8_t tpr);
+
+/* A message from IOAPIC, MSI or another vCPU: Intel SDM vol. 3A, "Message Address Register
+ * Format". Any thread. */
+void lapic_msi(struct tcg_vm *vm, uint64_t addr, uint32_t data);
+/* The highest interrupt that could be taken now, -1 if none; ack moves it from IRR to ISR (or
+ * takes it from the i8259). vCPU thread. */
+bool lapic_has_interrupt(struct lapic *l);
+int lapic_ack(struct lapic *l);
+/* REQ_TIMER: deliver the timer interrupt if due, arm the next one. */
+void lapic_timer_poll(struct lapic *l);
+/* When a halted vCPU has to look again, CLOCK_MONOTONIC ns; UINT64_MAX: never. */
+uint64_t lapic_next_deadline_ns(const struct lapic *l);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_ACCEL_TCG_JIT_JIT_H
+#define MAYFLY_ACCEL_TCG_JIT_JIT_H
+/*
+ * The just-in-time translator for x86-64 hosts: guest blocks become host code in a bounded,
+ * dual-mapped code cache shared by the vCPUs of a VM.
+ */
+#include "accel/tcg/cpu/vm.h"
+
+/* -ENOTSUP on hosts it has no back end for: the VM then runs on the interpreter alone. */
+int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct err *e);
+void jit_destroy(struct jit *j);
+int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e); /* sets c->jit */
+void jit_cpu_destroy(struct cpu *c);
+
+/*
+ * Runs translated code from c->rip until something needs the run loop: requests, a mode it does
+ * not translate, an instruction left to the interpreter. State is architectural on return, and
+ * when a helper raises through c->fault_jmp.
+ */
+void jit_run(struct cpu *c);
+
+/* The mode, TLB or a jump-cache input changed outside JIT code. */
+void jit_flush_jump_cache(struct cpu *c);
+/* Called by the run loop for REQ_CODE_PAGE and REQ_JIT. */
+void jit_handle_requests(struct cpu *c, uint32_t requests);
+void jit_log_stats(const struct jit *j);
+
+#endif

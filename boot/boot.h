@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_BOOT_BOOT_H
+#define MAYFLY_BOOT_BOOT_H
+/*
+ * Loading a guest: fills guest memory and says where and in which processor mode to enter. Knows
+ * nothing of accelerators; tested against memory alone.
+ *
+ * boot_load() recognises the image by its bytes (bzImage, ELF with PVH note, ELF64 Linux entry,
+ * Multiboot 1) and refuses anything else by name. Images come from the operator but are treated
+ * as hostile: every offset is checked against the file and against RAM.
+ */
+#include "vmm/core/gmem.h"
+
+struct err;
+
+enum { BOOT_MAX_CMDLINE = 2048, BOOT_MAX_MMIO_DEVS = 32 };
+
+struct boot_virtio_mmio { /* one virtio-mmio slot, for ACPI */
+	gpaddr base;
+	uint32_t len_bytes;
+	unsigned gsi; /* edge-triggered, active high */
+};
+
+struct boot_platform { /* what the tables describe; filled by the machine */
+	unsigned n_vcpus;
+	gpaddr mmio_hole_base, mmio_hole_len; /* below 4 GiB */
+	gpaddr ioapic_base, lapic_base;
+	uint16_t pm1_evt_port, pm1_cnt_port, pm_tmr_port, reset_port;
+	uint8_t reset_value, sci_gsi, s5_slp_typ;
+	uint16_t com1_port;
+	uint8_t com1_gsi;
+	unsigned n_virtio;
+	struct boot_virtio_mmio virtio[BOOT_MAX_MMIO_DEVS];
+};
+
+struct boot_config {
+	const char *kernel_path;
+	const char *initrd_path; /* or NULL */
+	const char *cmdline;     /* not longer than BOOT_MAX_CMDLINE - 1 bytes */
+	const struct boot_platform *platform;
+};
+
+enum boot_cpu_mode { BOOT_CPU_PROT32, BOOT_CPU_LONG64 };
+
+struct boot_entry { /* state of the boot processor; all else as after reset */
+	const char *protocol; /* "linux64", "pvh", "elf64", "multiboot" */
+	enum boot_cpu_mode mode;
+	uint64_t rip, rsp;
+	uint64_t rax, rbx, rsi; /* what the protocol passes */
+	gpaddr gdt_base;
+	uint16_t gdt_limit, cs, ds, tss; /* selectors in that GDT; tss may be 0 */
+	gpaddr page_table;              /* CR3, for LONG64 */
+};
+
+/* Opens, checks and loads kernel and initrd, builds boot parameters, E820, ACPI and MP tables.
+ * -ENOENT, -EACCES, -EISDIR, -EINVAL (not bootable), -E2BIG (does not fit in RAM). */
+int boot_load(struct gmem *m, const struct boot_config *c, struct boot_entry *out, struct err *e);
+
+struct x86_state;
+/* The boot processor's registers for this entry; starts from x86_state_reset(). */
+void boot_entry_to_state(const struct boot_entry *b, struct x86_state *s);
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/core/gmem.h"
+
+#include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { GUARD_BYTES = 2 << 20, PAGE_BYTES = 4096 };
+
+static const gpaddr high_base = 1ull << 32;
+
+struct gmem {
+	int fd;
+	unsigned n_regions;
+	struct gmem_region regions[GMEM_MAX_REGIONS];
+	uint64_t size_bytes;
+	struct gmem_watcher watcher;
+};
+
+/* Maps [off, off+len) of the memfd between two guards. */
+static uint8_t *map_guarded(int fd, uint64_t off, uint64_t len)
+{
+	uint8_t *p = mmap(NULL, len + 2 * GUARD_BYTES, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (mmap(p + GUARD_BYTES, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		 (off_t)off) == MAP_FAILED) {
+		munmap(p, len + 2 * GUARD_BYTES);
+		return NULL;
+	}
+	return p + GUARD_BYTES;
+}
+
+static int add_region(struct gmem *m, gpaddr base, uint64_t off, uint64_t len, struct err *e)
+{
+	uint8_t *host = map_guarded(m->fd, off, len);
+
+	if (!host) {
+		err_set(e, ENOMEM, "memory: cannot map %llu MiB of guest memory: %s",
+			(unsigned long long)(len >> 20), strerror(errno));
+		err_hint(e, "give the guest less memory with --mem");
+		return -ENOMEM;
+	}
+	m->regions[m->n_regions++] = (struct gmem_region){base, len, host};
+	m->size_bytes += len;
+	return 0;
+}
+
+int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e)
+{
+	struct gmem *m;
+	uint64_t low = len_bytes < low_max ? len_bytes : low_max;
+	int r;
+
+	if (!len_bytes || len_bytes % PAGE_BYTES)
+		return err_set(e, EINVAL, "memory: %llu bytes is not a multiple of 4 KiB",
+			       (unsigned long long)len_bytes);
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return err_set(e, ENOMEM, "memory: out of host memory");
+	m->fd = memfd_create("mayfly-ram", MFD_CLOEXEC);
+	if (m->fd < 0 || ftruncate(m->fd, (off_t)len_bytes) < 0) {
+		r = err_set(e, ENOMEM, "memory: cannot make %llu MiB of guest memory: %s",
+			    (unsigned long long)(len_bytes >> 20), strerror(errno));
+		goto fail;
+	}
+	r = add_region(m, 0, 0, low, e);
+	if (r == 0 && len_bytes > low)
+		r = add_region(m, high_base, low, len_bytes - low, e);
+	if (r < 0)
+		goto fail;
+	*out = m;
+	return 0;
+fail:
+	gmem_destroy(m);
+	return r;
+}
+
+void gmem_destroy(struct gmem *m)
+{
+	if (!m)
+		return;
+	for (unsigned i = 0; i < m->n_regions; i++)
+		munmap(m->regions[i].host - GUARD_BYTES,
+		       m->regions[i].len_bytes + 2 * GUARD_BYTES);
+	if (m->fd >= 0)
+		close(m->fd);
+	free(m);
+}
+
+unsigned gmem_regions(const struct gmem *m, const struct gmem_region **out)
+{
+	*out = m->regions;
+	return m->n_regions;
+}
+
+uint64_t gmem_size(const struct gmem *m)
+{
+	return m->size_bytes;
+}
+
+int gmem_fd(const struct gmem *m)
+{
+	return m->fd;
+}
+
+void gmem_set_watcher(struct gmem *m, struct gmem_watcher w)
+{
+	m->watcher = w;
+}
+
+/* The host bytes at gpa and how many follow in the same region; NULL outside RAM. */
+static uint8_t *find(const struct gmem *m, gpaddr gpa, uint64_t *avail)
+{
+	for (unsigned i = 0; i < m->n_regions; i++) {
+		const struct gmem_region *r = &m->regions[i];
+
+		if (gpa - r->base < r->len_bytes) {
+			*avail = r->len_bytes - (gpa - r->base);
+			return r->host + (gpa - r->base);
+		}
+	}
+	return NULL;
+}
+
+bool gmem_valid(const struct gmem *m, gpaddr gpa, size_t len)
+{
+	uint64_t avail;
+
+	while (len) {
+		if (!find(m, gpa, &avail))
+			return false;
+		if (len <= avail)
+			return true;
+		gpa += avail; /* cannot wrap: regions end far below 2^64 */
+		len -= avail;
+	}
+	return true;
+}
+
+bool gmem_read(const struct gmem *m, gpaddr gpa, void *dst, size_t len)
+{
+	uint64_t avail;
+
+	if (!gmem_valid(m, gpa, len))
+		return false;
+	while (len) {
+		const uint8_t *p = find(m, gpa, &avail);
+		size_t n = len < avail ? len : avail;
+
+		memcpy(dst, p, n);
+		dst = (uint8_t *)dst + n;
+		gpa += n;
+		len -= n;
+	}
+	return true;
+}
+
+bool gmem_write(struct gmem *m, gpaddr gpa, const void *src, size_t len)
+{
+	uint64_t avail;
+
+	if (!gmem_valid(m, gpa, len))
+		return false;
+	for (size_t done = 0; done < len;) {
+		uint8_t *p = find(m, gpa + done, &avail);
+		size_t n = len - done < avail ? len - done : avail;
+
+		memcpy(p, (const uint8_t *)src + done, n);
+		done += n;
+	}
+	gmem_written(m, gpa, len);
+	return true;
+}
+
+bool gmem_fill(struct gmem *m, gpaddr gpa, uint8_t byte, size_t len)
+{
+	uint64_t avail;
+
+	if (!gmem_valid(m, gpa, len))
+		return false;
+	for (size_t done = 0; done < len;) {
+		uint8_t *p = find(m, gpa + done, &avail);
+		size_t n = len - done < avail ? len - done : avail;
+
+		memset(p, byte, n);
+		done += n;
+	}
+	gmem_written(m, gpa, len);
+	return true;
+}
+
+bool gmem_load16(const struct gmem *m, gpaddr gpa, uint16_t *out)
+{
+	uint64_t avail;
+	uint8_t *p = find(m, gpa, &avail);
+
+	if (!p || avail < 2 || gpa % 2)
+		return false;
+	*out = __atomic_load_n((uint16_t *)(void *)p, __ATOMIC_ACQUIRE);
+	return true;
+}
+
+bool gmem_store16(struct gmem *m, gpaddr gpa, uint16_t val)
+{
+	uint64_t avail;
+	uint8_t *p = find(m, gpa, &avail);
+
+	if (!p || avail < 2 || gpa % 2)
+		return false;
+	__atomic_store_n((uint16_t *)(void *)p, val, __ATOMIC_RELEASE);
+	gmem_written(m, gpa, 2);
+	return true;
+}
+
+int gmem_map(struct gmem *m, gpaddr gpa, size_t len, enum gmem_dir dir, struct iovec *iov,
+	     int max_iov)
+{
+	int n = 0;
+
+	(void)dir; /* the dirty log will want it before the transfer */
+	while (len) {
+		uint64_t avail;
+		uint8_t *p = find(m, gpa, &avail);
+		size_t part = len < avail ? len : avail;
+
+		if (!p)
+			return -EFAULT;
+		if (n == max_iov)
+			return -E2BIG;
+		iov[n++] = (struct iovec){p, part};
+		gpa += part;
+		len -= part;
+	}
+	return n;
+}
+
+void gmem_written(struct gmem *m, gpaddr gpa, size_t len)
+{
+	if (m->watcher.written && len)
+		m->watcher.written(m->watcher.ctx, gpa, len);
+}
+
+void gmem_written_iov(struct gmem *m, const struct iovec *iov, int n_iov, size_t len)
+{
+	if (!m->watcher.written)
+		return;
+	for (int i = 0; i < n_iov && len; i++) {
+		const uint8_t *p = iov[i].iov_base;
+		size_t n = iov[i].iov_len < len ? iov[i].iov_len : len;
+
+		for (unsigned k = 0; k < m->n_regions; k++) {
+			const struct gmem_region *r = &m->regions[k];
+
+			if (p >= r->host && p < r->host + r->len_bytes)
+				gmem_written(m, r->base + (uint64_t)(p - r->host), n);
+		}
+		len -= n;
+	}
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_CORE_GMEM_H
+#define MAYFLY_VMM_CORE_GMEM_H
+/*
+ * Guest memory: the RAM of the machine as a guest-physical address space.
+ *
+ * One memfd, mapped once, laid out as up to GMEM_MAX_REGIONS regions with holes between them and
+ * inaccessible guard pages around each mapping. No function hands out a host pointer for a bare
+ * address: every accessor takes a length, touches RAM only, and fails as a whole. Accesses may
+ * cross from one region into an adjacent one, never into a hole.
+ *
+ * Threads: the map is fixed after gmem_create(); contents are shared with the guest's processors.
+ * Writers other than the processors tell the watcher (the translator's code cache, later the
+ * dirty log) through gmem_write() or gmem_written().
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct err;
+struct gmem;
+
+typedef uint64_t gpaddr; /* guest-physical address, in bytes */
+typedef uint64_t gvaddr; /* guest-virtual (linear) address, in bytes */
+
+enum { GMEM_MAX_REGIONS = 4 };
+enum gmem_dir { GMEM_FROM_GUEST, GMEM_TO_GUEST };
+
+struct gmem_region {
+	gpaddr base;
+	uint64_t len_bytes; /* a multiple of 4 KiB */
+	uint8_t *host;      /* for accelerators' memory maps only */
+};
+
+/* Told after bytes in [gpa, gpa+len) were changed by someone who is not a guest processor. */
+struct gmem_watcher {
+	void (*written)(void *ctx, gpaddr gpa, size_t len);
+	void *ctx;
+};
+
+/*
+ * Makes zeroed RAM of len_bytes: [0, low_max) and, for what does not fit, from 4 GiB upwards.
+ * low_max is a multiple of 4 KiB. Fails with -ENOMEM, -EINVAL.
+ */
+int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e);
+void gmem_destroy(struct gmem *m); /* NULL is allowed */
+
+unsigned gmem_regions(const struct gmem *m, const struct gmem_region **out);
+uint64_t gmem_size(const struct gmem *m); /* bytes of RAM in all regions */
+int gmem_fd(const struct gmem *m);        /* the memfd; stays owned by m */
+void gmem_set_watcher(struct gmem *m, struct gmem_watcher w);
+
+/* False, and nothing is touched, unless all of [gpa, gpa+len) is RAM. len 0 is true. */
+bool gmem_read(const struct gmem *m, gpaddr gpa, void *dst, size_t len);
+bool gmem_write(struct gmem *m, gpaddr gpa, const void *src, size_t len);
+bool gmem_fill(struct gmem *m, gpaddr gpa, uint8_t byte, size_t len);
+bool gmem_valid(const struct gmem *m, gpaddr gpa, size_t len);
+
+/* Aligned little-endian ring fields: load is acquire, store is release. False if not RAM or
+ * misaligned. */
+bool gmem_load16(const struct gmem *m, gpaddr gpa, uint16_t *out);
+bool gmem_store16(struct gmem *m, gpaddr gpa, uint16_t val);
+
+/*
+ * Host pieces of [gpa, gpa+len) for a data transfer; the guest may change the bytes at any time.
+ * Returns the number of pieces, -EFAULT if not all RAM, -E2BIG if more than max_iov.
+ * A GMEM_TO_GUEST transfer ends with gmem_written().
+ */
+int gmem_map(struct gmem *m, gpaddr gpa, size_t len, enum gmem_dir dir, struct iovec *iov,
+	     int max_iov);
+void gmem_written(struct gmem *m, gpaddr gpa, size_t len);
+/* As gmem_written(), for pieces that gmem_map() returned; the first len bytes of them. */
+void gmem_written_iov(struct gmem *m, const struct iovec *iov, int n_iov, size_t len);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_CORE_LOOP_H
+#define MAYFLY_VMM_CORE_LOOP_H
+/*
+ * The event loop: readiness of file descriptors (epoll), timers (one timerfd, a sorted heap) and
+ * asynchronous disk transfers (io_uring, or preadv/pwritev at once where io_uring is refused)
+ * behind one interface. One thread runs loop_run(); it is "the loop thread".
+ *
+ * Threads: loop_add, loop_del, transfers and loop_run on the loop thread, or on the creating
+ * thread before loop_run starts. loop_timer_arm, loop_timer_cancel, loop_post and loop_stop from
+ * any thread.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct device;
+struct err;
+struct loop;
+
+enum { LOOP_IN = 1u << 0, LOOP_OUT = 1u << 1, LOOP_HUP = 1u << 2 };
+
+struct loop_source { /* embedded in the owner; container_of() in fn */
+	int fd;              /* stays the owner's */
+	uint32_t events;     /* LOOP_IN | LOOP_OUT; level-triggered */
+	struct device *owner; /* its lock is held around fn; may be NULL */
+	void (*fn)(struct loop_source *s, uint32_t ready);
+};
+
+struct loop_timer { /* embedded; zeroed before first use; fires once per arming */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+	struct device *owner; /* its lock is held around fn; may be NULL */
+	void (*fn)(struct loop_timer *t);
+	int heap_slot; /* the loop's: 0 when idle */
+};
+
+struct loop_io { /* one asynchronous transfer, the caller's until done() */
+	struct device *owner;                             /* its lock is held around done */
+	void (*done)(struct loop_io *io, int32_t res);    /* bytes or -errno */
+	int fd, op, n_iov;                                /* the loop's from here on */
+	const struct iovec *iov;
+	uint64_t off;
+	struct loop_io *next;
+};
+
+struct loop_work { /* a call posted to the loop thread */
+	struct device *owner;
+	void (*fn)(struct loop_work *w);
+	struct loop_work *next; /* the loop's */
+	bool queued;            /* the loop's */
+};
+
+int loop_create(struct loop **out, struct err *e);
+void loop_destroy(struct loop *l); /* after loop_run returned; NULL is allowed */
+/* Serves events until loop_stop(). Returns 0 or a negative errno of epoll. */
+int loop_run(struct loop *l);
+void loop_stop(struct loop *l); /* any thread; async-signal-safe */
+bool loop_has_uring(const struct loop *l);
+
+int loop_add(struct loop *l, struct loop_source *s, struct err *e);
+/* Changes the events waited for; 0 parks the source. */
+void loop_set_events(struct loop *l, struct loop_source *s, uint32_t events);
+void loop_del(struct loop *l, struct loop_source *s); /* no callback after this returns */
+
+void loop_timer_arm(struct loop *l, struct loop_timer *t, uint64_t deadline_ns);
+void loop_timer_cancel(struct loop *l, struct loop_timer *t);
+
+/* Runs w->fn on the loop thread soon; once, however often posted before it runs. */
+void loop_post(struct loop *l, struct loop_work *w);
+
+/* Start one transfer; done() comes later on the loop thread, never from within the call. iov and
+ * the bytes stay valid until then. Short transfers are reported as they are. */
+void loop_readv(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,
+		uint64_t off);
+void loop_writev(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,
+		 uint64_t off);
+void loop_fdatasync(struct loop *l, struct loop_io *io, int fd);
+/* Calls back every transfer of this owner that is in flight before it returns. Loop thread, or
+ * any thread once loop_run has returned. */
+void loop_drain(struct loop *l, struct device *owner);
+
+uint64_t loop_now_ns(void); /* CLOCK_MONOTONIC */
+
+#endif

@@ -119,6 +119,7 @@ void gmem_set_watcher(struct gmem *m, struct gmem_watcher w)
 /* The host bytes at gpa and how many follow in the same region; NULL outside RAM. */
 static uint8_t *find(const struct gmem *m, gpaddr gpa, uint64_t *avail)
 {
+	*avail = 0;
 	for (unsigned i = 0; i < m->n_regions; i++) {
 		const struct gmem_region *r = &m->regions[i];
 

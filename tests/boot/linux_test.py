@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Stock guests under the translator: boots, poweroff, reboot, crash, disks. usage: linux_test.py [REGEX]"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+from harness import CACHE, ROOT, Skip, Suite, expect, guest, run
+
+KERNELS = ["cloud-6.1", "cloud-6.12"]
+BAD = [r"Kernel panic", r"BUG:", r"Oops", r"WARNING: CPU", r"soft lockup", r"rcu.*stall",
+       r"clocksource: Marking clocksource", r"unchecked MSR access", r"general protection"]
+
+
+def initrd(kernel):
+    path = os.path.join(CACHE, "guest", f"initrd-{kernel}.img")
+    cmd = [os.path.join(ROOT, "tools", "mkinitrd"), "--kernel", kernel, path]
+    res = subprocess.run(cmd, capture_output=True, text=True)
+    if res.returncode:
+        raise AssertionError("tools/mkinitrd: " + res.stderr.strip())
+    return path
+
+
+def boot(kernel, cpus=1, cmdline="mayfly.poweroff", extra=(), mem="512M", timeout=120, accel="tcg"):
+    args = ["run", "--accel", accel, "--cpus", str(cpus), "--mem", mem, "--kernel", guest(kernel),
+            "--initrd", initrd(kernel), "--cmdline+", cmdline, "--timeout", f"{timeout}s", "--net", "none"]
+    return run(args + list(extra), timeout=timeout + 20)
+
+
+def boots_and_powers_off(kernel, cpus, extra=()):
+    res = expect(boot(kernel, cpus, extra=extra), code=0,
+                 out=[r"mayfly-init: userspace reached", rf"Brought up 1 node, {cpus} CPU"], not_out=BAD)
+    return "userspace at " + re.search(r"userspace reached ([0-9.]+)", res.out).group(1) + " s guest time"
+
+
+def disk_image():
+    from_env = os.environ.get("MAYFLY_TEST_ROOT")
+    if from_env:
+        return from_env
+    res = subprocess.run([os.path.join(ROOT, "tools", "mkroot"), os.path.join(CACHE, "root")],
+                         capture_output=True, text=True)
+    if res.returncode == 4:
+        raise Skip(res.stderr.strip().splitlines()[-1])
+    if res.returncode:
+        raise AssertionError("tools/mkroot: " + res.stderr.strip()[-300:])
+    return res.stdout.strip().splitlines()[-1]
+
+
+def run_on_disk(kernel, command, cpus, timeout):
+    """Boots the Debian root, runs the command there, gives the console. The image is copied."""
+    image = disk_image()
+    with tempfile.TemporaryDirectory(prefix="mayfly-test-") as tmp:
+        copy = os.path.join(tmp, "root.ext4")
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, copy], check=True)
+        return boot(kernel, cpus, timeout=timeout, mem="1G", extra=["--disk", copy],
+                    cmdline="root=/dev/vda init=/sbin/mayfly-init mayfly.run=" + command.replace(" ", ","))
+
+
+def workload_matches_host(kernel, cpus):
+    root = os.path.join(os.path.dirname(disk_image()), "root")
+    res = expect(run_on_disk(kernel, "workload.sh 1", cpus, 400), code=0,
+                 out=[r"mayfly-root: userspace reached", r"workload done", r"mayfly-root: status 0"], not_out=BAD)
+    host = subprocess.run(["chroot", root, "/usr/local/bin/workload.sh", "1"], capture_output=True, text=True,
+                          check=True).stdout
+    here = re.findall(r"^workload .*?$", res.out.replace("\r", ""), re.M)
+    there = re.findall(r"^workload .*?$", host, re.M)
+    differ = [f"{a} != {b}" for a, b in zip(here, there) if a != b]
+    if differ or len(here) != len(there):
+        raise AssertionError(f"{len(here)} lines, host {len(there)}; " + "; ".join(differ))
+
+
+def stress_verifies(kernel, cpus, seconds):
+    cmd = f"stress-ng --cpu {cpus} --cpu-method all --verify --metrics-brief -t {seconds}s"
+    expect(run_on_disk(kernel, cmd, cpus, seconds * 3 + 240), code=0,
+           out=[r"successful run completed", r"mayfly-root: status 0"], not_out=BAD + [r"fail:"])
+
+
+def gnumach_prints_banner():
+    res = run(["run", "--accel", "tcg", "--mem", "128M", "--kernel", guest("gnumach"), "--cmdline", "console=com0",
+               "--timeout", "20s", "--no-reboot", "--net", "none"], timeout=40)
+    if not re.search(r"GNU Mach", res.out):
+        raise AssertionError(f"no banner, exit {res.code}\n" + res.tail())
+
+
+def memtest_starts():
+    res = run(["run", "--accel", "tcg", "--mem", "64M", "--kernel", guest("memtest"), "--cmdline",
+               "console=ttyS0,115200", "--timeout", "12s", "--net", "none"], timeout=40)
+    if not re.search(r"Memtest86\+", res.out) or res.code != 124:
+        raise AssertionError(f"no screen, exit {res.code}\n" + res.tail())
+
+
+def main():
+    suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
+    for kernel in KERNELS:
+        for cpus in (1, 2):
+            suite.check(f"tcg: {kernel} boots and powers off, {cpus} vCPU",
+                        lambda k=kernel, c=cpus: boots_and_powers_off(k, c))
+    suite.check("tcg: acpi=off boots by the MP table",
+                lambda: expect(boot("cloud-6.1", 2, cmdline="acpi=off mayfly.reboot reboot=k", extra=["--no-reboot"]),
+                               code=32, out=r"userspace reached", not_out=BAD) and None)
+    suite.check("tcg: interpreter alone boots",
+                lambda: boots_and_powers_off("cloud-6.1", 1, ["--debug", "nojit"]))
+    suite.check("tcg: timers calibrate without kvm-clock",
+                lambda: expect(boot("cloud-6.1", 1, cmdline="mayfly.poweroff no-kvmclock nokaslr"), code=0,
+                               out=[r"userspace reached", r"tsc: Detected"], not_out=BAD) and None)
+    suite.check("tcg: guest reboot ends with 32 under --no-reboot",
+                lambda: expect(boot("cloud-6.1", 1, cmdline="mayfly.reboot", extra=["--no-reboot"]), code=32,
+                               out=r"userspace reached") and None)
+    suite.check("tcg: guest reboot boots again",
+                lambda: expect(boot("cloud-6.1", 1, cmdline="mayfly.reboot", timeout=15), code=124,
+                               out=r"(?s)userspace reached.*userspace reached") and None)
+    suite.check("tcg: guest crash ends with 33",
+                lambda: expect(boot("cloud-6.1", 1, cmdline="mayfly.crash panic=-1 reboot=t", extra=["--no-reboot"]),
+                               code=33, out=r"userspace reached") and None)
+    suite.check("tcg: gnumach prints its banner (Multiboot)", gnumach_prints_banner)
+    suite.check("tcg: memtest86+ starts", memtest_starts)
+    for kernel in KERNELS:
+        suite.check(f"tcg: Debian root on virtio-blk, same output as the host, {kernel}",
+                    lambda k=kernel: workload_matches_host(k, 2 if k.endswith("12") else 1))
+    suite.check("tcg: stress-ng --verify over its CPU methods", lambda: stress_verifies("cloud-6.12", 2, 60))
+    sys.exit(suite.finish())
+
+
+if __name__ == "__main__":
+    main()

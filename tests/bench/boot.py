@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Boot time, paired: mayfly and QEMU microvm boot the same kernel and initramfs in turn.
+
+usage: boot.py [--runs 7] [--kernel cloud-6.1] [--accel tcg] [--cpus 1] [--mayfly PATH] [--json FILE]
+
+Times are wall clock from exec: to the guest's userspace marker on the console, and to the end of
+the process after the guest powered off. Medians and their ratio are printed; a ratio below 1
+means mayfly is faster. --accel kvm compares both under KVM.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "boot"))
+from harness import ROOT, guest  # noqa: E402
+
+MARK = b"mayfly-init: userspace reached"
+
+
+def timed(cmd, timeout=180):
+    """(seconds to marker, seconds to exit, exit code)"""
+    start = time.monotonic()
+    proc = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    seen, tail = None, b""
+    while True:
+        chunk = os.read(proc.stdout.fileno(), 65536)
+        if not chunk:
+            break
+        tail = (tail + chunk)[-4096:]
+        if seen is None and MARK in tail:
+            seen = time.monotonic() - start
+        if time.monotonic() - start > timeout:
+            proc.kill()
+    code = proc.wait()
+    if seen is None:
+        sys.exit(f"{cmd[0]}: no marker, exit {code}\n" + tail.decode("utf-8", "replace")[-600:])
+    return seen, time.monotonic() - start, code
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--runs", type=int, default=7)
+    ap.add_argument("--kernel", default="cloud-6.1")
+    ap.add_argument("--accel", default="tcg", choices=["tcg", "kvm"])
+    ap.add_argument("--cpus", type=int, default=1)
+    ap.add_argument("--mem", type=int, default=512, help="MiB")
+    ap.add_argument("--mayfly", default=os.path.join(ROOT, "build-release", "vmm", "mayfly"))
+    ap.add_argument("--vmlinuz")
+    ap.add_argument("--initrd")
+    ap.add_argument("--extra", default="", help="more words for mayfly's command")
+    ap.add_argument("--json")
+    a = ap.parse_args()
+    kernel = a.vmlinuz or guest(a.kernel)
+    initrd = a.initrd
+    if not initrd:
+        initrd = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
+                              "mayfly", "guest", f"initrd-{a.kernel}.img")
+        subprocess.run([os.path.join(ROOT, "tools", "mkinitrd"), "--kernel", a.kernel, initrd], check=True,
+                       stdout=subprocess.DEVNULL)
+    line = "console=ttyS0 reboot=t panic=-1 mayfly.poweroff"
+    ours = [a.mayfly, "run", "--accel", a.accel, "--cpus", str(a.cpus), "--mem", f"{a.mem}M", "--kernel", kernel,
+            "--initrd", initrd, "--cmdline", line, "--net", "none"] + a.extra.split()
+    theirs = ["qemu-system-x86_64", "-M", "microvm", "-accel", a.accel, "-cpu", "max" if a.accel == "tcg" else "host",
+              "-smp", str(a.cpus), "-m", str(a.mem), "-kernel", kernel, "-initrd", initrd, "-append", line,
+              "-nodefaults", "-no-user-config", "-nographic", "-serial", "stdio", "-no-reboot"]
+    rows = {"mayfly": [], "qemu": []}
+    for i in range(a.runs):
+        for name, cmd in (("mayfly", ours), ("qemu", theirs)) if i % 2 == 0 else (("qemu", theirs), ("mayfly", ours)):
+            rows[name].append(timed(cmd))
+    out = {"kernel": a.kernel, "accel": a.accel, "cpus": a.cpus, "runs": a.runs, "commands": {"mayfly": ours, "qemu": theirs}}
+    print(f"{a.kernel}, {a.accel}, {a.cpus} vCPU, {a.runs} paired runs")
+    for k, what in enumerate(("to userspace", "to exit")):
+        m, q = (statistics.median(r[k] for r in rows[n]) for n in ("mayfly", "qemu"))
+        pair = statistics.median(x[k] / y[k] for x, y in zip(rows["mayfly"], rows["qemu"]))
+        out[what] = {"mayfly_s": [r[k] for r in rows["mayfly"]], "qemu_s": [r[k] for r in rows["qemu"]],
+                     "ratio": m / q, "median_pair_ratio": pair}
+        print(f"  {what:13} mayfly {m:6.3f} s  qemu {q:6.3f} s  ratio {m / q:.3f}  (median of pairs {pair:.3f})")
+    if a.json:
+        with open(a.json, "w", encoding="utf-8") as f:
+            json.dump(out, f, indent=1)
+
+
+if __name__ == "__main__":
+    main()

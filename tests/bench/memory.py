@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Memory of mayfly beside guest RAM, while a guest sits in its shell.
+
+usage: memory.py [--accel tcg] [--kernel cloud-6.1] [--mem 256] [--mayfly PATH]
+
+Adds up resident memory (Pss) of /proc/PID/smaps; guest RAM (memfd mayfly-ram) and the code cache
+(memfd mayfly-code) are counted apart.
+"""
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "boot"))
+from harness import ROOT, guest  # noqa: E402
+
+
+def measure(pid):
+    sums, kind = {"ram": 0, "code cache": 0, "mayfly": 0}, "mayfly"
+    for line in open(f"/proc/{pid}/smaps", encoding="utf-8"):
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            kind = "ram" if "mayfly-ram" in line else "code cache" if "mayfly-code" in line else "mayfly"
+        elif line.startswith("Pss:"):
+            sums[kind] += int(line.split()[1])
+    return sums
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--accel", default="tcg")
+    ap.add_argument("--kernel", default="cloud-6.1")
+    ap.add_argument("--mem", type=int, default=256)
+    ap.add_argument("--cpus", type=int, default=1)
+    ap.add_argument("--runs", type=int, default=5)
+    ap.add_argument("--mayfly", default=os.path.join(ROOT, "build-release", "vmm", "mayfly"))
+    a = ap.parse_args()
+    initrd = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
+                          "mayfly", "guest", f"initrd-{a.kernel}.img")
+    subprocess.run([os.path.join(ROOT, "tools", "mkinitrd"), "--kernel", a.kernel, initrd], check=True,
+                   stdout=subprocess.DEVNULL)
+    rows = []
+    for _ in range(a.runs):
+        proc = subprocess.Popen([a.mayfly, "run", "--accel", a.accel, "--cpus", str(a.cpus), "--mem", f"{a.mem}M",
+                                 "--kernel", guest(a.kernel), "--initrd", initrd, "--net", "none"],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        text = b""
+        while b"userspace reached" not in text:
+            chunk = os.read(proc.stdout.fileno(), 65536)
+            if not chunk:
+                sys.exit("the guest ended early")
+            text += chunk
+        time.sleep(1)
+        rows.append(measure(proc.pid))
+        proc.kill()
+        proc.wait()
+    print(f"{a.accel}, {a.cpus} vCPU, {a.mem} MiB guest, median of {a.runs}: " + ", ".join(
+        f"{k} {statistics.median(r[k] for r in rows) / 1024:.2f} MiB" for k in rows[0]))
+
+
+if __name__ == "__main__":
+    main()

@@ -196,6 +196,10 @@ struct cpu {
 	struct jit_cpu *jit; /* the JIT's own per-vCPU state, or NULL */
 	/* The store log of the lockstep mode; NULL otherwise. */
 	struct store_log *log;
+	/* The interpreter's: data breakpoints hit by the current instruction (DR6 bits 3..0), and
+	 * decoded instructions, or NULL to decode each time. */
+	uint8_t db_hits;
+	struct interp_cache *icache;
 	uint64_t n_insns, n_mmio, n_faults, n_interrupts, n_tlb_fills;
 
 	/* --- bookkeeping of accel/tcg/cpu --- */

@@ -3,8 +3,8 @@
  * Two- and one-operand arithmetic and logic: ADD .. TEST, INC, DEC, NEG, NOT, XADD, CMPXCHG and
  * its 8- and 16-byte forms, ADCX, ADOX, and the flag instructions.
  *
- * CMPXCHG always writes its destination (the old value if the comparison fails), as hardware's
- * write cycle does.
+ * CMPXCHG always writes a destination in memory (the old value if the comparison fails), as
+ * hardware's write cycle does; a register it then leaves alone, upper half included.
  *
  * Refs: Intel SDM vol. 2; AMD APM vol. 3.
  */
@@ -125,7 +125,17 @@ static void exec_cmpxchg(struct cpu *c, const struct x86_insn *in)
 	unsigned size = in->opnd[0].size;
 	struct interp_rmw r = {.src = interp_read(c, in, 1), .src2 = gpr_read(c, X86_RAX, size)};
 
-	interp_modify(c, in, cmpxchg_compute, &r);
+	if (in->opnd[0].kind == X86_OPND_MEM) {
+		interp_modify(c, in, cmpxchg_compute, &r);
+	} else {
+		r.size = size;
+		r.fl_in = c->rflags;
+		r.old = interp_read(c, in, 0);
+		cmpxchg_compute(&r, r.old);
+		if (r.fl & X86_FL_ZF)
+			interp_write(c, in, 0, r.src);
+		c->rflags = r.fl;
+	}
 	if (!(r.fl & X86_FL_ZF))
 		gpr_write(c, X86_RAX, size, r.old);
 }

@@ -3,7 +3,7 @@
  * Bit instructions: BT BTS BTR BTC, BSF BSR, TZCNT LZCNT POPCNT, BMI1, BMI2, CRC32, BSWAP, MOVBE.
  *
  * BSF and BSR of zero leave the destination alone (AMD documents it). BSWAP of a 16-bit register
- * clears it, as hardware does.
+ * clears it. Undefined flags are as AMD processors were seen to leave them.
  *
  * Refs: Intel SDM vol. 2; AMD APM vol. 3.
  */
@@ -58,10 +58,13 @@ static void exec_scan(struct cpu *c, const struct x86_insn *in)
 {
 	uint64_t a = interp_read(c, in, 1);
 
-	c->rflags = flags_set(c->rflags, X86_FL_ZF, !a);
-	if (a)
-		interp_write(c, in, 0, (uint64_t)(in->op == X86_BSF ? __builtin_ctzll(a) :
-							63 - __builtin_clzll(a)));
+	uint64_t pos = 0;
+
+	if (a) {
+		pos = (uint64_t)(in->op == X86_BSF ? __builtin_ctzll(a) : 63 - __builtin_clzll(a));
+		interp_write(c, in, 0, pos);
+	}
+	c->rflags = flags_set(flags_logic(c->rflags, pos, 8), X86_FL_ZF, !a);
 }
 
 static void exec_count(struct cpu *c, const struct x86_insn *in)
@@ -82,7 +85,7 @@ static void exec_count(struct cpu *c, const struct x86_insn *in)
 		return;
 	}
 	interp_write(c, in, 0, res);
-	fl = flags_set(fl, X86_FL_CF, !a);
+	fl = flags_set(fl, X86_FL_CF, !a) & ~(uint64_t)(X86_FL_SF | X86_FL_AF | X86_FL_PF);
 	c->rflags = flags_set(fl, X86_FL_ZF, !res);
 }
 
@@ -113,7 +116,7 @@ static void exec_bextr(struct cpu *c, const struct x86_insn *in)
 	if (len < 64)
 		res &= (1ull << len) - 1;
 	interp_write(c, in, 0, res);
-	c->rflags = flags_set(flags_logic(c->rflags, res, 8), X86_FL_SF | X86_FL_PF, false);
+	c->rflags = flags_set(flags_logic(c->rflags, res, 8), X86_FL_SF, false) | X86_FL_AF;
 }
 
 static void exec_bzhi(struct cpu *c, const struct x86_insn *in)

@@ -2,7 +2,8 @@
 /*
  * MUL, IMUL (one, two and three operands), MULX, DIV, IDIV.
  *
- * Flags that the manuals leave undefined are left unchanged.
+ * Undefined flags are as AMD processors were seen to leave them: multiplication changes CF and OF
+ * alone, division sets AF and clears SF, ZF and PF.
  *
  * Refs: Intel SDM vol. 2, "MUL", "IMUL", "DIV", "IDIV", "MULX".
  */
@@ -66,6 +67,11 @@ static void exec_mulx(struct cpu *c, const struct x86_insn *in)
 	interp_write(c, in, 0, (uint64_t)(prod >> (size * 8)));
 }
 
+static void div_flags(struct cpu *c)
+{
+	c->rflags = (c->rflags & ~(uint64_t)(X86_FL_SF | X86_FL_ZF | X86_FL_PF)) | X86_FL_AF;
+}
+
 static void exec_div(struct cpu *c, const struct x86_insn *in)
 {
 	unsigned size = in->opnd[0].size;
@@ -78,6 +84,7 @@ static void exec_div(struct cpu *c, const struct x86_insn *in)
 	if (quot > interp_mask(size))
 		cpu_raise(c, X86_EXC_DE);
 	pair_write(c, size, (uint64_t)quot, (uint64_t)(num % divisor));
+	div_flags(c);
 }
 
 static void exec_idiv(struct cpu *c, const struct x86_insn *in)
@@ -100,6 +107,7 @@ static void exec_idiv(struct cpu *c, const struct x86_insn *in)
 		cpu_raise(c, X86_EXC_DE);
 	pair_write(c, size, (uint64_t)(neg_quot ? 0 - quot : quot),
 		   (uint64_t)(neg_num ? 0 - rem : rem));
+	div_flags(c);
 }
 
 const struct interp_row interp_rows_muldiv[] = {

@@ -3,8 +3,9 @@
  * Shifts and rotates: ROL ROR RCL RCR SHL SHR SAR, SHLD SHRD, RORX SARX SHLX SHRX.
  *
  * A masked count of zero leaves everything as it is, but the write to memory still happens.
- * Undefined: OF for counts above one follows the one-bit formula on the result, AF is cleared by
- * shifts. 16-bit double shifts by more than 16 continue into the destination again.
+ * Where the manuals leave things undefined, this does what AMD processors were seen to do: OF for
+ * counts above one follows the one-bit formula on the result, shifts set AF, and a 16-bit double
+ * shift by more than 16 rotates its source and clears CF.
  *
  * Refs: Intel SDM vol. 2, "RCL/RCR/ROL/ROR", "SAL/SAR/SHL/SHR", "SHLD", "SHRD".
  */
@@ -98,7 +99,7 @@ static uint64_t shift_compute(struct interp_rmw *r, uint64_t a)
 	}
 	fl = (r->fl_in & ~(uint64_t)X86_FL_ARITH) | flags_szp(res, r->size);
 	fl = flags_set(fl, X86_FL_CF, cf);
-	r->fl = flags_set(fl, X86_FL_OF, of);
+	r->fl = flags_set(fl, X86_FL_OF, of) | X86_FL_AF;
 	return res;
 }
 
@@ -138,23 +139,23 @@ static uint64_t double_compute(struct interp_rmw *r, uint64_t a)
 			res = (n == 64 ? 0 : a << n) | r->src >> (bits - n);
 			cf = a >> (bits - n) & 1;
 		} else { /* 16-bit operands only */
-			res = r->src << (n - bits) | a >> (2 * bits - n);
-			cf = r->src >> (2 * bits - n) & 1;
+			res = r->src << (n - bits) | r->src >> (2 * bits - n);
+			cf = false;
 		}
 	} else {
 		if (n <= bits) {
 			res = (n == 64 ? 0 : a >> n) | r->src << (bits - n);
 			cf = a >> (n - 1) & 1;
 		} else {
-			res = r->src >> (n - bits) | a << (2 * bits - n);
-			cf = r->src >> (n - bits - 1) & 1;
+			res = r->src >> (n - bits) | r->src << (2 * bits - n);
+			cf = false;
 		}
 	}
 	res &= interp_mask(r->size);
 	fl = (r->fl_in & ~(uint64_t)X86_FL_ARITH) | flags_szp(res, r->size);
-	fl = flags_set(fl, X86_FL_CF, cf);
+	fl = flags_set(fl, X86_FL_CF, cf) | X86_FL_AF;
 	if (r->op == X86_SHLD)
-		r->fl = flags_set(fl, X86_FL_OF, cf != interp_msb(res, r->size));
+		r->fl = flags_set(fl, X86_FL_OF, n < bits && cf != interp_msb(res, r->size));
 	else
 		r->fl = flags_set(fl, X86_FL_OF,
 				  interp_msb(res, r->size) != (res >> (bits - 2) & 1));

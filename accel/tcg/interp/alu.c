@@ -177,36 +177,42 @@ static bool host_swap16(void *p, uint64_t old[2], const uint64_t val[2])
 }
 #endif
 
+/* Without host support, or outside RAM: while no other vCPU runs. */
+static bool exclusive_swap16(struct cpu *c, gvaddr la, uint64_t old[2], const uint64_t val[2])
+{
+	uint64_t now[2];
+	bool equal;
+
+	mmu_probe(c, la, 16, true, c->tlb_idx);
+	mmu_exclusive_begin(c);
+	now[0] = mmu_load(c, la, 8, c->tlb_idx);
+	now[1] = mmu_load(c, la + 8, 8, c->tlb_idx);
+	equal = now[0] == old[0] && now[1] == old[1];
+	mmu_write(c, la, equal ? val : now, 16, c->tlb_idx);
+	mmu_exclusive_end(c);
+	memcpy(old, now, 16);
+	return equal;
+}
+
 static void exec_cmpxchg16b(struct cpu *c, const struct x86_insn *in)
 {
 	gvaddr la = interp_linear(c, in, 16, true);
-	uint64_t want[2] = {c->gpr[X86_RAX], c->gpr[X86_RDX]};
-	uint64_t val[2] = {c->gpr[X86_RBX], c->gpr[X86_RCX]}, old[2];
-	void *p;
+	uint64_t old[2] = {c->gpr[X86_RAX], c->gpr[X86_RDX]};
+	uint64_t val[2] = {c->gpr[X86_RBX], c->gpr[X86_RCX]};
+	void *p = NULL;
 	bool equal;
 
 	if (la & 15)
 		cpu_raise_gp0(c);
-	p = mmu_rmw_ptr(c, la, 16, c->tlb_idx);
 #ifdef __x86_64__
+	p = mmu_rmw_ptr(c, la, 16, c->tlb_idx);
 	if (p) {
-		memcpy(old, want, 16);
 		equal = host_swap16(p, old, val);
 		mmu_rmw_done(c, la, 16, c->tlb_idx);
-		goto done;
 	}
 #endif
-	mmu_probe(c, la, 16, true, c->tlb_idx);
-	mmu_exclusive_begin(c);
-	old[0] = mmu_load(c, la, 8, c->tlb_idx);
-	old[1] = mmu_load(c, la + 8, 8, c->tlb_idx);
-	equal = old[0] == want[0] && old[1] == want[1];
-	mmu_write(c, la, equal ? val : old, 16, c->tlb_idx);
-	mmu_exclusive_end(c);
-	(void)p;
-#ifdef __x86_64__
-done:
-#endif
+	if (!p)
+		equal = exclusive_swap16(c, la, old, val);
 	if (!equal) {
 		c->gpr[X86_RAX] = old[0];
 		c->gpr[X86_RDX] = old[1];

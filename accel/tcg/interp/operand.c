@@ -103,8 +103,11 @@ void interp_modify_mem(struct cpu *c, gvaddr la, bool locked, interp_rmw_fn *fn,
 
 	if (!p)
 		mmu_probe(c, la, size, true, c->tlb_idx);
-	if (exclusive)
+	if (exclusive) {
 		mmu_exclusive_begin(c);
+		/* Others may have had their turn in between. */
+		p = mmu_rmw_ptr(c, la, size, c->tlb_idx);
+	}
 	if (!p) {
 		r->old = mmu_load(c, la, size, c->tlb_idx);
 		val = fn(r, r->old);

@@ -135,6 +135,7 @@ static void exec_popf(struct cpu *c, const struct x86_insn *in)
 		cpu_set_rflags(c, fl);
 	else
 		c->rflags = fl;
+	cpu_irq_recheck(c);
 }
 
 static void exec_enter(struct cpu *c, const struct x86_insn *in)

@@ -180,6 +180,7 @@ static void exec_cli_sti(struct cpu *c, const struct x86_insn *in)
 		if (on && !(c->rflags & X86_FL_IF))
 			c->inhibit_irq = 1;
 		c->rflags = flags_set(c->rflags, X86_FL_IF, on);
+		cpu_irq_recheck(c);
 	} else if (virtual && !(on && c->rflags & X86_FL_VIP)) {
 		c->rflags = flags_set(c->rflags, X86_FL_VIF, on);
 	} else {

@@ -56,12 +56,10 @@ def main():
     ap.add_argument("--json")
     a = ap.parse_args()
     kernel = a.vmlinuz or guest(a.kernel)
-    initrd = a.initrd
-    if not initrd:
-        ramfs = initrd(a.kernel)
+    ramfs = a.initrd or initrd(a.kernel)
     line = "console=ttyS0 reboot=t panic=-1 mayfly.poweroff"
     ours = [a.mayfly, "run", "--accel", a.accel, "--cpus", str(a.cpus), "--mem", f"{a.mem}M", "--kernel", kernel,
-            "--initrd", ramfs, "--cmdline", line, "--net", "none"] + a.extra.split()
+            "--initrd", ramfs, "--cmdline", line] + a.extra.split()
     theirs = ["qemu-system-x86_64", "-M", "microvm", "-accel", a.accel, "-cpu", "max" if a.accel == "tcg" else "host",
               "-smp", str(a.cpus), "-m", str(a.mem), "-kernel", kernel, "-initrd", ramfs, "-append", line,
               "-nodefaults", "-no-user-config", "-nographic", "-serial", "stdio", "-no-reboot"]

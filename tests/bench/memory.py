@@ -42,7 +42,7 @@ def main():
     rows = []
     for _ in range(a.runs):
         proc = subprocess.Popen([a.mayfly, "run", "--accel", a.accel, "--cpus", str(a.cpus), "--mem", f"{a.mem}M",
-                                 "--kernel", guest(a.kernel), "--initrd", ramfs, "--net", "none"],
+                                 "--kernel", guest(a.kernel), "--initrd", ramfs],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         text = b""
         while b"userspace reached" not in text:

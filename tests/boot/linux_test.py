@@ -16,7 +16,7 @@ BAD = [r"Kernel panic", r"BUG:", r"Oops", r"WARNING: CPU", r"soft lockup", r"rcu
 
 def boot(kernel, cpus=1, cmdline="mayfly.poweroff", extra=(), mem="512M", timeout=120, accel="tcg", modules=()):
     args = ["run", "--accel", accel, "--cpus", str(cpus), "--mem", mem, "--kernel", guest(kernel),
-            "--initrd", initrd(kernel, modules), "--cmdline+", cmdline, "--timeout", f"{timeout}s", "--net", "none"]
+            "--initrd", initrd(kernel, modules), "--cmdline+", cmdline, "--timeout", f"{timeout}s"]
     return run(args + list(extra), timeout=timeout + 20)
 
 
@@ -71,14 +71,14 @@ def stress_verifies(kernel, cpus, seconds):
 
 def gnumach_prints_banner():
     res = run(["run", "--accel", "tcg", "--mem", "128M", "--kernel", guest("gnumach"), "--cmdline", "console=com0",
-               "--timeout", "20s", "--no-reboot", "--net", "none"], timeout=40)
+               "--timeout", "20s", "--no-reboot"], timeout=40)
     if not re.search(r"GNU Mach", res.out):
         raise AssertionError(f"no banner, exit {res.code}\n" + res.tail())
 
 
 def memtest_starts():
     res = run(["run", "--accel", "tcg", "--mem", "64M", "--kernel", guest("memtest"), "--cmdline",
-               "console=ttyS0,115200", "--timeout", "12s", "--net", "none"], timeout=40)
+               "console=ttyS0,115200", "--timeout", "12s"], timeout=40)
     if not re.search(r"Memtest86\+", res.out) or res.code != 124:
         raise AssertionError(f"no screen, exit {res.code}\n" + res.tail())
 

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest memory: nothing outside RAM is ever touched, and an access fails as a whole. */
+#include "vmm/core/err.h"
+#include "vmm/core/gmem.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+static const gpaddr low = 64 << 10, high = 1ull << 32;
+
+/* 64 KiB at 0 and 64 KiB at 4 GiB */
+static struct gmem *make(void)
+{
+	struct gmem *m;
+	struct err e;
+
+	cr_assert_eq(gmem_create(128 << 10, low, &m, &e), 0, "%s", e.msg);
+	return m;
+}
+
+Test(gmem, is_laid_out_around_the_hole)
+{
+	const struct gmem_region *r;
+	struct gmem *m = make();
+
+	cr_assert_eq(gmem_regions(m, &r), 2);
+	cr_assert_eq(r[0].base, 0);
+	cr_assert_eq(r[0].len_bytes, low);
+	cr_assert_eq(r[1].base, high);
+	cr_assert_eq(gmem_size(m), 128 << 10);
+	gmem_destroy(m);
+}
+
+Test(gmem, refuses_sizes_that_are_no_pages)
+{
+	struct gmem *m;
+
+	cr_assert_eq(gmem_create(0, low, &m, NULL), -EINVAL);
+	cr_assert_eq(gmem_create(4095, low, &m, NULL), -EINVAL);
+}
+
+Test(gmem, refuses_more_than_the_host_can_map)
+{
+	struct gmem *m;
+	struct err e;
+
+	cr_assert_eq(gmem_create(1ull << 60, low, &m, &e), -ENOMEM);
+	cr_assert_neq(e.msg[0], '\0');
+}
+
+Test(gmem, valid_knows_every_edge)
+{
+	struct gmem *m = make();
+
+	cr_assert(gmem_valid(m, 0, low));
+	cr_assert(!gmem_valid(m, 0, low + 1));
+	cr_assert(!gmem_valid(m, low - 1, 2));
+	cr_assert(!gmem_valid(m, low, 1));
+	cr_assert(!gmem_valid(m, high - 1, 2));
+	cr_assert(gmem_valid(m, high, 1));
+	cr_assert(gmem_valid(m, high + low - 1, 1));
+	cr_assert(!gmem_valid(m, high + low, 1));
+	cr_assert(!gmem_valid(m, UINT64_MAX, 2));
+	cr_assert(!gmem_valid(m, 1, SIZE_MAX));
+	cr_assert(gmem_valid(m, UINT64_MAX, 0));
+	gmem_destroy(m);
+}
+
+Test(gmem, failing_write_changes_nothing)
+{
+	struct gmem *m = make();
+	char buf[4] = {1, 2, 3, 4}, back[2] = {9, 9};
+
+	cr_assert(!gmem_write(m, low - 2, buf, 4));
+	cr_assert(gmem_read(m, low - 2, back, 2));
+	cr_assert_eq(back[0] | back[1], 0);
+	cr_assert(!gmem_fill(m, low - 2, 0xff, 4));
+	cr_assert(gmem_read(m, low - 2, back, 2));
+	cr_assert_eq(back[0] | back[1], 0);
+	cr_assert(!gmem_read(m, low - 2, buf, 4));
+	cr_assert_eq(buf[0], 1);
+	gmem_destroy(m);
+}
+
+Test(gmem, ring_fields_must_be_aligned_and_inside)
+{
+	struct gmem *m = make();
+	uint16_t v;
+
+	cr_assert(gmem_store16(m, 0x100, 0xbeef));
+	cr_assert(gmem_load16(m, 0x100, &v));
+	cr_assert_eq(v, 0xbeef);
+	cr_assert(!gmem_store16(m, 0x101, 1));
+	cr_assert(!gmem_load16(m, low - 1, &v));
+	cr_assert(!gmem_load16(m, low, &v));
+	gmem_destroy(m);
+}
+
+Test(gmem, map_returns_pieces_or_refuses)
+{
+	struct gmem *m = make();
+	struct iovec iov[2];
+
+	cr_assert_eq(gmem_map(m, 16, 32, GMEM_FROM_GUEST, iov, 2), 1);
+	cr_assert_eq(iov[0].iov_len, 32);
+	cr_assert_eq(gmem_map(m, low - 16, 32, GMEM_FROM_GUEST, iov, 2), -EFAULT);
+	cr_assert_eq(gmem_map(m, 16, 32, GMEM_FROM_GUEST, iov, 0), -E2BIG);
+	cr_assert_eq(gmem_map(m, UINT64_MAX - 7, 16, GMEM_FROM_GUEST, iov, 2), -EFAULT);
+	gmem_destroy(m);
+}
+
+struct told {
+	gpaddr gpa;
+	size_t len;
+	int n;
+};
+
+static void on_written(void *ctx, gpaddr gpa, size_t len)
+{
+	struct told *t = ctx;
+
+	*t = (struct told){gpa, len, t->n + 1};
+}
+
+Test(gmem, watcher_is_told_of_every_kind_of_write)
+{
+	struct gmem *m = make();
+	struct told t = {0};
+	struct iovec iov[2];
+	uint32_t v = 1;
+
+	gmem_set_watcher(m, (struct gmem_watcher){on_written, &t});
+	gmem_write(m, 0x40, &v, 4);
+	cr_assert(t.n == 1 && t.gpa == 0x40 && t.len == 4);
+	gmem_fill(m, 0x80, 0, 8);
+	cr_assert(t.n == 2 && t.gpa == 0x80 && t.len == 8);
+	gmem_store16(m, 0x90, 1);
+	cr_assert(t.n == 3 && t.gpa == 0x90 && t.len == 2);
+	cr_assert_eq(gmem_map(m, high + 8, 100, GMEM_TO_GUEST, iov, 2), 1);
+	gmem_written_iov(m, iov, 1, 60);
+	cr_assert(t.n == 4 && t.gpa == high + 8 && t.len == 60);
+	gmem_written(m, 0, 0);
+	cr_assert_eq(t.n, 4);
+	gmem_destroy(m);
+}

@@ -19,10 +19,11 @@ struct err;
 struct loop;
 
 enum { LOOP_IN = 1u << 0, LOOP_OUT = 1u << 1, LOOP_HUP = 1u << 2 };
+enum { LOOP_MAX_TIMERS = 1024 }; /* armed at once */
 
 struct loop_source { /* embedded in the owner; container_of() in fn */
-	int fd;              /* stays the owner's */
-	uint32_t events;     /* LOOP_IN | LOOP_OUT; level-triggered */
+	int fd;               /* stays the owner's */
+	uint32_t events;      /* LOOP_IN | LOOP_OUT; level-triggered; 0: parked */
 	struct device *owner; /* its lock is held around fn; may be NULL */
 	void (*fn)(struct loop_source *s, uint32_t ready);
 };
@@ -31,7 +32,7 @@ struct loop_timer { /* embedded; zeroed before first use; fires once per arming 
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
 	struct device *owner; /* its lock is held around fn; may be NULL */
 	void (*fn)(struct loop_timer *t);
-	int heap_slot; /* the loop's: 0 when idle */
+	int heap_slot; /* the loop's: 0 when idle, -1 while being fired */
 };
 
 struct loop_io { /* one asynchronous transfer, the caller's until done() */
@@ -40,6 +41,7 @@ struct loop_io { /* one asynchronous transfer, the caller's until done() */
 	int fd, op, n_iov;                                /* the loop's from here on */
 	const struct iovec *iov;
 	uint64_t off;
+	int32_t res;
 	struct loop_io *next;
 };
 
@@ -54,14 +56,19 @@ int loop_create(struct loop **out, struct err *e);
 void loop_destroy(struct loop *l); /* after loop_run returned; NULL is allowed */
 /* Serves events until loop_stop(). Returns 0 or a negative errno of epoll. */
 int loop_run(struct loop *l);
+bool loop_is_running(const struct loop *l); /* inside loop_run(); any thread */
 void loop_stop(struct loop *l); /* any thread; async-signal-safe */
 bool loop_has_uring(const struct loop *l);
 
+/* -EPERM for a regular file or /dev/null, which are always ready and cannot be waited for. */
 int loop_add(struct loop *l, struct loop_source *s, struct err *e);
-/* Changes the events waited for; 0 parks the source. */
+/* Changes the events waited for; 0 parks the source, hang-ups included. Any thread that holds the
+ * owner's lock. */
 void loop_set_events(struct loop *l, struct loop_source *s, uint32_t events);
 void loop_del(struct loop *l, struct loop_source *s); /* no callback after this returns */
 
+/* Arming replaces an earlier deadline. After either call, made with the owner's lock held, the
+ * earlier deadline does not fire any more. */
 void loop_timer_arm(struct loop *l, struct loop_timer *t, uint64_t deadline_ns);
 void loop_timer_cancel(struct loop *l, struct loop_timer *t);
 
@@ -75,8 +82,10 @@ void loop_readv(struct loop *l, struct loop_io *io, int fd, const struct iovec *
 void loop_writev(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,
 		 uint64_t off);
 void loop_fdatasync(struct loop *l, struct loop_io *io, int fd);
-/* Calls back every transfer of this owner that is in flight before it returns. Loop thread, or
- * any thread once loop_run has returned. */
+/*
+ * Calls back every transfer of this owner that is in flight before it returns. The caller holds
+ * the owner's lock. Loop thread, or any thread while loop_run is not running.
+ */
 void loop_drain(struct loop *l, struct device *owner);
 
 uint64_t loop_now_ns(void); /* CLOCK_MONOTONIC */

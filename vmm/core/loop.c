@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The event loop's round: posted work, due timers, finished transfers, new submissions, then sleep
+ * in epoll. Sources that nobody waits on are out of epoll altogether, since a hang-up would be
+ * reported for ever otherwise.
+ */
+#include "vmm/core/loop_int.h"
+
+#include "config.h"
+#include "vmm/core/bytes.h"
+#include "vmm/core/device.h"
+#include "vmm/core/err.h"
+#include "vmm/core/log.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { MAX_EVENTS = 32, RETRY_MS = 5 };
+
+struct loop {
+	int epoll_fd, wake_fd;
+	atomic_bool stop, running;
+	pthread_mutex_t work_lock;
+	struct loop_work *work, **work_tail;
+	struct timer_heap timers;
+	struct io_engine *io;
+	bool has_uring, woken;
+	pthread_mutex_t drain_lock;
+	struct epoll_event events[MAX_EVENTS]; /* of this round; loop_del() clears its own */
+	int n_events;
+};
+
+/* ptr: NULL, or l for the descriptor of wake(). */
+static int watch_internal(struct loop *l, int fd, void *ptr)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = ptr};
+
+	return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+static int create_io(struct loop *l)
+{
+	int r = -ENOSYS;
+
+#if MAYFLY_IO_URING
+	r = loop_uring_create(&l->io);
+#endif
+	l->has_uring = r == 0;
+	if (r < 0) {
+		log_debug(NULL, "loop: no io_uring here (%s); disk I/O is synchronous",
+			  strerror(-r));
+		return loop_sync_create(&l->io);
+	}
+	return watch_internal(l, l->io->ops->poll_fd(l->io), NULL);
+}
+
+int loop_create(struct loop **out, struct err *e)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return err_set(e, ENOMEM, "event loop: out of host memory");
+	l->work_tail = &l->work;
+	l->timers.fd = -1;
+	pthread_mutex_init(&l->work_lock, NULL);
+	pthread_mutex_init(&l->drain_lock, NULL);
+	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = l->epoll_fd < 0 || l->wake_fd < 0 ? -errno : 0;
+	if (r == 0)
+		r = timer_heap_init(&l->timers);
+	if (r == 0)
+		r = watch_internal(l, l->wake_fd, l);
+	if (r == 0)
+		r = watch_internal(l, l->timers.fd, NULL);
+	if (r == 0)
+		r = create_io(l);
+	if (r < 0) {
+		err_set(e, -r, "event loop: cannot create: %s", strerror(-r));
+		if (r == -EMFILE || r == -ENFILE)
+			err_hint(e, "raise the limit of open files (ulimit -n)");
+		loop_destroy(l);
+		return r;
+	}
+	*out = l;
+	return 0;
+}
+
+void loop_destroy(struct loop *l)
+{
+	if (!l)
+		return;
+	if (l->io)
+		l->io->ops->destroy(l->io);
+	timer_heap_fini(&l->timers);
+	if (l->wake_fd >= 0)
+		close(l->wake_fd);
+	if (l->epoll_fd >= 0)
+		close(l->epoll_fd);
+	pthread_mutex_destroy(&l->work_lock);
+	pthread_mutex_destroy(&l->drain_lock);
+	free(l);
+}
+
+bool loop_has_uring(const struct loop *l)
+{
+	return l->has_uring;
+}
+
+bool loop_is_running(const struct loop *l)
+{
+	return atomic_load(&l->running);
+}
+
+static void wake(struct loop *l)
+{
+	static const uint64_t one = 1;
+	int saved = errno; /* loop_stop() is called by signal handlers */
+	ssize_t n = write(l->wake_fd, &one, sizeof(one));
+
+	(void)n; /* EAGAIN means that the counter is full of wake-ups already */
+	errno = saved;
+}
+
+void loop_stop(struct loop *l)
+{
+	atomic_store(&l->stop, true);
+	wake(l);
+}
+
+/* --- sources ---------------------------------------------------------------------------------- */
+
+static uint32_t to_epoll(uint32_t events)
+{
+	return (events & LOOP_IN ? EPOLLIN : 0u) | (events & LOOP_OUT ? EPOLLOUT : 0u);
+}
+
+static int control(struct loop *l, struct loop_source *s, int op, uint32_t events)
+{
+	struct epoll_event ev = {.events = to_epoll(events), .data.ptr = s};
+
+	return epoll_ctl(l->epoll_fd, op, s->fd, &ev) < 0 ? -errno : 0;
+}
+
+int loop_add(struct loop *l, struct loop_source *s, struct err *e)
+{
+	int r = s->events ? control(l, s, EPOLL_CTL_ADD, s->events) : 0;
+
+	if (r < 0)
+		return err_set(e, -r, "event loop: cannot wait for file descriptor %d: %s", s->fd,
+			       strerror(-r));
+	return 0;
+}
+
+void loop_set_events(struct loop *l, struct loop_source *s, uint32_t events)
+{
+	int op = !s->events ? EPOLL_CTL_ADD : !events ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+	int r;
+
+	if (events == s->events)
+		return;
+	r = control(l, s, op, events);
+	if (r < 0)
+		log_error(s->owner, "event loop: file descriptor %d: %s", s->fd, strerror(-r));
+	s->events = events;
+}
+
+void loop_del(struct loop *l, struct loop_source *s)
+{
+	loop_set_events(l, s, 0);
+	for (int i = 0; i < l->n_events; i++)
+		if (l->events[i].data.ptr == s)
+			l->events[i].data.ptr = NULL;
+}
+
+static void dispatch(struct loop *l)
+{
+	for (int i = 0; i < l->n_events; i++) {
+		struct loop_source *s = l->events[i].data.ptr;
+		uint32_t ev = l->events[i].events;
+		uint32_t ready = (ev & EPOLLIN ? LOOP_IN : 0u) | (ev & EPOLLOUT ? LOOP_OUT : 0u) |
+				 (ev & (EPOLLHUP | EPOLLERR) ? LOOP_HUP : 0u);
+		struct device *owner;
+
+		if (!s)
+			continue;
+		if (l->events[i].data.ptr == l) {
+			l->woken = true;
+			continue;
+		}
+		owner = s->owner;
+		device_lock(owner);
+		/* parked since epoll looked; s itself is gone only through loop_del() */
+		if (s->events)
+			s->fn(s, ready);
+		device_unlock(owner);
+	}
+	l->n_events = 0;
+}
+
+/* --- posted work ------------------------------------------------------------------------------ */
+
+void loop_post(struct loop *l, struct loop_work *w)
+{
+	bool was_queued;
+
+	pthread_mutex_lock(&l->work_lock);
+	was_queued = w->queued;
+	if (!was_queued) {
+		w->queued = true;
+		w->next = NULL;
+		*l->work_tail = w;
+		l->work_tail = &w->next;
+	}
+	pthread_mutex_unlock(&l->work_lock);
+	if (!was_queued)
+		wake(l);
+}
+
+static void run_work(struct loop *l)
+{
+	struct loop_work *batch, *next;
+	uint64_t count;
+
+	if (!l->woken)
+		return;
+	l->woken = false;
+	if (read(l->wake_fd, &count, sizeof(count)) < 0)
+		count = 0; /* loop_run() again: looks at the list once before it sleeps */
+	pthread_mutex_lock(&l->work_lock);
+	batch = l->work;
+	l->work = NULL;
+	l->work_tail = &l->work;
+	pthread_mutex_unlock(&l->work_lock);
+	for (; batch; batch = next) {
+		struct device *owner = batch->owner;
+
+		device_lock(owner);
+		pthread_mutex_lock(&l->work_lock);
+		next = batch->next;
+		batch->queued = false; /* a post from here on is a new call */
+		pthread_mutex_unlock(&l->work_lock);
+		batch->fn(batch);
+		device_unlock(owner);
+	}
+}
+
+/* --- transfers -------------------------------------------------------------------------------- */
+
+static void start(struct loop *l, struct loop_io *io, enum loop_op op, int fd,
+		  const struct iovec *iov, int n, uint64_t off)
+{
+	io->op = op;
+	io->fd = fd;
+	io->iov = iov;
+	io->n_iov = n;
+	io->off = off;
+	l->io->ops->submit(l->io, io);
+}
+
+void loop_readv(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,
+		uint64_t off)
+{
+	start(l, io, LOOP_OP_READV, fd, iov, n, off);
+}
+
+void loop_writev(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,
+		 uint64_t off)
+{
+	start(l, io, LOOP_OP_WRITEV, fd, iov, n, off);
+}
+
+void loop_fdatasync(struct loop *l, struct loop_io *io, int fd)
+{
+	start(l, io, LOOP_OP_FDATASYNC, fd, NULL, 0, 0);
+}
+
+static void run_done(struct loop *l)
+{
+	struct io_list batch = l->io->done;
+	struct loop_io *io;
+
+	if (!batch.head)
+		return;
+	if (batch.tail == &l->io->done.head)
+		batch.tail = &batch.head;
+	io_list_init(&l->io->done); /* what done() submits now finishes in the next round */
+	while ((io = io_list_pop(&batch))) {
+		struct device *owner = io->owner;
+
+		device_lock(owner);
+		io->done(io, io->res);
+		device_unlock(owner);
+	}
+}
+
+/* Calls back the owner's transfers that are done; the others keep their order. */
+static void run_done_of(struct loop *l, const struct device *owner)
+{
+	struct io_list rest, mine;
+	struct loop_io *io;
+
+	io_list_init(&rest);
+	io_list_init(&mine);
+	while ((io = io_list_pop(&l->io->done)))
+		io_list_push(io->owner == owner ? &mine : &rest, io);
+	while ((io = io_list_pop(&rest)))
+		io_list_push(&l->io->done, io);
+	while ((io = io_list_pop(&mine)))
+		io->done(io, io->res);
+}
+
+static bool has_done_of(const struct loop *l, const struct device *owner)
+{
+	for (const struct loop_io *io = l->io->done.head; io; io = io->next)
+		if (io->owner == owner)
+			return true;
+	return false;
+}
+
+void loop_drain(struct loop *l, struct device *owner)
+{
+	struct io_engine *io = l->io;
+
+	pthread_mutex_lock(&l->drain_lock);
+	do {
+		/* everybody's transfers are waited for; other owners are called in the next round */
+		while (io->n_inflight) {
+			if (!io->ops->flush(io))
+				usleep(RETRY_MS * 1000);
+			io->ops->reap(io, true);
+		}
+		run_done_of(l, owner);
+	} while (io->n_inflight || has_done_of(l, owner));
+	pthread_mutex_unlock(&l->drain_lock);
+}
+
+/* --- the round -------------------------------------------------------------------------------- */
+
+int loop_run(struct loop *l)
+{
+	int r = 0;
+
+	atomic_store(&l->running, true);
+	l->woken = true;
+	while (!r) {
+		int timeout_ms;
+
+		run_work(l);
+		timer_heap_run(&l->timers);
+		l->io->ops->reap(l->io, false);
+		run_done(l);
+		timeout_ms = l->io->ops->flush(l->io) ? -1 : RETRY_MS;
+		if (atomic_load(&l->stop))
+			break;
+		if (l->io->done.head)
+			timeout_ms = 0;
+		l->n_events = epoll_wait(l->epoll_fd, l->events, MAX_EVENTS, timeout_ms);
+		if (l->n_events < 0) {
+			if (errno != EINTR)
+				r = -errno;
+			l->n_events = 0;
+		}
+		dispatch(l);
+	}
+	atomic_store(&l->stop, false);
+	atomic_store(&l->running, false);
+	return r;
+}
+
+void loop_timer_arm(struct loop *l, struct loop_timer *t, uint64_t deadline_ns)
+{
+	timer_heap_arm(&l->timers, t, deadline_ns);
+}
+
+void loop_timer_cancel(struct loop *l, struct loop_timer *t)
+{
+	timer_heap_cancel(&l->timers, t);
+}

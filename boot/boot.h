@@ -6,8 +6,9 @@
  * nothing of accelerators; tested against memory alone.
  *
  * boot_load() recognises the image by its bytes (bzImage, ELF with PVH note, ELF64 Linux entry,
- * Multiboot 1) and refuses anything else by name. Images come from the operator but are treated
- * as hostile: every offset is checked against the file and against RAM.
+ * Multiboot 1; the last three also gzip'ed) and refuses anything else by name. Images come from
+ * the operator but are treated as hostile: every offset is checked against the file and against
+ * RAM. It may be called again on the same memory to boot anew after a reset.
  */
 #include "vmm/core/gmem.h"
 
@@ -36,14 +37,14 @@ struct boot_platform { /* what the tables describe; filled by the machine */
 struct boot_config {
 	const char *kernel_path;
 	const char *initrd_path; /* or NULL */
-	const char *cmdline;     /* not longer than BOOT_MAX_CMDLINE - 1 bytes */
+	const char *cmdline;     /* not longer than BOOT_MAX_CMDLINE - 1 bytes; NULL is empty */
 	const struct boot_platform *platform;
 };
 
 enum boot_cpu_mode { BOOT_CPU_PROT32, BOOT_CPU_LONG64 };
 
 struct boot_entry { /* state of the boot processor; all else as after reset */
-	const char *protocol; /* "linux64", "pvh", "elf64", "multiboot" */
+	const char *protocol; /* "linux64", "linux32", "pvh", "elf64", "multiboot" */
 	enum boot_cpu_mode mode;
 	uint64_t rip, rsp;
 	uint64_t rax, rbx, rsi; /* what the protocol passes */
@@ -52,8 +53,10 @@ struct boot_entry { /* state of the boot processor; all else as after reset */
 	gpaddr page_table;              /* CR3, for LONG64 */
 };
 
-/* Opens, checks and loads kernel and initrd, builds boot parameters, E820, ACPI and MP tables.
- * -ENOENT, -EACCES, -EISDIR, -EINVAL (not bootable), -E2BIG (does not fit in RAM). */
+/*
+ * Opens, checks and loads kernel and initrd, builds boot parameters, E820, ACPI and MP tables.
+ * -ENOENT, -EACCES, -EISDIR, -EINVAL (not bootable), -E2BIG (does not fit in RAM), -EIO.
+ */
 int boot_load(struct gmem *m, const struct boot_config *c, struct boot_entry *out, struct err *e);
 
 struct x86_state;

@@ -17,7 +17,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "boot"))
-from harness import ROOT, guest  # noqa: E402
+from harness import ROOT, guest, initrd  # noqa: E402
 
 MARK = b"mayfly-init: userspace reached"
 
@@ -56,17 +56,12 @@ def main():
     ap.add_argument("--json")
     a = ap.parse_args()
     kernel = a.vmlinuz or guest(a.kernel)
-    initrd = a.initrd
-    if not initrd:
-        initrd = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
-                              "mayfly", "guest", f"initrd-{a.kernel}.img")
-        subprocess.run([os.path.join(ROOT, "tools", "mkinitrd"), "--kernel", a.kernel, initrd], check=True,
-                       stdout=subprocess.DEVNULL)
+    ramfs = a.initrd or initrd(a.kernel)
     line = "console=ttyS0 reboot=t panic=-1 mayfly.poweroff"
     ours = [a.mayfly, "run", "--accel", a.accel, "--cpus", str(a.cpus), "--mem", f"{a.mem}M", "--kernel", kernel,
-            "--initrd", initrd, "--cmdline", line, "--net", "none"] + a.extra.split()
+            "--initrd", ramfs, "--cmdline", line] + a.extra.split()
     theirs = ["qemu-system-x86_64", "-M", "microvm", "-accel", a.accel, "-cpu", "max" if a.accel == "tcg" else "host",
-              "-smp", str(a.cpus), "-m", str(a.mem), "-kernel", kernel, "-initrd", initrd, "-append", line,
+              "-smp", str(a.cpus), "-m", str(a.mem), "-kernel", kernel, "-initrd", ramfs, "-append", line,
               "-nodefaults", "-no-user-config", "-nographic", "-serial", "stdio", "-no-reboot"]
     rows = {"mayfly": [], "qemu": []}
     for i in range(a.runs):

@@ -16,7 +16,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "boot"))
-from harness import ROOT, guest  # noqa: E402
+from harness import ROOT, guest, initrd  # noqa: E402
 
 
 def measure(pid):
@@ -38,14 +38,11 @@ def main():
     ap.add_argument("--runs", type=int, default=5)
     ap.add_argument("--mayfly", default=os.path.join(ROOT, "build-release", "vmm", "mayfly"))
     a = ap.parse_args()
-    initrd = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
-                          "mayfly", "guest", f"initrd-{a.kernel}.img")
-    subprocess.run([os.path.join(ROOT, "tools", "mkinitrd"), "--kernel", a.kernel, initrd], check=True,
-                   stdout=subprocess.DEVNULL)
+    ramfs = initrd(a.kernel)
     rows = []
     for _ in range(a.runs):
         proc = subprocess.Popen([a.mayfly, "run", "--accel", a.accel, "--cpus", str(a.cpus), "--mem", f"{a.mem}M",
-                                 "--kernel", guest(a.kernel), "--initrd", initrd, "--net", "none"],
+                                 "--kernel", guest(a.kernel), "--initrd", ramfs],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         text = b""
         while b"userspace reached" not in text:

@@ -73,6 +73,18 @@ def guest(name):
     return res.stdout.strip().splitlines()[-1]
 
 
+def initrd(kernel, modules=()):
+    """A busybox initramfs, with modules of that kernel if asked."""
+    path = os.path.join(CACHE, "guest", f"initrd-{'-'.join([kernel, *modules])}.img")
+    cmd = [os.path.join(ROOT, "tools", "mkinitrd")]
+    if modules:
+        cmd += ["--modules", os.path.dirname(os.path.dirname(guest(kernel)))]
+    res = subprocess.run(cmd + [x for m in modules for x in ("--module", m)] + [path], capture_output=True, text=True)
+    if res.returncode:
+        raise AssertionError("tools/mkinitrd: " + res.stderr.strip())
+    return path
+
+
 class Suite:
     def __init__(self, only=None):
         self.passed = self.failed = self.skipped = 0

@@ -7,25 +7,16 @@ import subprocess
 import sys
 import tempfile
 
-from harness import CACHE, ROOT, Skip, Suite, expect, guest, run
+from harness import CACHE, ROOT, Skip, Suite, expect, guest, initrd, run
 
 KERNELS = ["cloud-6.1", "cloud-6.12"]
 BAD = [r"Kernel panic", r"BUG:", r"Oops", r"WARNING: CPU", r"soft lockup", r"rcu.*stall",
        r"clocksource: Marking clocksource", r"unchecked MSR access", r"general protection"]
 
 
-def initrd(kernel):
-    path = os.path.join(CACHE, "guest", f"initrd-{kernel}.img")
-    cmd = [os.path.join(ROOT, "tools", "mkinitrd"), "--kernel", kernel, path]
-    res = subprocess.run(cmd, capture_output=True, text=True)
-    if res.returncode:
-        raise AssertionError("tools/mkinitrd: " + res.stderr.strip())
-    return path
-
-
-def boot(kernel, cpus=1, cmdline="mayfly.poweroff", extra=(), mem="512M", timeout=120, accel="tcg"):
+def boot(kernel, cpus=1, cmdline="mayfly.poweroff", extra=(), mem="512M", timeout=120, accel="tcg", modules=()):
     args = ["run", "--accel", accel, "--cpus", str(cpus), "--mem", mem, "--kernel", guest(kernel),
-            "--initrd", initrd(kernel), "--cmdline+", cmdline, "--timeout", f"{timeout}s", "--net", "none"]
+            "--initrd", initrd(kernel, modules), "--cmdline+", cmdline, "--timeout", f"{timeout}s"]
     return run(args + list(extra), timeout=timeout + 20)
 
 
@@ -55,6 +46,7 @@ def run_on_disk(kernel, command, cpus, timeout):
         copy = os.path.join(tmp, "root.ext4")
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, copy], check=True)
         return boot(kernel, cpus, timeout=timeout, mem="1G", extra=["--disk", copy],
+                    modules=("virtio_mmio", "virtio_blk"),
                     cmdline="root=/dev/vda init=/sbin/mayfly-init mayfly.run=" + command.replace(" ", ","))
 
 
@@ -79,14 +71,14 @@ def stress_verifies(kernel, cpus, seconds):
 
 def gnumach_prints_banner():
     res = run(["run", "--accel", "tcg", "--mem", "128M", "--kernel", guest("gnumach"), "--cmdline", "console=com0",
-               "--timeout", "20s", "--no-reboot", "--net", "none"], timeout=40)
+               "--timeout", "20s", "--no-reboot"], timeout=40)
     if not re.search(r"GNU Mach", res.out):
         raise AssertionError(f"no banner, exit {res.code}\n" + res.tail())
 
 
 def memtest_starts():
     res = run(["run", "--accel", "tcg", "--mem", "64M", "--kernel", guest("memtest"), "--cmdline",
-               "console=ttyS0,115200", "--timeout", "12s", "--net", "none"], timeout=40)
+               "console=ttyS0,115200", "--timeout", "12s"], timeout=40)
     if not re.search(r"Memtest86\+", res.out) or res.code != 124:
         raise AssertionError(f"no screen, exit {res.code}\n" + res.tail())
 

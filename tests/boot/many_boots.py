@@ -9,15 +9,14 @@ the image, made by tools/mkroot. Ends at the first failure with that guest's con
 import argparse
 import concurrent.futures
 import os
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from harness import expect, guest, run
-from linux_test import BAD, boot, initrd
+from harness import expect, guest, initrd
+from linux_test import BAD, boot
 
 
 def one(i, kernel, cpus, disk, accel):
@@ -29,6 +28,7 @@ def one(i, kernel, cpus, disk, accel):
         copy = os.path.join(tmp, "root.ext4")
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", disk, copy], check=True)
         res = boot(kernel, cpus, timeout=120, extra=["--disk", copy], accel=accel,
+                   modules=("virtio_mmio", "virtio_blk"),
                    cmdline="root=/dev/vda init=/sbin/mayfly-init mayfly.run=uname,-a")
         expect(res, code=0, out=[r"mayfly-root: userspace reached", r"mayfly-root: status 0"], not_out=BAD)
         return res.seconds

@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 struct accel_io;
+struct err;
 struct jit;
 struct lapic;
 struct tcg_vm;
@@ -136,6 +137,7 @@ enum { /* requests: bits that others set; nonzero makes JIT code leave at its ne
 	REQ_CODE_PAGE = 1 << 7, /* drop write entries of pages that now hold code */
 	REQ_JIT = 1 << 8,       /* the JIT's own: code cache being emptied */
 	REQ_SMI = 1 << 9,
+	REQ_EXCLUSIVE = 1 << 10, /* another vCPU wants an exclusive section (exclusive.h) */
 };
 
 struct cpu {
@@ -194,7 +196,30 @@ struct cpu {
 	struct jit_cpu *jit; /* the JIT's own per-vCPU state, or NULL */
 	/* The store log of the lockstep mode; NULL otherwise. */
 	struct store_log *log;
+	/* The interpreter's: data breakpoints hit by the current instruction (DR6 bits 3..0), and
+	 * decoded instructions, or NULL to decode each time. */
+	uint8_t db_hits;
+	struct interp_cache *icache;
 	uint64_t n_insns, n_mmio, n_faults, n_interrupts, n_tlb_fills;
+
+	/* --- bookkeeping of accel/tcg/cpu --- */
+	/* An interrupt was found that IF forbids: whoever sets IF asks again (cpu_irq_recheck). */
+	uint8_t irq_waiting;
+	_Atomic uint8_t pv_unhalt;    /* KVM_HC_KICK_CPU came: the next or present HLT ends */
+	_Atomic uint32_t sleeping;    /* in cpu_wait(): cpu_request() has to wake it */
+	_Atomic uint32_t sipi_vector; /* with REQ_SIPI */
+	unsigned excl_depth;          /* inside mmu_exclusive_begin/end; own thread only */
+	bool in_guest;                /* between exclusive_enter_guest and _leave_guest */
+	uint64_t pdpte[4];            /* PAE paging: loaded by CR3 writes */
+	/* Slots of TLB_USER filled since it was last emptied, as nonglobal[]. */
+	uint32_t n_user_fills;
+	uint16_t user_fills[256];
+	bool itlb_nonglobal; /* the kernel's instruction TLB holds a non-global page */
+	/* Where large pages were used since the last flush, for INVLPG: Bloom filters over 2 MiB
+	 * frames for either half of the address space, and a list of 1 GiB frames. */
+	uint64_t large_seen[2][16];
+	unsigned n_huge_seen; /* > the array: anywhere */
+	uint64_t huge_seen[16];
 };
 
 static inline unsigned cpu_tlb_slot(uint64_t la)
@@ -225,6 +250,17 @@ static inline enum x86_mode cpu_code_mode(const struct cpu *c)
 }
 void cpu_reset(struct cpu *c); /* INIT/RESET state incl. TLBs; not the local APIC */
 void cpu_set_rflags(struct cpu *c, uint64_t val); /* all bits as given; updates mode */
+/* To call after IF was set in rflags by other means than cpu_set_rflags(). */
+static inline void cpu_irq_recheck(struct cpu *c)
+{
+	if (c->irq_waiting && c->rflags & X86_FL_IF) {
+		c->irq_waiting = 0;
+		atomic_fetch_or(&c->requests, REQ_INTERRUPT);
+	}
+}
+/* The register file as snapshots and boot see it. The vCPU's thread, or while that is parked. */
+void cpu_get_state(const struct cpu *c, struct x86_state *s);
+void cpu_set_state(struct cpu *c, const struct x86_state *s);
 
 /* MOV/POP to a segment register other than CS, LxS: all checks, may raise. */
 void cpu_load_seg(struct cpu *c, unsigned seg, uint16_t selector);
@@ -250,6 +286,8 @@ bool cpu_ver(struct cpu *c, uint16_t selector, bool write);
  * limit, type and null selectors elsewhere; raises #GP(0), or #SS(0) for SS. write: for the type.
  */
 gvaddr cpu_linear(struct cpu *c, unsigned seg, uint64_t off, unsigned len, bool write);
+/* Linear address to fetch the instruction at rip from; raises #GP(0) past the limit of CS. */
+gvaddr cpu_code_linear(struct cpu *c, uint64_t rip);
 
 /* --- control, debug and model-specific registers, CPUID (cr.c, msr.c, cpuid.c). May raise. --- */
 uint64_t cpu_read_cr(struct cpu *c, unsigned n);
@@ -277,5 +315,12 @@ void cpu_request(struct cpu *c, uint32_t req); /* any thread; wakes a halted vCP
 /* Handles what is pending between instructions: TLB requests, INIT/SIPI, NMI, interrupts (if IF
  * and no inhibition). False if vcpu_run must return (kick, shutdown). May raise. */
 bool cpu_poll(struct cpu *c);
+/* Sleeps until `requests` is not empty or the local APIC's timer is due; not in an exclusive
+ * section. For HLT and wait-for-SIPI: poll, and while nothing woke the processor, wait. */
+void cpu_wait(struct cpu *c);
+
+/* --- making and destroying (vm.c): vm->cpus[index] is set and cleared --- */
+int cpu_create(struct tcg_vm *vm, unsigned index, struct cpu **out, struct err *e);
+void cpu_destroy(struct cpu *c); /* NULL is allowed */
 
 #endif

@@ -39,5 +39,16 @@ int lapic_ack(struct lapic *l);
 void lapic_timer_poll(struct lapic *l);
 /* When a halted vCPU has to look again, CLOCK_MONOTONIC ns; UINT64_MAX: never. */
 uint64_t lapic_next_deadline_ns(const struct lapic *l);
+/* Level of the i8259's output at LINT0 of vCPU 0. Any thread. */
+void lapic_extint_set(struct tcg_vm *vm, bool level);
+/* KVM_HC_SEND_IPI: fixed or NMI (icr bits 10..8) to the APIC IDs min+i of the bitmap; how many. */
+unsigned lapic_send_bitmap(struct tcg_vm *vm, uint64_t low, uint64_t high, uint32_t min,
+			   uint32_t icr);
+struct cpu *lapic_find(struct tcg_vm *vm, uint32_t apic_id); /* NULL if there is none */
+/* The vCPU's TSC was moved: the TSC deadline is at another time now. */
+void lapic_tsc_moved(struct cpu *c);
+/* timer.c, for its thread and cpu_wait(): takes the deadline out / puts it back. */
+uint64_t lapic_take_deadline(struct lapic *l, uint64_t not_after_ns);
+void lapic_rearm(struct lapic *l);
 
 #endif

@@ -65,6 +65,11 @@ static inline void mmu_store(struct cpu *c, gvaddr la, unsigned size, uint64_t v
 	mmu_store_slow(c, la, size, val, idx);
 }
 
+/* Told of every RAM store of a processor while cpu->log is set, before the bytes change. */
+struct store_log {
+	void (*before)(struct store_log *l, struct cpu *c, gpaddr gpa, uint8_t *host, unsigned len);
+};
+
 /* Byte ranges, any length up to 4096; all pages are checked before the first byte is moved. */
 void mmu_read(struct cpu *c, gvaddr la, void *dst, unsigned len, unsigned idx);
 void mmu_write(struct cpu *c, gvaddr la, const void *src, unsigned len, unsigned idx);
@@ -113,7 +118,18 @@ bool phys_page_has_code(const struct tcg_vm *vm, gpaddr gpa);
  * entries for it (REQ_CODE_PAGE). */
 bool phys_mark_code(struct tcg_vm *vm, gpaddr gpa);
 void phys_clear_code(struct tcg_vm *vm, gpaddr gpa);
-/* Called after (by stores: before) bytes of a code page change; the JIT sets it, NULL without. */
+/*
+ * The race-free way to mark the page of gpa: with several vCPUs it does so in an exclusive section
+ * and takes the write entries out of every TLB, so that no later store goes unnoticed. The
+ * translator reads the page's bytes after it. vCPU thread. True if the page was not marked.
+ */
+bool phys_protect_code(struct cpu *c, gpaddr gpa);
+/* Empties this vCPU's write entries for the page of gpa / for all pages that hold code. */
+void mmu_drop_write(struct cpu *c, gpaddr gpa);
+void mmu_drop_code_pages(struct cpu *c);
+/* Called when bytes of a code page change: by stores of a vCPU before the bytes change (so that it
+ * may leave the block) and again after if the page still holds code; by others (c NULL) after.
+ * The JIT sets it, NULL without. */
 struct code_watcher {
 	void (*written)(void *ctx, struct cpu *c_or_null, gpaddr gpa, unsigned len);
 	void *ctx;

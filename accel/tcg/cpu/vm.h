@@ -10,8 +10,19 @@
 
 enum { TCG_MAX_VCPUS = 64 };
 
+struct err;
 struct jit;
 struct tcg_timer;
+
+enum cpu_flush { CPU_FLUSH_ALL, CPU_FLUSH_NONGLOBAL, CPU_FLUSH_PAGE };
+
+/* What the JIT is told; members may be NULL. vCPU thread. */
+struct cpu_hooks {
+	/* Translations were dropped: everything keyed by linear address is void. la: for PAGE. */
+	void (*tlb_flushed)(struct cpu *c, enum cpu_flush what, gvaddr la);
+	/* REQ_CODE_PAGE and REQ_JIT, from cpu_poll() */
+	void (*requests)(struct cpu *c, uint32_t requests);
+};
 
 struct tcg_vm {
 	struct gmem *mem;
@@ -28,7 +39,23 @@ struct tcg_vm {
 	/* exclusive sections (exclusive.c) */
 	struct exclusive *excl;
 	struct jit *jit; /* NULL: interpreter only */
+	struct cpu_hooks hooks;
+	const struct gmem_region *ram;
+	unsigned n_ram;
+	bool intel;      /* vendor of the CPUID model: the host's; AMD elsewhere */
+	/* clock.c. Guest TSC = host's + cpu->tsc_offset if tsc_native, else made from
+	 * CLOCK_MONOTONIC; tsc_ref and ns_ref are the two at the VM's creation. */
+	bool tsc_native;
 	uint64_t tsc_khz;
+	uint64_t tsc_ref, ns_ref;
+	uint32_t pvclock_mul;
+	int8_t pvclock_shift;
 };
+
+/* Fills the zeroed *vm: borrows mem and io for the VM's life, starts the timer thread, makes
+ * itself the watcher of mem. n_vcpus is cfg's. vCPUs are added by cpu_create(). */
+int tcg_vm_init(struct tcg_vm *vm, struct gmem *mem, const struct accel_io *io,
+		const struct accel_config *cfg, struct err *e);
+void tcg_vm_fini(struct tcg_vm *vm); /* after all cpu_destroy() */
 
 #endif

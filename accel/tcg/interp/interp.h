@@ -18,6 +18,12 @@ void interp_exec(struct cpu *c, const struct x86_insn *in);
 /* Fetches, decodes and executes one instruction at c->rip, single-step trap included. */
 void interp_step(struct cpu *c);
 
+/* The cache of decoded instructions that interp_step() uses if it is there; the vCPU owns it. */
+int interp_cache_create(struct cpu *c); /* 0 or -ENOMEM */
+void interp_cache_destroy(struct cpu *c);
+
+bool interp_has(unsigned op); /* whether an operation has a handler */
+
 /* One handler per operation; installed in a table indexed by enum x86_op. */
 typedef void interp_fn(struct cpu *c, const struct x86_insn *in);
 struct interp_row { /* rows of the tables of each family file; the end has fn NULL */

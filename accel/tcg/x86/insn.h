@@ -6,7 +6,9 @@
  * tables, read by the interpreter, the JIT, the disassembler and the fuzzers.
  *
  * Operands are in Intel order (destination first), implicit ones that the semantics need to know
- * are listed in opcode.def, not here. Sizes are in bytes. Register numbers are encoding numbers
+ * are not listed. String instructions, XLAT, MASKMOVQ, MASKMOVDQU, CLZERO, MONITOR: the address is
+ * implicit; mem.seg is the source segment after overrides (DS by default), and opnd[0].size of
+ * string instructions and XLAT is that of the element, n_opnds is 0. Sizes are in bytes. Register numbers are encoding numbers
  * (rax rcx rdx rbx rsp rbp rsi rdi r8..r15; es cs ss ds fs gs).
  */
 #include "accel/tcg/x86/ops.h" /* enum x86_op: X86_ADD, ... */
@@ -60,7 +62,7 @@ enum { /* struct x86_insn.prefix */
 	X86_PFX_LOCK = 1 << 0,
 	X86_PFX_REP = 1 << 1,   /* f3 present (and not consumed as part of the opcode) */
 	X86_PFX_REPNE = 1 << 2, /* f2 present (ditto) */
-	X86_PFX_66 = 1 << 3,    /* 66 present, consumed or not */
+	X86_PFX_66 = 1 << 3,    /* 66 present (or in VEX.pp), consumed or not */
 	X86_PFX_67 = 1 << 4,
 	X86_PFX_SEG = 1 << 5, /* an effective segment override was present */
 	X86_PFX_REX = 1 << 6,
@@ -88,7 +90,7 @@ enum { /* struct x86_insn.attr */
 	X86_AT_VSIB = 1 << 5,
 	X86_AT_MEM_READ = 1 << 6,   /* reads its explicit memory operand */
 	X86_AT_MEM_WRITE = 1 << 7,  /* writes its explicit memory operand */
-	X86_AT_DST_READ = 1 << 8,   /* operand 0 is read as well as written */
+	X86_AT_DST_READ = 1 << 8,   /* the old value of operand 0 is used */
 	X86_AT_DST_WRITE = 1 << 9,  /* operand 0 is written */
 	X86_AT_COND = 1 << 10,      /* jcc, setcc, cmovcc: cc is valid */
 };

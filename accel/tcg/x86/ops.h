@@ -8,7 +8,7 @@
  * only instructions without a legacy form have names in V. String instructions have one
  * enumerator for all sizes (opsize: 1, 2, 4, 8 in opnd[0].size).
  */
-#define OP(name) X86_##name,
+#define OP(name, lower) X86_##name,
 enum x86_op {
 	X86_INVALID,
 #include "accel/tcg/x86/ops.def"

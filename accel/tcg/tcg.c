@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The software accelerator as the machine sees it: accel_ops over the processor core, the
+ * interpreter and, where the host has a back end for it, the translator.
+ *
+ * It has no interrupt controllers of its own but the local APICs: the machine supplies i8259,
+ * IOAPIC and i8254. Debug options (accel_config.debug): "nojit" interprets everything; the rest is
+ * the translator's.
+ *
+ * Refs: docs/translator.md.
+ */
+#include "accel/tcg/vcpu.h"
+
+#include "accel/tcg/cpu/lapic.h"
+#include "vmm/core/err.h"
+#include "vmm/core/log.h"
+#ifdef TCG_JIT
+#include "accel/tcg/jit/jit.h"
+#endif
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int tcg_probe(uint32_t *caps, struct err *e)
+{
+	*caps = 0;
+	return 0;
+}
+
+/* Whether a comma-separated list holds a word. */
+static bool list_has(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (list && *list) {
+		size_t n = strcspn(list, ",");
+
+		if (n == len && !memcmp(list, word, len))
+			return true;
+		list += n + (list[n] == ',');
+	}
+	return false;
+}
+
+static void tcg_vm_destroy(struct accel_vm *vm)
+{
+	if (!vm)
+		return;
+#ifdef TCG_JIT
+	if (vm->vm.jit)
+		jit_destroy(vm->vm.jit);
+#endif
+	tcg_vm_fini(&vm->vm);
+	free(vm);
+}
+
+static int tcg_vm_create(struct gmem *mem, const struct accel_io *io,
+			 const struct accel_config *cfg, struct accel_vm **out, struct err *e)
+{
+	struct accel_vm *vm = calloc(1, sizeof(*vm));
+	int rc;
+
+	if (!vm)
+		return err_set(e, ENOMEM, "software CPU: out of memory");
+	rc = tcg_vm_init(&vm->vm, mem, io, cfg, e);
+	if (rc) {
+		free(vm);
+		return rc;
+	}
+	if (!list_has(cfg->debug, "nojit")) {
+#ifdef TCG_JIT
+		rc = jit_create(&vm->vm, cfg->code_cache_bytes, &vm->vm.jit, e);
+		if (rc == -ENOTSUP) {
+			vm->vm.jit = NULL;
+			rc = 0;
+		}
+#endif
+	}
+	if (rc) {
+		tcg_vm_destroy(vm);
+		return rc;
+	}
+	*out = vm;
+	return 0;
+}
+
+static void tcg_msi_send(struct accel_vm *vm, uint64_t addr, uint32_t data)
+{
+	lapic_msi(&vm->vm, addr, data);
+}
+
+static void tcg_extint_set(struct accel_vm *vm, bool level)
+{
+	lapic_extint_set(&vm->vm, level);
+}
+
+static void tcg_log_stats(struct accel_vm *vm)
+{
+	for (unsigned i = 0; i < TCG_MAX_VCPUS; i++) {
+		const struct cpu *c = vm->vm.cpus[i];
+
+		if (c)
+			log_info(NULL, "tcg: vcpu %u: %" PRIu64 " interpreted, %" PRIu64
+				 " faults, %" PRIu64 " interrupts, %" PRIu64 " MMIO, %" PRIu64
+				 " TLB fills", i, c->n_insns, c->n_faults, c->n_interrupts,
+				 c->n_mmio, c->n_tlb_fills);
+	}
+#ifdef TCG_JIT
+	if (vm->vm.jit)
+		jit_log_stats(vm->vm.jit);
+#endif
+}
+
+const struct accel_ops accel_tcg = {
+	.name = "tcg",
+	.probe = tcg_probe,
+	.vm_create = tcg_vm_create,
+	.vm_destroy = tcg_vm_destroy,
+	.msi_send = tcg_msi_send,
+	.extint_set = tcg_extint_set,
+	.vcpu_create = tcg_vcpu_create,
+	.vcpu_destroy = tcg_vcpu_destroy,
+	.vcpu_run = tcg_vcpu_run,
+	.vcpu_kick = tcg_vcpu_kick,
+	.get_state = tcg_vcpu_get_state,
+	.set_state = tcg_vcpu_set_state,
+	.vcpu_reset = tcg_vcpu_reset,
+	.log_stats = tcg_log_stats,
+};

@@ -1,0 +1,858 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The decoder: prefixes, opcode look-up through the tables, modrm and SIB, operands.
+ *
+ * Complete for 16-, 32- and 64-bit code: integer, x87, MMX to SSE4.2, SSE4A, AES, PCLMUL, SHA,
+ * GFNI, AVX, AVX2, FMA, F16C, BMI, ADX, system and SVM instructions. EVEX, XOP, 3DNow!, MPX, AMX
+ * and VMX (but VMCALL) are not decoded: what a guest sees there is #UD, and no CPUID bit offers
+ * them. Vendor differences are decided for AMD: see map_onebyte.c for near branches.
+ *
+ * Reads no byte at or beyond n or 15. Nothing is allocated, nothing is global: any thread.
+ *
+ * Refs: Intel SDM vol. 2A, "Instruction Format"; AMD APM vol. 3, "Instruction Encoding".
+ */
+#include "accel/tcg/x86/opcode.h"
+
+#include <string.h>
+
+#define F(cf, pf, af, zf, sf, of) \
+	((cf) * X86_FL_CF | (pf) * X86_FL_PF | (af) * X86_FL_AF | (zf) * X86_FL_ZF | \
+	 (sf) * X86_FL_SF | (of) * X86_FL_OF)
+#define ALL X86_FL_ARITH
+
+/* Read, written, undefined. Counts of shifts are considered in shift_flags(). */
+const struct x86_flag_set x86_flag_sets[FS_N] = {
+	/*                    C  P  A  Z  S  O */
+	[FS_ARITH] = { 0, ALL, 0 },
+	[FS_CARRY] = { F(1, 0, 0, 0, 0, 0), ALL, 0 },
+	[FS_LOGIC] = { 0, F(1, 1, 0, 1, 1, 1), F(0, 0, 1, 0, 0, 0) },
+	[FS_INCDEC] = { 0, F(0, 1, 1, 1, 1, 1), 0 },
+	[FS_MUL] = { 0, F(1, 0, 0, 0, 0, 1), F(0, 1, 1, 1, 1, 0) },
+	[FS_DIV] = { 0, 0, ALL },
+	[FS_DAA] = { F(1, 0, 1, 0, 0, 0), F(1, 1, 1, 1, 1, 0), F(0, 0, 0, 0, 0, 1) },
+	[FS_AAA] = { F(0, 0, 1, 0, 0, 0), F(1, 0, 1, 0, 0, 0), F(0, 1, 0, 1, 1, 1) },
+	[FS_AAM] = { 0, F(0, 1, 0, 1, 1, 0), F(1, 0, 1, 0, 0, 1) },
+	[FS_ROT] = { 0, F(1, 0, 0, 0, 0, 1), 0 },
+	[FS_RCX] = { F(1, 0, 0, 0, 0, 0), F(1, 0, 0, 0, 0, 1), 0 },
+	[FS_SHIFT] = { 0, F(1, 1, 0, 1, 1, 1), F(0, 0, 1, 0, 0, 0) },
+	[FS_SHXD] = { 0, F(1, 1, 0, 1, 1, 1), F(0, 0, 1, 0, 0, 0) },
+	[FS_BT] = { 0, F(1, 0, 0, 0, 0, 0), F(0, 1, 1, 0, 1, 1) },
+	[FS_BSF] = { 0, F(0, 0, 0, 1, 0, 0), F(1, 1, 1, 0, 1, 1) },
+	[FS_TZCNT] = { 0, F(1, 0, 0, 1, 0, 0), F(0, 1, 1, 0, 1, 1) },
+	[FS_ANDN] = { 0, F(1, 0, 0, 1, 1, 1), F(0, 1, 1, 0, 0, 0) },
+	[FS_BEXTR] = { 0, F(1, 0, 0, 1, 0, 1), F(0, 1, 1, 0, 1, 0) },
+	[FS_BLS] = { 0, F(1, 0, 0, 1, 1, 1), F(0, 1, 1, 0, 0, 0) },
+	[FS_CF] = { 0, X86_FL_CF, 0 },
+	[FS_RCF] = { X86_FL_CF, 0, 0 },
+	[FS_CFRW] = { X86_FL_CF, X86_FL_CF, 0 },
+	[FS_OFRW] = { X86_FL_OF, X86_FL_OF, 0 },
+	[FS_SAHF] = { 0, F(1, 1, 1, 1, 1, 0), 0 },
+	[FS_LAHF] = { F(1, 1, 1, 1, 1, 0), 0, 0 },
+	[FS_RALL] = { ALL, 0, 0 },
+	[FS_ZF] = { 0, X86_FL_ZF, 0 },
+	[FS_RZF] = { X86_FL_ZF, 0, 0 },
+	/* FS_CC: from x86_cc_flags */
+	[FS_FCMOV_B] = { X86_FL_CF, 0, 0 },
+	[FS_FCMOV_E] = { X86_FL_ZF, 0, 0 },
+	[FS_FCMOV_BE] = { X86_FL_CF | X86_FL_ZF, 0, 0 },
+	[FS_FCMOV_U] = { X86_FL_PF, 0, 0 },
+};
+
+const uint16_t x86_cc_flags[16] = {
+	X86_FL_OF, X86_FL_OF, X86_FL_CF, X86_FL_CF, X86_FL_ZF, X86_FL_ZF,
+	X86_FL_CF | X86_FL_ZF, X86_FL_CF | X86_FL_ZF, X86_FL_SF, X86_FL_SF, X86_FL_PF, X86_FL_PF,
+	X86_FL_SF | X86_FL_OF, X86_FL_SF | X86_FL_OF,
+	X86_FL_ZF | X86_FL_SF | X86_FL_OF, X86_FL_ZF | X86_FL_SF | X86_FL_OF,
+};
+
+enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 };
+enum { PP_NONE, PP_66, PP_F3, PP_F2 };
+enum { SEG_NONE = 0xff, SEG_ES = 0, SEG_SS = 2, SEG_DS = 3, SEG_FS = 4, SEG_GS = 5 };
+
+/* State of one decode that is not part of the result. */
+struct cursor {
+	const uint8_t *p;
+	unsigned pos;
+	unsigned lim; /* min(n, 15) */
+	enum x86_mode mode;
+	uint8_t rex; /* REX_* bits, also from VEX */
+	uint8_t seg; /* override or SEG_NONE */
+	uint8_t rep; /* PP_NONE, PP_F3, PP_F2 */
+	bool vex;
+	bool have_modrm;
+	bool used_66; /* consumed as mandatory prefix */
+	bool fail;    /* ran out of bytes */
+};
+
+static enum x86_decode_result out_of_bytes(const struct cursor *c, struct x86_insn *out)
+{
+	out->len = (uint8_t)c->lim;
+	return c->lim == X86_MAX_INSN_BYTES ? X86_DECODE_TOO_LONG : X86_DECODE_TRUNCATED;
+}
+
+static enum x86_decode_result invalid(const struct cursor *c, struct x86_insn *out)
+{
+	out->op = X86_INVALID;
+	out->len = (uint8_t)c->pos;
+	return X86_DECODE_INVALID;
+}
+
+static bool has_bytes(struct cursor *c, unsigned k)
+{
+	if (c->pos + k <= c->lim)
+		return true;
+	c->fail = true;
+	return false;
+}
+
+/* Unsigned little-endian number of k bytes at pos; has_bytes() was asked. */
+static uint64_t take(struct cursor *c, unsigned k)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, c->p + c->pos, k); /* the format is little-endian as the host is */
+	c->pos += k;
+	return v;
+}
+
+static int64_t sign_extend(uint64_t v, unsigned bytes)
+{
+	unsigned sh = 64 - bytes * 8;
+
+	return bytes >= 8 ? (int64_t)v : (int64_t)(v << sh) >> sh;
+}
+
+/* Bytes of a displacement or immediate; k is a constant in each call of consequence. */
+static uint64_t take_imm(struct cursor *c, struct x86_insn *out, unsigned k)
+{
+	if (!has_bytes(c, k))
+		return 0;
+	if (!out->imm_at)
+		out->imm_at = (uint8_t)c->pos;
+	out->imm_len = (uint8_t)(out->imm_len + k);
+	switch (k) {
+	case 1: return c->p[c->pos++];
+	case 2: return take(c, 2);
+	case 4: return take(c, 4);
+	case 6: return take(c, 6);
+	default: return take(c, 8);
+	}
+}
+
+static void take_disp(struct cursor *c, struct x86_insn *out, unsigned k)
+{
+	if (!has_bytes(c, k))
+		return;
+	out->disp_at = (uint8_t)c->pos;
+	out->disp_len = (uint8_t)k;
+	if (k == 1)
+		out->mem.disp = (int8_t)c->p[c->pos++];
+	else if (k == 2)
+		out->mem.disp = (int16_t)take(c, 2);
+	else
+		out->mem.disp = (int32_t)take(c, 4);
+}
+
+static void decode_mem16(struct cursor *c, struct x86_insn *out)
+{
+	static const uint8_t base[8] = { 3, 3, 5, 5, 6, 7, 5, 3 };
+	static const uint8_t index[8] = { 6, 7, 6, 7, X86_NO_REG, X86_NO_REG, X86_NO_REG, X86_NO_REG };
+	unsigned mod = out->modrm >> 6, rm = out->modrm & 7;
+
+	out->mem.base = base[rm];
+	out->mem.index = index[rm];
+	if (mod == 0 && rm == 6) {
+		out->mem.base = X86_NO_REG;
+		take_disp(c, out, 2);
+	} else if (mod == 1) {
+		take_disp(c, out, 1);
+	} else if (mod == 2) {
+		take_disp(c, out, 2);
+	}
+	if (c->seg == SEG_NONE && out->mem.base == 5)
+		out->mem.seg = SEG_SS;
+}
+
+/* The memory operand of modrm; mem.seg and mem.scale are preset. */
+static void decode_mem(struct cursor *c, struct x86_insn *out, bool vsib)
+{
+	unsigned mod = out->modrm >> 6, rm = out->modrm & 7;
+	struct x86_mem *m = &out->mem;
+
+	if (out->addrsize == 2) {
+		decode_mem16(c, out);
+		return;
+	}
+	if (rm == 4) {
+		unsigned sib, index;
+
+		if (!has_bytes(c, 1))
+			return;
+		sib = c->p[c->pos++];
+		index = (sib >> 3 & 7) | (c->rex & REX_X ? 8 : 0);
+		if (index != 4 || vsib) {
+			m->index = (uint8_t)index;
+			m->scale = (uint8_t)(1u << (sib >> 6));
+		}
+		rm = sib & 7;
+		if (rm == 5 && mod == 0)
+			take_disp(c, out, 4);
+		else
+			m->base = (uint8_t)(rm | (c->rex & REX_B ? 8 : 0));
+	} else if (rm == 5 && mod == 0) {
+		if (c->mode == X86_MODE64)
+			m->base = X86_REG_RIP;
+		take_disp(c, out, 4);
+	} else {
+		m->base = (uint8_t)(rm | (c->rex & REX_B ? 8 : 0));
+	}
+	if (mod == 1)
+		take_disp(c, out, 1);
+	else if (mod == 2)
+		take_disp(c, out, 4);
+	if (c->seg == SEG_NONE && (m->base == 4 || m->base == 5))
+		m->seg = SEG_SS;
+}
+
+static unsigned size_bytes(const struct x86_insn *in, unsigned code, enum x86_mode mode, bool is_mem)
+{
+	switch (code) {
+	case SZ_1: return 1;
+	case SZ_2: return 2;
+	case SZ_4: return 4;
+	case SZ_8: return 8;
+	case SZ_10: return 10;
+	case SZ_16: return 16;
+	case SZ_32: return 32;
+	case SZ_64: return 64;
+	case SZ_X: return 16u << in->vex_l;
+	case SZ_XH: return 8u << in->vex_l;
+	case SZ_XF: return 4u << in->vex_l;
+	case SZ_XE: return 2u << in->vex_l;
+	case SZ_V: return in->opsize;
+	case SZ_Z: return in->opsize == 8 ? 4 : in->opsize;
+	case SZ_Y: return mode == X86_MODE64 && (in->prefix & X86_PFX_REXW) ? 8 : 4;
+	case SZ_M: return mode == X86_MODE64 ? 8 : 4;
+	case SZ_P: return in->opsize + 2u;
+	case SZ_S: return mode == X86_MODE64 ? 10 : 6;
+	case SZ_A: return in->opsize * 2u;
+	case SZ_D1: return is_mem ? 1 : 4;
+	case SZ_D2: return is_mem ? 2 : 4;
+	case SZ_V2: return is_mem ? 2 : in->opsize;
+	case SZ_D4V: return is_mem ? 0 : in->opsize;
+	default: return 0;
+	}
+}
+
+static void set_reg(struct x86_opnd *o, unsigned rc, unsigned reg)
+{
+	o->kind = X86_OPND_REG;
+	o->rc = (uint8_t)rc;
+	o->reg = (uint8_t)reg;
+}
+
+/* General register; without REX, byte registers 4..7 are ah..bh. */
+static void set_gpr(struct x86_opnd *o, unsigned reg, const struct x86_insn *in)
+{
+	if (o->size == 1 && !in->rex && reg >= 4 && reg < 8)
+		set_reg(o, X86_RC_GPR8H, reg - 4);
+	else
+		set_reg(o, X86_RC_GPR, reg);
+}
+
+/* Fills operand i. False if the encoding is invalid; c->fail if bytes ran out. */
+static bool decode_operand(struct cursor *c, struct x86_insn *out, unsigned i, unsigned spec)
+{
+	struct x86_opnd *o = &out->opnd[i];
+	unsigned form = spec >> 8, code = spec & 0xff;
+	unsigned mod = out->modrm >> 6;
+	unsigned reg = (out->modrm >> 3 & 7) | (c->rex & REX_R ? 8 : 0);
+	unsigned rm = (out->modrm & 7) | (c->rex & REX_B ? 8 : 0);
+	bool is_mem = false;
+
+	switch (form) {
+	case OF_E:
+	case OF_Q:
+	case OF_W:
+		is_mem = mod != 3;
+		break;
+	case OF_M:
+	case OF_VSIB:
+		if (mod == 3)
+			return false;
+		is_mem = true;
+		break;
+	case OF_R:
+	case OF_N:
+	case OF_U:
+		if (mod != 3)
+			return false;
+		break;
+	}
+	o->size = (uint8_t)size_bytes(out, code, c->mode, is_mem);
+	if (is_mem) {
+		o->kind = X86_OPND_MEM;
+		if (form == OF_VSIB) {
+			if ((out->modrm & 7) != 4 || out->addrsize == 2)
+				return false;
+			out->attr |= X86_AT_VSIB;
+		}
+		return true; /* the address was decoded already, see decode_row() */
+	}
+	switch (form) {
+	case OF_IMMU:
+	case OF_IMMS: {
+		uint64_t v = take_imm(c, out, o->size);
+
+		o->kind = X86_OPND_IMM;
+		out->imm = form == OF_IMMS ? sign_extend(v, o->size) : (int64_t)v;
+		break;
+	}
+	case OF_IMM2:
+		o->kind = X86_OPND_IMM2;
+		out->imm2 = (int64_t)take_imm(c, out, 1);
+		break;
+	case OF_ONE:
+		o->kind = X86_OPND_IMM;
+		out->imm = 1;
+		break;
+	case OF_REL:
+		o->kind = X86_OPND_REL;
+		out->imm = sign_extend(take_imm(c, out, o->size), o->size);
+		break;
+	case OF_FAR:
+		o->kind = X86_OPND_FAR;
+		out->imm = (int64_t)take_imm(c, out, out->opsize);
+		out->imm2 = (int64_t)take_imm(c, out, 2);
+		break;
+	case OF_MOFFS:
+		o->kind = X86_OPND_MEM;
+		if (!has_bytes(c, out->addrsize))
+			return true;
+		out->disp_at = (uint8_t)c->pos;
+		out->disp_len = out->addrsize;
+		out->mem.disp = (int64_t)take(c, out->addrsize);
+		break;
+	case OF_OPREG:
+		set_gpr(o, (out->opcode & 7) | (c->rex & REX_B ? 8 : 0), out);
+		break;
+	case OF_ACC:
+		set_reg(o, X86_RC_GPR, 0);
+		break;
+	case OF_CL:
+		set_reg(o, X86_RC_GPR, 1);
+		break;
+	case OF_DX:
+		set_reg(o, X86_RC_GPR, 2);
+		break;
+	case OF_ES: case OF_CS: case OF_SS: case OF_DS: case OF_FS: case OF_GS:
+		set_reg(o, X86_RC_SEG, form - OF_ES);
+		break;
+	case OF_ST0:
+		set_reg(o, X86_RC_ST, 0);
+		break;
+	case OF_STI:
+		set_reg(o, X86_RC_ST, out->modrm & 7);
+		break;
+	case OF_E:
+	case OF_R:
+	case OF_RCR:
+		set_gpr(o, rm, out);
+		break;
+	case OF_G:
+		if (code == SZ_0)
+			o->size = out->addrsize;
+		set_gpr(o, reg, out);
+		break;
+	case OF_S:
+		reg &= 7;
+		if (reg > SEG_GS || (i == 0 && reg == 1))
+			return false;
+		set_reg(o, X86_RC_SEG, reg);
+		break;
+	case OF_C:
+		if (reg != 0 && reg != 2 && reg != 3 && reg != 4 && reg != 8)
+			return false;
+		set_reg(o, X86_RC_CR, reg);
+		break;
+	case OF_D:
+		if (reg > 7)
+			return false;
+		set_reg(o, X86_RC_DR, reg);
+		break;
+	case OF_P:
+		set_reg(o, X86_RC_MMX, reg & 7);
+		break;
+	case OF_Q:
+	case OF_N:
+		set_reg(o, X86_RC_MMX, rm & 7);
+		break;
+	case OF_V:
+		set_reg(o, X86_RC_VEC, reg);
+		break;
+	case OF_W:
+	case OF_U:
+		set_reg(o, X86_RC_VEC, rm);
+		break;
+	case OF_H:
+		set_reg(o, X86_RC_VEC, out->vex_v);
+		break;
+	case OF_B:
+		set_reg(o, X86_RC_GPR, out->vex_v);
+		break;
+	case OF_L: {
+		unsigned v = (unsigned)take_imm(c, out, 1);
+
+		set_reg(o, X86_RC_VEC, v >> 4 & (c->mode == X86_MODE64 ? 15 : 7));
+		break;
+	}
+	}
+	return true;
+}
+
+/*
+ * Shifts and rotates: a count of 0 leaves the flags alone, OF is defined for a count of 1 only,
+ * and a count beyond the operand leaves CF (SHLD, SHRD: all) undefined.
+ */
+static void shift_flags(struct x86_insn *in, unsigned set)
+{
+	const struct x86_opnd *cnt = &in->opnd[in->n_opnds - 1];
+	unsigned bits = in->opnd[0].size * 8u;
+	unsigned n = (unsigned)in->imm & (bits == 64 ? 63 : 31);
+
+	if (cnt->kind == X86_OPND_REG) {
+		in->fl_read |= in->fl_written | in->fl_undef;
+		in->fl_undef |= X86_FL_OF;
+		if (set == FS_SHXD && bits == 16)
+			in->fl_undef |= ALL;
+		else if (set == FS_SHIFT && bits < 32 && in->op != X86_SAR)
+			in->fl_undef |= X86_FL_CF;
+	} else if (n == 0) {
+		in->fl_read = in->fl_written = in->fl_undef = 0;
+	} else {
+		if (n > 1)
+			in->fl_undef |= X86_FL_OF;
+		if (set == FS_SHXD && n > bits)
+			in->fl_undef |= ALL;
+		else if (set == FS_SHIFT && n >= bits && in->op != X86_SAR)
+			in->fl_undef |= X86_FL_CF;
+	}
+	in->fl_written &= (uint16_t)~in->fl_undef;
+}
+
+static void set_flags(struct x86_insn *in, const struct x86_entry *e)
+{
+	const struct x86_flag_set *f = &x86_flag_sets[e->flags];
+
+	in->fl_read = f->read;
+	in->fl_written = f->written;
+	in->fl_undef = f->undef;
+	if (e->flags == FS_CC)
+		in->fl_read = x86_cc_flags[in->cc];
+	else if (e->flags >= FS_ROT && e->flags <= FS_SHXD)
+		shift_flags(in, e->flags);
+	/* A repeated string instruction with a count of 0 does nothing. */
+	if (in->cls == X86_CL_STRING && (in->prefix & (X86_PFX_REP | X86_PFX_REPNE)))
+		in->fl_read |= in->fl_written;
+}
+
+static void set_access(struct x86_insn *in, unsigned acc)
+{
+	if (acc == ACC_D)
+		acc = in->attr & X86_AT_VEX ? ACC_W : ACC_RW;
+	if (acc == ACC_R || acc == ACC_RW)
+		in->attr |= X86_AT_DST_READ;
+	if (acc == ACC_W || acc == ACC_RW)
+		in->attr |= X86_AT_DST_WRITE;
+	for (unsigned i = 0; i < in->n_opnds; i++) {
+		if (in->opnd[i].kind != X86_OPND_MEM)
+			continue;
+		if (i == 0) {
+			if (in->attr & X86_AT_DST_READ)
+				in->attr |= X86_AT_MEM_READ;
+			if (in->attr & X86_AT_DST_WRITE)
+				in->attr |= X86_AT_MEM_WRITE;
+		} else if (in->opnd[i].size) {
+			in->attr |= X86_AT_MEM_READ;
+		}
+		break;
+	}
+}
+
+static void set_opsize(const struct cursor *c, struct x86_insn *out, unsigned req)
+{
+	bool p66 = (out->prefix & X86_PFX_66) && !c->used_66;
+
+	if (c->mode == X86_MODE64) {
+		if ((out->prefix & X86_PFX_REXW) || (req & M64OP))
+			out->opsize = 8;
+		else if (p66)
+			out->opsize = 2;
+		else
+			out->opsize = req & D64 ? 8 : 4;
+	} else if (req & M64OP) {
+		out->opsize = 4;
+	} else {
+		out->opsize = (c->mode == X86_MODE32) != p66 ? 4 : 2;
+	}
+}
+
+/* The constraints on an encoding that do not depend on its operands. */
+static bool row_allowed(const struct cursor *c, const struct x86_insn *out,
+			const struct x86_entry *e)
+{
+	if (c->mode == X86_MODE64 ? e->req & NO64 : e->req & O64)
+		return false;
+	if (!c->vex)
+		return !(e->req & VO);
+	if (!(e->req & (VX | VO)))
+		return false;
+	if (out->vex_l ? e->req & L0 : e->req & L1)
+		return false;
+	return !(c->rex & REX_W ? e->req & W0 : e->req & W1);
+}
+
+static unsigned row_feature(const struct x86_insn *in, const struct x86_entry *e)
+{
+	if (!(in->attr & X86_AT_VEX) || e->feature == X86_FEAT_AES || e->feature == X86_FEAT_PCLMUL ||
+	    e->feature == X86_FEAT_GFNI)
+		return e->feature;
+	if ((e->req & A2) && in->vex_l)
+		return X86_FEAT_AVX2;
+	return e->req & VX ? X86_FEAT_AVX : e->feature;
+}
+
+/* Instructions whose encoding has a twist that the tables do not express. */
+static void special_cases(struct cursor *c, struct x86_insn *out)
+{
+	if (out->op == X86_XCHG && out->map == 0 && out->opcode == 0x90 && !(c->rex & REX_B)) {
+		out->op = X86_NOP;
+		if (c->rep == PP_F3) {
+			out->op = X86_PAUSE;
+			out->pp = PP_F3;
+			out->prefix &= (uint8_t)~X86_PFX_REP;
+		}
+		out->n_opnds = 0;
+		memset(out->opnd, 0, sizeof(out->opnd));
+		out->attr &= (uint16_t)~(X86_AT_DST_READ | X86_AT_DST_WRITE);
+	} else if (out->op == X86_FCMOVCC) {
+		out->cc = (uint8_t)(((out->modrm >> 3 & 3) == 3 ? 10 : 2 + (out->modrm >> 3 & 3) * 2) |
+				    (out->opcode & 1));
+		out->attr |= X86_AT_COND;
+	}
+}
+
+/* The row is found: operands, flags, attributes. */
+static enum x86_decode_result decode_row(struct cursor *c, struct x86_insn *out,
+					 const struct x86_entry *e)
+{
+	bool uses_vvvv = false;
+	unsigned n = 0;
+
+	if (!row_allowed(c, out, e))
+		return invalid(c, out);
+	out->op = e->op;
+	out->cls = e->cls;
+	set_opsize(c, out, e->req);
+	if ((e->spec[0] >> 8) >= OF_MODRM || (e->spec[1] >> 8) >= OF_MODRM || c->have_modrm) {
+		if (!c->have_modrm) {
+			if (!has_bytes(c, 1))
+				return out_of_bytes(c, out);
+			c->have_modrm = true;
+			out->modrm_at = (uint8_t)c->pos;
+			out->modrm = c->p[c->pos++];
+		}
+		out->attr |= X86_AT_MODRM;
+		if (out->modrm < 0xc0 && (e->spec[0] >> 8) != OF_RCR && (e->spec[1] >> 8) != OF_RCR)
+			decode_mem(c, out, (e->spec[1] >> 8) == OF_VSIB);
+	}
+	if (c->vex)
+		out->attr |= X86_AT_VEX;
+	for (unsigned i = 0; i < 4 && e->spec[i]; i++) {
+		unsigned form = e->spec[i] >> 8;
+
+		if (form == OF_H || form == OF_B) {
+			if (!c->vex)
+				continue;
+			uses_vvvv = true;
+		} else if (form == OF_STR) {
+			out->opnd[0].size =
+				(uint8_t)size_bytes(out, e->spec[i] & 0xff, c->mode, true);
+			continue;
+		}
+		if (!decode_operand(c, out, n, e->spec[i]))
+			return invalid(c, out);
+		n++;
+	}
+	out->n_opnds = (uint8_t)n;
+	if (c->fail)
+		return out_of_bytes(c, out);
+	if (c->vex && out->vex_v && !uses_vvvv)
+		return invalid(c, out);
+	if ((e->req & GATHER) &&
+	    (out->opnd[0].reg == out->opnd[2].reg || out->opnd[0].reg == out->mem.index ||
+	     out->opnd[2].reg == out->mem.index))
+		return invalid(c, out);
+	if (out->prefix & X86_PFX_LOCK) {
+		if (!(e->req & LK) || out->opnd[0].kind != X86_OPND_MEM)
+			return invalid(c, out);
+	}
+	if (e->req & LK)
+		out->attr |= X86_AT_LOCKABLE;
+	if (e->req & EB)
+		out->attr |= X86_AT_ENDS_BLOCK;
+	if (e->req & NO64)
+		out->attr |= X86_AT_NO64;
+	if (e->req & CC) {
+		out->attr |= X86_AT_COND;
+		out->cc = out->opcode & 15;
+	}
+	set_access(out, e->acc);
+	set_flags(out, e);
+	out->feature = (uint16_t)row_feature(out, e);
+	special_cases(c, out);
+	out->len = (uint8_t)c->pos;
+	memcpy(out->bytes, c->p, c->pos);
+	return X86_DECODE_OK;
+}
+
+/* Follows splits from an entry to a row. */
+static enum x86_decode_result decode_entry(struct cursor *c, struct x86_insn *out,
+					   const struct x86_entry *e)
+{
+	for (;;) {
+		unsigned i;
+
+		switch (e->kind) {
+		case ENT_INSN:
+			if (c->vex && !out->pp && (c->rep || (out->prefix & X86_PFX_66)))
+				return invalid(c, out);
+			return decode_row(c, out, e);
+		case ENT_REG:
+		case ENT_RM:
+		case ENT_MOD:
+			if (!c->have_modrm) {
+				if (!has_bytes(c, 1))
+					return out_of_bytes(c, out);
+				c->have_modrm = true;
+				out->modrm_at = (uint8_t)c->pos;
+				out->modrm = c->p[c->pos++];
+			}
+			if (e->kind == ENT_REG)
+				i = out->modrm >> 3 & 7;
+			else if (e->kind == ENT_RM)
+				i = out->modrm & 7;
+			else
+				i = out->modrm >= 0xc0;
+			break;
+		case ENT_PFX:
+			i = c->rep ? c->rep : out->prefix & X86_PFX_66 ? PP_66 : PP_NONE;
+			if (e->sub[i].kind == ENT_SAME) {
+				if (c->vex)
+					return invalid(c, out);
+				i = PP_NONE;
+			}
+			out->pp = (uint8_t)i;
+			if (i == PP_66)
+				c->used_66 = true;
+			else if (i != PP_NONE)
+				out->prefix &= (uint8_t)~(X86_PFX_REP | X86_PFX_REPNE);
+			break;
+		case ENT_W:
+			i = (c->rex & REX_W) != 0;
+			break;
+		case ENT_W64:
+			i = (c->rex & REX_W) && c->mode == X86_MODE64;
+			break;
+		case ENT_VEX:
+			i = c->vex;
+			break;
+		case ENT_L:
+			i = out->vex_l;
+			break;
+		case ENT_LONG:
+			i = c->mode == X86_MODE64;
+			break;
+		default:
+			return invalid(c, out);
+		}
+		e = &e->sub[i];
+	}
+}
+
+/* VEX: the byte at pos is c4 or c5 and the next one says that it is not LES or LDS. */
+static enum x86_decode_result decode_vex(struct cursor *c, struct x86_insn *out)
+{
+	static const struct x86_entry *const maps[4] = {
+		NULL, x86_map_0f, x86_map_0f38, x86_map_0f3a,
+	};
+	static const uint8_t pp_rep[4] = { PP_NONE, PP_NONE, PP_F3, PP_F2 };
+	unsigned map = 1, last;
+
+	if (c->rex || c->rep || (out->prefix & (X86_PFX_LOCK | X86_PFX_66 | X86_PFX_REX))) {
+		c->pos++;
+		return invalid(c, out);
+	}
+	if (c->p[c->pos] == 0xc5) {
+		if (!has_bytes(c, 3))
+			return out_of_bytes(c, out);
+		last = c->p[c->pos + 1];
+		c->rex = last & 0x80 ? 0 : REX_R;
+		c->pos += 2;
+	} else {
+		unsigned b;
+
+		if (!has_bytes(c, 4))
+			return out_of_bytes(c, out);
+		b = c->p[c->pos + 1];
+		last = c->p[c->pos + 2];
+		map = b & 0x1f;
+		c->rex = (uint8_t)((~b >> 5 & 7) | (last & 0x80 ? REX_W : 0));
+		c->pos += 3;
+	}
+	if (c->mode != X86_MODE64)
+		c->rex &= REX_W;
+	c->vex = true;
+	out->rex = (uint8_t)(0x40 | c->rex);
+	if (c->rex & REX_W)
+		out->prefix |= X86_PFX_REXW;
+	out->vex_l = last >> 2 & 1;
+	out->vex_v = (uint8_t)(~last >> 3 & 15);
+	if (c->mode != X86_MODE64)
+		out->vex_v &= 7;
+	if ((last & 3) == PP_66)
+		out->prefix |= X86_PFX_66;
+	c->rep = pp_rep[last & 3];
+	if (map < 1 || map > 3)
+		return invalid(c, out);
+	out->map = (uint8_t)map;
+	out->opcode_at = (uint8_t)c->pos;
+	out->opcode = c->p[c->pos++];
+	return decode_entry(c, out, &maps[map][out->opcode]);
+}
+
+static enum x86_decode_result decode_x87(struct cursor *c, struct x86_insn *out)
+{
+	unsigned esc = out->opcode & 7, reg;
+
+	if (!has_bytes(c, 1))
+		return out_of_bytes(c, out);
+	out->map = 4;
+	c->have_modrm = true;
+	out->modrm_at = (uint8_t)c->pos;
+	out->modrm = c->p[c->pos++];
+	reg = out->modrm >> 3 & 7;
+	return decode_entry(c, out, out->modrm < 0xc0 ? &x86_map_x87_mem[esc][reg] :
+						       &x86_map_x87_reg[esc][reg]);
+}
+
+/* Legacy prefixes and REX. False if bytes ran out. */
+static bool decode_prefixes(struct cursor *c, struct x86_insn *out)
+{
+	bool long_mode = c->mode == X86_MODE64;
+	unsigned prefix = 0;
+
+	for (;; c->pos++) {
+		unsigned b;
+
+		if (c->pos >= c->lim)
+			return false;
+		b = c->p[c->pos];
+		switch (b) {
+		case 0x66:
+			prefix |= X86_PFX_66;
+			break;
+		case 0x67:
+			prefix |= X86_PFX_67;
+			break;
+		case 0xf0:
+			prefix |= X86_PFX_LOCK;
+			break;
+		case 0xf2:
+			c->rep = PP_F2;
+			break;
+		case 0xf3:
+			c->rep = PP_F3;
+			break;
+		case 0x26: case 0x2e: case 0x36: case 0x3e: /* es cs ss ds */
+			if (!long_mode)
+				c->seg = (uint8_t)(b >> 3 & 3);
+			break;
+		case 0x64: case 0x65:
+			c->seg = (uint8_t)(b & 7);
+			break;
+		default:
+			if (long_mode && (b & 0xf0) == 0x40) {
+				out->rex = (uint8_t)b;
+				continue;
+			}
+			goto done;
+		}
+		out->rex = 0; /* REX counts only right before the opcode */
+	}
+done:
+	if (out->rex) {
+		c->rex = out->rex & 15;
+		prefix |= X86_PFX_REX | (out->rex & REX_W ? X86_PFX_REXW : 0);
+	}
+	if (c->rep)
+		prefix |= c->rep == PP_F3 ? X86_PFX_REP : X86_PFX_REPNE;
+	if (c->seg != SEG_NONE)
+		prefix |= X86_PFX_SEG;
+	out->prefix = (uint8_t)prefix;
+	return true;
+}
+
+enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned n, enum x86_mode mode,
+				  struct x86_insn *out)
+{
+	struct cursor c = {
+		.p = bytes,
+		.lim = n < X86_MAX_INSN_BYTES ? n : X86_MAX_INSN_BYTES,
+		.mode = mode,
+		.seg = SEG_NONE,
+	};
+	const struct x86_entry *map;
+	unsigned b;
+
+	memset(out, 0, sizeof(*out));
+	if (!decode_prefixes(&c, out))
+		return out_of_bytes(&c, out);
+	if (mode == X86_MODE64)
+		out->addrsize = out->prefix & X86_PFX_67 ? 4 : 8;
+	else
+		out->addrsize = (mode == X86_MODE32) != !!(out->prefix & X86_PFX_67) ? 4 : 2;
+	out->mem.seg = c.seg != SEG_NONE ? c.seg : SEG_DS;
+	out->mem.base = X86_NO_REG;
+	out->mem.index = X86_NO_REG;
+	out->mem.scale = 1;
+
+	b = bytes[c.pos];
+	if (b == 0xc4 || b == 0xc5) {
+		if (!has_bytes(&c, 2))
+			return out_of_bytes(&c, out);
+		if (mode == X86_MODE64 || bytes[c.pos + 1] >= 0xc0)
+			return decode_vex(&c, out);
+	}
+	c.pos++;
+	map = x86_map_onebyte;
+	if (b == 0x0f) {
+		map = x86_map_0f;
+		out->map = 1;
+		if (!has_bytes(&c, 1))
+			return out_of_bytes(&c, out);
+		b = bytes[c.pos++];
+		if (b == 0x38 || b == 0x3a) {
+			map = b == 0x38 ? x86_map_0f38 : x86_map_0f3a;
+			out->map = b == 0x38 ? 2 : 3;
+			if (!has_bytes(&c, 1))
+				return out_of_bytes(&c, out);
+			b = bytes[c.pos++];
+		}
+	}
+	out->opcode = (uint8_t)b;
+	out->opcode_at = (uint8_t)(c.pos - 1);
+	if (out->map == 0 && (b & 0xf8) == 0xd8)
+		return decode_x87(&c, out);
+	return decode_entry(&c, out, &map[b]);
+}

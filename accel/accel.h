@@ -81,6 +81,8 @@ struct accel_ops {
 	int (*set_state)(struct vcpu *cpu, const struct x86_state *s, struct err *e);
 	/* INIT of the whole processor incl. local APIC: what a machine reset does. */
 	int (*vcpu_reset)(struct vcpu *cpu, struct err *e);
+	/* The inside irqchip to its power-on state, all vCPUs parked; NULL if there is none. */
+	int (*vm_reset)(struct accel_vm *vm, struct err *e);
 	/* Counters for `--log debug` and `mayfly debug stats`; may be NULL. */
 	void (*log_stats)(struct accel_vm *vm);
 };

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_BOARD_H
+#define MAYFLY_VMM_BOARD_H
+/*
+ * The board: every chip of the machine, soldered to two buses and an interrupt controller.
+ *
+ * Threads: create, start, stop, reset and destroy on the loop thread with all vCPUs parked;
+ * board_io's callbacks on vCPU threads; board_power_button and board_serial_rx on the loop thread.
+ */
+#include "accel/accel.h"
+
+struct board;
+struct boot_platform;
+struct loop;
+struct machine_config;
+
+struct board_events { /* called on vCPU threads with the chip's lock held: only post */
+	void (*reset)(void *event_ctx);
+	void (*poweroff)(void *event_ctx);
+	void (*exit)(void *event_ctx, unsigned code);
+	void (*serial_tx)(void *serial_ctx, const uint8_t *p, size_t n);
+	void (*serial_rx_ready)(void *serial_ctx);
+	void *event_ctx, *serial_ctx;
+};
+
+/* Makes an empty board, so that board_io can be handed to the accelerator. */
+int board_create(struct gmem *mem, struct loop *loop, const struct board_events *ev,
+		 struct board **out, struct err *e);
+void board_destroy(struct board *b); /* NULL is allowed */
+const struct accel_io *board_io(const struct board *b);
+
+/* Solders the chips. Without ACCEL_CAP_IRQCHIP in caps this includes i8259, IOAPIC and i8254. */
+int board_populate(struct board *b, const struct machine_config *c, const struct accel_ops *accel,
+		   struct accel_vm *vm, uint32_t caps, struct err *e);
+/* What the boot loader's tables say about this board. */
+void board_describe(const struct board *b, struct boot_platform *out);
+
+int board_start(struct board *b, struct err *e);
+void board_stop(struct board *b); /* twice is harmless */
+void board_reset(struct board *b);
+void board_power_button(struct board *b);
+size_t board_serial_rx(struct board *b, const uint8_t *p, size_t n);
+
+#endif

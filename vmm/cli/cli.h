@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_CLI_CLI_H
+#define MAYFLY_VMM_CLI_CLI_H
+/* The commands of the mayfly program and its exit codes (docs/exit-codes in `mayfly help`). */
+
+struct err;
+
+enum exit_code {
+	EXIT_GUEST_OFF = 0,
+	EXIT_RUNTIME = 1,
+	EXIT_USAGE = 2,
+	EXIT_CONFIG = 3, /* bad configuration or image */
+	EXIT_HOST = 4,   /* this host cannot */
+	EXIT_GUEST_RESET = 32,
+	EXIT_GUEST_CRASH = 33,
+	EXIT_GUEST_PANIC = 34,
+	EXIT_TIMED_OUT = 124,
+	EXIT_SIGNALLED = 128, /* + the signal's number */
+};
+
+/* Commands take the words after their name and return an exit code. */
+int run_main(int argc, char **argv);
+int doctor_main(int argc, char **argv);
+int version_main(int argc, char **argv);
+int help_main(int argc, char **argv);
+
+/* "mayfly: msg" and "hint: ..." on standard error. Returns code. */
+int cli_fail(int code, const struct err *e);
+void run_print_options(void);
+/* Writes s as a JSON string, quotes included, to standard output. */
+void cli_print_json_string(const char *s);
+
+#endif

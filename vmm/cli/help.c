@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `mayfly help [TOPIC]`. The options come from the option table, the rest is written here. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/cli/cli.h"
+#include "vmm/cli/opt.h"
+#include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
+
+static void help_run(void)
+{
+	printf("mayfly run [OPTIONS]    boot one virtual machine in the foreground\n\n");
+	run_print_options();
+	printf("\nWithout --kernel it boots, in this order: $MAYFLY_KERNEL,\n"
+	       "$XDG_CACHE_HOME/mayfly/guest/vmlinuz with the initrd beside it (tools/quickstart puts\n"
+	       "them there), the newest /boot/vmlinuz-* it can read with its /boot/initrd.img-*.\n"
+	       "With --disk and without --cmdline, root=/dev/vda and rw or ro are added.\n"
+	       "A guest's reboot reboots the machine; its poweroff ends mayfly with 0.\n");
+}
+
+static void help_keys(void)
+{
+	printf("When standard input is a terminal it is in raw mode and Ctrl-A is the escape key\n"
+	       "(--escape changes it):\n\n"
+	       "  Ctrl-A x        quit at once; the exit code is 130\n"
+	       "  Ctrl-A p        pause, and resume\n"
+	       "  Ctrl-A c        control prompt: info, pause, resume, reset, powerdown, quit, help\n"
+	       "  Ctrl-A h        help\n"
+	       "  Ctrl-A Ctrl-A   sends Ctrl-A to the guest\n");
+}
+
+static void help_exit_codes(void)
+{
+	printf("    0     the guest powered off\n"
+	       "    1     runtime error\n"
+	       "    2     usage: an unknown option, or a value that cannot be read\n"
+	       "    3     the configuration or an image is bad\n"
+	       "    4     this host cannot: no accelerator, no permission, not enough memory\n"
+	       "   32     the guest reset the machine, with --no-reboot\n"
+	       "   33     the guest crashed (triple fault)\n"
+	       "   34     the guest panicked\n"
+	       "  124     --timeout passed\n"
+	       "  128+N   killed by signal N\n"
+	       "  other   the guest wrote V to the debug-exit port 0xf4: 2 * V + 1\n");
+}
+
+static void help_signals(void)
+{
+	printf("  TERM, INT    press the guest's power button; a second one, or 5 s without effect,\n"
+	       "               ends it at once\n"
+	       "  HUP          ends it at once\n"
+	       "  USR1         prints counters to standard error\n"
+	       "  TSTP, CONT   leave and enter raw mode\n");
+}
+
+static void help_environment(void)
+{
+	printf("  MAYFLY_KERNEL, MAYFLY_INITRD   default images\n"
+	       "  MAYFLY_ACCEL                   default of --accel\n"
+	       "  MAYFLY_LOG                     default of --log\n"
+	       "  XDG_CACHE_HOME                 where default images are looked for\n");
+}
+
+static const struct {
+	const char *name, *summary;
+	void (*print)(void);
+} topics[] = {
+	{ "run", "the options of `mayfly run`", help_run },
+	{ "keys", "the escape key", help_keys },
+	{ "exit-codes", "what mayfly's exit status means", help_exit_codes },
+	{ "signals", "what signals do", help_signals },
+	{ "environment", "the environment variables", help_environment },
+};
+
+static void help_overview(void)
+{
+	size_t i;
+
+	printf("mayfly: a lightweight virtual machine monitor\n\n"
+	       "  mayfly run [OPTIONS]      boot one virtual machine in the foreground\n"
+	       "  mayfly doctor [--json]    check what this host offers, and how to fix what is missing\n"
+	       "  mayfly version            version, accelerators\n"
+	       "  mayfly help [TOPIC]       this text, or one of these topics:\n\n");
+	for (i = 0; i < ARRAY_LEN(topics); i++)
+		printf("      %-14s %s\n", topics[i].name, topics[i].summary);
+	printf("\n  mayfly run --kernel vmlinuz --initrd initrd.img --mem 512M --cpus 2\n");
+}
+
+int help_main(int argc, char **argv)
+{
+	const char *names[ARRAY_LEN(topics) + 1] = { NULL };
+	const char *near;
+	struct err e = { 0 };
+	size_t i;
+
+	if (argc == 0) {
+		help_overview();
+		return 0;
+	}
+	for (i = 0; i < ARRAY_LEN(topics); i++) {
+		names[i] = topics[i].name;
+		if (argc == 1 && strcmp(argv[0], topics[i].name) == 0) {
+			topics[i].print();
+			return 0;
+		}
+	}
+	near = opt_nearest(argv[0], names);
+	err_set(&e, EINVAL, "help: no topic '%.60s'", argv[0]);
+	if (near)
+		err_hint(&e, "did you mean %s? `mayfly help` lists the topics", near);
+	else
+		err_hint(&e, "`mayfly help` lists the topics");
+	return cli_fail(EXIT_USAGE, &e);
+}

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options of `mayfly run`, and what is assumed where nothing is said.
+ *
+ * The default command line is "console=ttyS0 reboot=k panic=-1": the first UART, resets through
+ * the keyboard controller if ACPI has no better way (so that a triple fault is always a crash),
+ * and a reboot at once after a panic.
+ */
+#include "vmm/cli/run_config.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/cli/cli.h"
+#include "vmm/cli/opt.h"
+#include "vmm/core/err.h"
+
+#define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=-1"
+#define BOOT_DIR        "/boot"
+
+enum run_option {
+	RUN_ACCEL,
+	RUN_CPUS,
+	RUN_MEM,
+	RUN_KERNEL,
+	RUN_INITRD,
+	RUN_CMDLINE,
+	RUN_CMDLINE_ADD,
+	RUN_DISK,
+	RUN_NET,
+	RUN_RNG,
+	RUN_SERIAL,
+	RUN_ESCAPE,
+	RUN_TIMEOUT,
+	RUN_NO_REBOOT,
+	RUN_PIDFILE,
+	RUN_LOG,
+	RUN_CODE_CACHE,
+	RUN_DEBUG,
+	RUN_DRY_RUN,
+	RUN_HELP,
+};
+
+/* The words of choices, in the order of their enums. */
+static const char *const accel_names[] = { "auto", "kvm", "tcg" };
+
+static const struct opt_key accel_keys[] = { { "type", OPT_CHOICE, "auto|kvm|tcg" }, { 0 } };
+static const struct opt_key cpus_keys[] = { { "count", OPT_UINT, "N" }, { 0 } };
+static const struct opt_key mem_keys[] = { { "size", OPT_SIZE, "SIZE" }, { 0 } };
+static const struct opt_key file_keys[] = { { "file", OPT_REST, "FILE" }, { 0 } };
+static const struct opt_key text_keys[] = { { "text", OPT_REST, "TEXT" }, { 0 } };
+enum { DISK_PATH, DISK_RO, DISK_ID, DISK_FORMAT };
+static const struct opt_key disk_keys[] = {
+	[DISK_PATH] = { "path", OPT_STR, "PATH" },
+	[DISK_RO] = { "ro", OPT_BOOL, NULL },
+	[DISK_ID] = { "id", OPT_STR, "NAME" },
+	[DISK_FORMAT] = { "format", OPT_CHOICE, "raw" },
+	{ 0 },
+};
+static const struct opt_key net_keys[] = { { "type", OPT_CHOICE, "none" }, { 0 } };
+enum { SERIAL_TYPE, SERIAL_FILE };
+static const struct opt_key serial_keys[] = {
+	[SERIAL_TYPE] = { "type", OPT_CHOICE, "stdio|off" },
+	[SERIAL_FILE] = { "file", OPT_STR, "PATH" },
+	{ 0 },
+};
+static const struct opt_key escape_keys[] = { { "key", OPT_REST, "KEY" }, { 0 } };
+static const struct opt_key timeout_keys[] = { { "time", OPT_DURATION, "TIME" }, { 0 } };
+enum { LOG_LEVEL, LOG_FILE };
+static const struct opt_key log_keys[] = {
+	[LOG_LEVEL] = { "level", OPT_CHOICE, "error|warn|info|debug" },
+	[LOG_FILE] = { "file", OPT_STR, "PATH" },
+	{ 0 },
+};
+
+static const struct opt run_options[] = {
+	{ RUN_KERNEL, "kernel", file_keys, "kernel to boot: bzImage, vmlinux (PVH), Multiboot" },
+	{ RUN_INITRD, "initrd", file_keys, "initial ramdisk" },
+	{ RUN_CMDLINE, "cmdline", text_keys,
+	  "kernel command line; the default is \"" DEFAULT_CMDLINE "\"" },
+	{ RUN_CMDLINE_ADD, "cmdline+", text_keys, "add to the command line; may be repeated" },
+	{ RUN_MEM, "mem", mem_keys, "memory, such as 512M or 2G; the default is 512M" },
+	{ RUN_CPUS, "cpus", cpus_keys, "virtual processors; the default is 1" },
+	{ RUN_ACCEL, "accel", accel_keys,
+	  "what runs the guest: KVM, the translator, or KVM if this host's works (the default)" },
+	{ RUN_DISK, "disk", disk_keys,
+	  "raw disk image or block device; may be repeated; the first is the root disk" },
+	{ RUN_RNG, "rng", NULL, "give the guest a random number device" },
+	{ RUN_NET, "net", net_keys, "network device" },
+	{ RUN_SERIAL, "serial", serial_keys,
+	  "the first serial port: standard input and output (the default), nothing, or a file" },
+	{ RUN_ESCAPE, "escape", escape_keys,
+	  "escape key of the console, such as ^] (the default is ^A); see `mayfly help keys`" },
+	{ RUN_TIMEOUT, "timeout", timeout_keys, "end after this time, such as 30s, with code 124" },
+	{ RUN_NO_REBOOT, "no-reboot", NULL, "end when the guest reboots, with code 32" },
+	{ RUN_PIDFILE, "pidfile", file_keys, "write the process id there; removed at the end" },
+	{ RUN_LOG, "log", log_keys, "how much to log, and where; the default is warn" },
+	{ RUN_CODE_CACHE, "code-cache", mem_keys, "translator: size of the code cache" },
+	{ RUN_DEBUG, "debug", text_keys, "translator: comma list such as nojit,nochain" },
+	{ RUN_DRY_RUN, "dry-run", NULL, "print the configuration as JSON and end" },
+	{ RUN_HELP, "help", NULL, "this text" },
+	{ 0 },
+};
+
+void run_print_options(void)
+{
+	opt_print_help(run_options);
+}
+
+static int parse_escape(struct run_config *c, const char *s, struct err *e)
+{
+	if (s[0] == '^' && s[1] >= '@' && s[1] <= '_' && !s[2]) {
+		c->escape = (uint8_t)(s[1] - '@');
+	} else if (s[0] == '^' && s[1] >= 'a' && s[1] <= 'z' && !s[2]) {
+		c->escape = (uint8_t)(s[1] - 'a' + 1);
+	} else if (s[0] > 0x20 && s[0] < 0x7f && !s[1]) {
+		c->escape = (uint8_t)s[0];
+	} else {
+		err_set(e, EINVAL, "--escape: '%.20s' is not a key", s);
+		err_hint(e, "write ^A to ^Z, ^], or one character");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int add_disk(struct machine_config *m, const struct opt_value *v, struct err *e)
+{
+	if (!v[DISK_PATH].given) {
+		err_set(e, EINVAL, "--disk: no path is given");
+		err_hint(e, "write --disk PATH[,ro]");
+		return -EINVAL;
+	}
+	if (m->n_disks == MACHINE_MAX_DISKS)
+		return err_set(e, EINVAL, "--disk: at most %d disks", MACHINE_MAX_DISKS);
+	m->disks[m->n_disks++] = (struct machine_disk){
+		.path = v[DISK_PATH].text,
+		.id = v[DISK_ID].given ? v[DISK_ID].text : NULL,
+		.read_only = v[DISK_RO].given && v[DISK_RO].num,
+	};
+	return 0;
+}
+
+static int set_serial(struct run_config *c, const struct opt_value *v, struct err *e)
+{
+	if (v[SERIAL_TYPE].given && v[SERIAL_FILE].given)
+		return err_set(e, EINVAL, "--serial: %s and file= exclude each other",
+			       v[SERIAL_TYPE].text);
+	if (v[SERIAL_FILE].given) {
+		c->serial = RUN_SERIAL_FILE;
+		c->serial_path = v[SERIAL_FILE].text;
+	} else {
+		c->serial = v[SERIAL_TYPE].num ? RUN_SERIAL_OFF : RUN_SERIAL_STDIO;
+	}
+	return 0;
+}
+
+static int add_cmdline(struct run_config *c, const char *s, struct err *e)
+{
+	size_t used = strlen(c->cmdline_extra);
+	int n = snprintf(c->cmdline_extra + used, sizeof(c->cmdline_extra) - used, " %s", s);
+
+	if ((size_t)n >= sizeof(c->cmdline_extra) - used)
+		return err_set(e, EINVAL, "--cmdline+: the command line is too long");
+	return 0;
+}
+
+static int set_option(void *ctx, const struct opt *o, const struct opt_value *v, struct err *e)
+{
+	struct run_config *c = ctx;
+	struct machine_config *m = &c->machine;
+
+	switch ((enum run_option)o->id) {
+	case RUN_ACCEL:
+		m->accel = accel_names[v[0].num];
+		return 0;
+	case RUN_CPUS:
+		m->n_vcpus = v[0].num > UINT32_MAX ? UINT32_MAX : (unsigned)v[0].num;
+		return 0;
+	case RUN_MEM:
+		m->mem_bytes = v[0].num;
+		return 0;
+	case RUN_KERNEL:
+		m->kernel_path = v[0].text;
+		return 0;
+	case RUN_INITRD:
+		m->initrd_path = v[0].text;
+		return 0;
+	case RUN_CMDLINE:
+		c->cmdline_given = v[0].text;
+		return 0;
+	case RUN_CMDLINE_ADD:
+		return add_cmdline(c, v[0].text, e);
+	case RUN_DISK:
+		return add_disk(m, v, e);
+	case RUN_NET:
+		return 0;
+	case RUN_RNG:
+		m->rng = true;
+		return 0;
+	case RUN_SERIAL:
+		return set_serial(c, v, e);
+	case RUN_ESCAPE:
+		return parse_escape(c, v[0].text, e);
+	case RUN_TIMEOUT:
+		c->timeout_ns = v[0].num;
+		if (v[0].num == 0)
+			return err_set(e, EINVAL, "--timeout: 0 is no time at all");
+		return 0;
+	case RUN_NO_REBOOT:
+		m->no_reboot = true;
+		return 0;
+	case RUN_PIDFILE:
+		c->pidfile = v[0].text;
+		return 0;
+	case RUN_LOG:
+		if (v[LOG_LEVEL].given)
+			c->log_level = (enum log_level)v[LOG_LEVEL].num;
+		if (v[LOG_FILE].given)
+			c->log_path = v[LOG_FILE].text;
+		return 0;
+	case RUN_CODE_CACHE:
+		m->code_cache_bytes = v[0].num;
+		return 0;
+	case RUN_DEBUG:
+		m->debug = v[0].text;
+		return 0;
+	case RUN_DRY_RUN:
+		c->dry_run = true;
+		return 0;
+	case RUN_HELP:
+		c->help = true;
+		return 0;
+	}
+	return 0;
+}
+
+static int take_environment(struct run_config *c, struct err *e)
+{
+	const char *s = getenv("MAYFLY_LOG");
+
+	if (s && *s && !log_level_parse(s, &c->log_level)) {
+		err_set(e, EINVAL, "MAYFLY_LOG: '%.40s' is not a level", s);
+		err_hint(e, "error, warn, info or debug");
+		return -EINVAL;
+	}
+	s = getenv("MAYFLY_ACCEL");
+	if (s && *s)
+		c->machine.accel = s;
+	return 0;
+}
+
+int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e)
+{
+	const struct opt_sink sink = { .option = set_option, .ctx = c };
+	int r;
+
+	memset(c, 0, sizeof(*c));
+	c->machine.n_vcpus = 1;
+	c->machine.mem_bytes = 512ull << 20;
+	c->machine.accel = "auto";
+	c->escape = 1;
+	c->log_level = LOG_LEVEL_WARN;
+	r = take_environment(c, e);
+	return r < 0 ? r : opt_parse(run_options, argc, argv, &sink, e);
+}
+
+/* strverscmp() order of vmlinuz-* in /boot: the newest that we may read goes to version. */
+static bool newest_boot_kernel(char *version, size_t len, bool *unreadable)
+{
+	DIR *dir = opendir(BOOT_DIR);
+	struct dirent *d;
+	bool found = false;
+
+	*unreadable = false;
+	if (!dir)
+		return false;
+	while ((d = readdir(dir)) != NULL) {
+		char path[PATH_MAX];
+
+		if (strncmp(d->d_name, "vmlinuz-", 8) != 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", BOOT_DIR, d->d_name);
+		if (access(path, R_OK) < 0) {
+			*unreadable = true;
+			continue;
+		}
+		if (found && strverscmp(d->d_name + 8, version) <= 0)
+			continue;
+		snprintf(version, len, "%s", d->d_name + 8);
+		found = true;
+	}
+	closedir(dir);
+	return found;
+}
+
+static void use_initrd_if_there(struct run_config *c)
+{
+	if (!c->machine.initrd_path && access(c->initrd, R_OK) == 0)
+		c->machine.initrd_path = c->initrd;
+}
+
+static int find_kernel(struct run_config *c, struct err *e)
+{
+	const char *env = getenv("MAYFLY_KERNEL"), *cache = getenv("XDG_CACHE_HOME");
+	const char *home = getenv("HOME");
+	char version[NAME_MAX + 1] = "", dir[PATH_MAX - 64];
+	bool unreadable;
+
+	if (env && *env) {
+		c->machine.kernel_path = env;
+		return 0;
+	}
+	if (cache && *cache)
+		snprintf(dir, sizeof(dir), "%s/mayfly/guest", cache);
+	else
+		snprintf(dir, sizeof(dir), "%s/.cache/mayfly/guest", home ? home : "");
+	snprintf(c->kernel, sizeof(c->kernel), "%s/vmlinuz", dir);
+	if (access(c->kernel, F_OK) == 0) {
+		c->machine.kernel_path = c->kernel;
+		snprintf(c->initrd, sizeof(c->initrd), "%s/initrd", dir);
+		use_initrd_if_there(c);
+		return 0;
+	}
+	if (newest_boot_kernel(version, sizeof(version), &unreadable)) {
+		snprintf(c->kernel, sizeof(c->kernel), "%s/vmlinuz-%s", BOOT_DIR, version);
+		snprintf(c->initrd, sizeof(c->initrd), "%s/initrd.img-%s", BOOT_DIR, version);
+		c->machine.kernel_path = c->kernel;
+		use_initrd_if_there(c);
+		return 0;
+	}
+	err_set(e, ENOENT, "no kernel to boot: none in %.100s%s", dir,
+		unreadable ? ", and those in /boot are only readable by root" : " or /boot");
+	err_hint(e, "give one with --kernel FILE, or run tools/quickstart, which gets one");
+	return -ENOENT;
+}
+
+/* True if the words of s contain one that begins with key. */
+static bool cmdline_has(const char *s, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (; s && *s; s += strcspn(s, " ")) {
+		s += strspn(s, " ");
+		if (strncmp(s, key, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int make_cmdline(struct run_config *c, struct err *e)
+{
+	const struct machine_config *m = &c->machine;
+	const char *base = c->cmdline_given ? c->cmdline_given : DEFAULT_CMDLINE, *root = "";
+	const char *extra = c->cmdline_extra;
+	int n;
+
+	if (!c->cmdline_given && m->n_disks && !cmdline_has(extra, "root="))
+		root = m->disks[0].read_only ? " root=/dev/vda ro" : " root=/dev/vda rw";
+	if (*base == '\0' && *extra)
+		extra++;
+	n = snprintf(c->cmdline, sizeof(c->cmdline), "%s%s%s", base, root, extra);
+	if ((size_t)n >= sizeof(c->cmdline))
+		return err_set(e, EINVAL, "kernel command line: too long");
+	c->machine.cmdline = c->cmdline;
+	return 0;
+}
+
+int run_config_resolve(struct run_config *c, struct err *e)
+{
+	const char *env = getenv("MAYFLY_INITRD");
+	int r;
+
+	if (!c->machine.initrd_path && env && *env)
+		c->machine.initrd_path = env;
+	if (!c->machine.kernel_path) {
+		r = find_kernel(c, e);
+		if (r < 0)
+			return r;
+	}
+	r = make_cmdline(c, e);
+	return r < 0 ? r : machine_config_check(&c->machine, e);
+}
+
+void cli_print_json_string(const char *s)
+{
+	putchar('"');
+	for (; *s; s++) {
+		unsigned char ch = (unsigned char)*s;
+
+		if (ch == '"' || ch == '\\')
+			printf("\\%c", ch);
+		else if (ch < 0x20 || ch == 0x7f)
+			printf("\\u%04x", ch);
+		else
+			putchar(ch);
+	}
+	putchar('"');
+}
+
+static void print_member(const char *name, const char *value)
+{
+	printf("\"%s\": ", name);
+	if (value)
+		cli_print_json_string(value);
+	else
+		printf("null");
+}
+
+/* Firecracker's configuration schema where it has a place for the setting, "mayfly" for the rest. */
+void run_config_print_json(const struct run_config *c)
+{
+	static const char *const serials[] = { "stdio", "off", "file" };
+	const struct machine_config *m = &c->machine;
+	unsigned i;
+
+	printf("{\n  \"boot-source\": { ");
+	print_member("kernel_image_path", m->kernel_path);
+	printf(", ");
+	print_member("initrd_path", m->initrd_path);
+	printf(", ");
+	print_member("boot_args", m->cmdline);
+	printf(" },\n  \"drives\": [");
+	for (i = 0; i < m->n_disks; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "disk%u", i);
+		printf("%s\n    { ", i ? "," : "");
+		print_member("drive_id", m->disks[i].id ? m->disks[i].id : id);
+		printf(", ");
+		print_member("path_on_host", m->disks[i].path);
+		printf(", \"is_root_device\": %s, \"is_read_only\": %s }", i ? "false" : "true",
+		       m->disks[i].read_only ? "true" : "false");
+	}
+	printf("%s],\n", m->n_disks ? "\n  " : "");
+	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu },\n", m->n_vcpus,
+	       (unsigned long long)(m->mem_bytes >> 20));
+	printf("  \"mayfly\": { ");
+	print_member("accel", m->accel);
+	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"no_reboot\": %s, \"timeout_ms\": %llu, ",
+	       (unsigned long long)m->mem_bytes, m->rng ? "true" : "false",
+	       m->no_reboot ? "true" : "false", (unsigned long long)(c->timeout_ns / 1000000));
+	print_member("serial", serials[c->serial]);
+	printf(", ");
+	print_member("serial_path", c->serial_path);
+	printf(", \"code_cache_bytes\": %llu, ", (unsigned long long)m->code_cache_bytes);
+	print_member("debug", m->debug);
+	printf(" }\n}\n");
+}

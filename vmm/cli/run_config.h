@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_CLI_RUN_CONFIG_H
+#define MAYFLY_VMM_CLI_RUN_CONFIG_H
+/* What `mayfly run` was asked to do: options, environment and defaults resolved. */
+#include <limits.h>
+
+#include "vmm/core/log.h"
+#include "vmm/machine.h"
+
+enum run_serial { RUN_SERIAL_STDIO, RUN_SERIAL_OFF, RUN_SERIAL_FILE };
+
+struct run_config {
+	struct machine_config machine;
+	enum run_serial serial;
+	const char *serial_path;
+	uint8_t escape;
+	uint64_t timeout_ns; /* 0: none */
+	const char *log_path, *pidfile;
+	enum log_level log_level;
+	bool dry_run, help;
+
+	/* what strings above may point to */
+	const char *cmdline_given;
+	char cmdline[8192], cmdline_extra[4096];
+	char kernel[PATH_MAX], initrd[PATH_MAX];
+};
+
+/* -EINVAL for usage errors, before anything is looked at. */
+int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e);
+/* Finds default images, makes the command line, checks the machine. */
+int run_config_resolve(struct run_config *c, struct err *e);
+void run_config_print_json(const struct run_config *c);
+
+#endif

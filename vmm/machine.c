@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's life: memory, accelerator, board, vCPU threads, guest image; start, pause,
+ * resume, reset, end. What is soldered where is board.c's matter.
+ *
+ * The guest ends or resets the machine by a chip (ACPI, keyboard controller, reset port, debug
+ * exit) or by a vCPU that stops (triple fault). Each of them only records the first such event
+ * and posts `work`; handle_event() on the loop thread pauses every vCPU and acts. Later events
+ * before that are dropped: a guest that has asked for a reset goes on for some instructions and
+ * tries other means, up to a triple fault, and only the first one is what it meant.
+ */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "accel/accel.h"
+#include "accel/x86_state.h"
+#include "boot/boot.h"
+#include "vmm/accel_pick.h"
+#include "vmm/board.h"
+#include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
+#include "vmm/core/gmem.h"
+#include "vmm/core/log.h"
+#include "vmm/core/loop.h"
+#include "vmm/pc.h"
+#include "vmm/vcpu_thread.h"
+
+enum machine_state { MACHINE_CREATED, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_ENDED };
+
+enum guest_event {
+	EVENT_NONE,
+	EVENT_RESET,
+	EVENT_POWEROFF,
+	EVENT_CRASH,
+	EVENT_EXIT,
+	EVENT_FAILED,
+};
+
+struct machine {
+	struct machine_config config;
+	struct machine_events events;
+	struct loop *loop;
+	const struct accel_ops *accel;
+	struct accel_vm *vm;
+	struct gmem *mem;
+	struct board *board;
+	struct vcpu *vcpus[MACHINE_MAX_VCPUS];
+	struct vcpu_thread *threads[MACHINE_MAX_VCPUS];
+	const char *boot_protocol;
+	enum machine_state state;
+	bool board_started;
+	unsigned n_resets;
+	uint64_t started_ns;
+
+	struct loop_work work;
+	pthread_mutex_t event_lock; /* a leaf; guards the next three */
+	enum guest_event event;
+	unsigned exit_code;
+	struct err event_err;
+};
+
+/* Any thread. */
+static void post_event(struct machine *m, enum guest_event ev, unsigned code, const struct err *e)
+{
+	bool first;
+
+	pthread_mutex_lock(&m->event_lock);
+	first = m->event == EVENT_NONE;
+	if (first) {
+		m->event = ev;
+		m->exit_code = code;
+		if (e)
+			m->event_err = *e;
+	}
+	pthread_mutex_unlock(&m->event_lock);
+	if (first)
+		loop_post(m->loop, &m->work);
+}
+
+static void on_reset(void *ctx)
+{
+	post_event(ctx, EVENT_RESET, 0, NULL);
+}
+
+static void on_poweroff(void *ctx)
+{
+	post_event(ctx, EVENT_POWEROFF, 0, NULL);
+}
+
+static void on_exit_port(void *ctx, unsigned code)
+{
+	post_event(ctx, EVENT_EXIT, code, NULL);
+}
+
+static void on_vcpu_stopped(void *ctx, unsigned index, enum vcpu_stop why, const struct err *e)
+{
+	static const enum guest_event events[] = {
+		[VCPU_HALTED] = EVENT_POWEROFF,
+		[VCPU_RESET] = EVENT_RESET,
+		[VCPU_SHUTDOWN] = EVENT_CRASH,
+		[VCPU_FAILED] = EVENT_FAILED,
+	};
+	struct machine *m = ctx;
+
+	if (why == VCPU_HALTED)
+		log_info(NULL, "machine: all processors are halted for good");
+	if (why == VCPU_SHUTDOWN)
+		log_info(NULL, "machine: triple fault on vcpu%u", index);
+	post_event(m, events[why], 0, e);
+}
+
+static void stop_vcpus(struct machine *m)
+{
+	unsigned i;
+
+	for (i = 0; i < m->config.n_vcpus; i++)
+		vcpu_thread_ask_pause(m->threads[i]);
+	for (i = 0; i < m->config.n_vcpus; i++)
+		vcpu_thread_wait_pause(m->threads[i]);
+}
+
+static void run_vcpus(struct machine *m)
+{
+	unsigned i;
+
+	for (i = 0; i < m->config.n_vcpus; i++)
+		vcpu_thread_resume(m->threads[i]);
+}
+
+/* Loads the guest and points the boot processor at it; all else stays as after reset. */
+static int load_guest(struct machine *m, struct err *e)
+{
+	struct boot_platform platform = { 0 };
+	struct boot_entry entry = { 0 };
+	struct x86_state s;
+	int r;
+	struct boot_config c = {
+		.kernel_path = m->config.kernel_path,
+		.initrd_path = m->config.initrd_path,
+		.cmdline = m->config.cmdline,
+		.platform = &platform,
+	};
+
+	platform.n_vcpus = m->config.n_vcpus;
+	board_describe(m->board, &platform);
+	r = boot_load(m->mem, &c, &entry, e);
+	if (r < 0)
+		return r;
+	m->boot_protocol = entry.protocol;
+	boot_entry_to_state(&entry, &s);
+	return m->accel->set_state(m->vcpus[0], &s, e);
+}
+
+static int reset_all(struct machine *m, struct err *e)
+{
+	unsigned i;
+	int r;
+
+	board_stop(m->board);
+	board_reset(m->board);
+	if (m->accel->vm_reset) {
+		r = m->accel->vm_reset(m->vm, e);
+		if (r < 0)
+			return r;
+	}
+	for (i = 0; i < m->config.n_vcpus; i++) {
+		r = m->accel->vcpu_reset(m->vcpus[i], e);
+		if (r < 0)
+			return r;
+	}
+	r = load_guest(m, e);
+	return r < 0 ? r : board_start(m->board, e);
+}
+
+static void end(struct machine *m, enum machine_end why, unsigned code, const struct err *e)
+{
+	stop_vcpus(m);
+	board_stop(m->board);
+	m->board_started = false;
+	m->state = MACHINE_ENDED;
+	m->events.ended(m->events.ctx, why, code, e);
+}
+
+static void clear_event(struct machine *m)
+{
+	pthread_mutex_lock(&m->event_lock);
+	m->event = EVENT_NONE;
+	pthread_mutex_unlock(&m->event_lock);
+}
+
+void machine_reset(struct machine *m)
+{
+	struct err e = { 0 };
+
+	if (m->state == MACHINE_ENDED || m->state == MACHINE_CREATED)
+		return;
+	stop_vcpus(m);
+	m->n_resets++;
+	log_info(NULL, "machine: reset %u", m->n_resets);
+	if (reset_all(m, &e) < 0) {
+		err_wrap(&e, "reset");
+		end(m, MACHINE_END_FAILED, 0, &e);
+		return;
+	}
+	clear_event(m);
+	if (m->state == MACHINE_RUNNING)
+		run_vcpus(m);
+}
+
+static void handle_event(struct loop_work *w)
+{
+	struct machine *m = container_of(w, struct machine, work);
+	enum guest_event ev;
+	struct err e;
+	unsigned code;
+
+	if (m->state == MACHINE_ENDED)
+		return;
+	pthread_mutex_lock(&m->event_lock);
+	ev = m->event;
+	code = m->exit_code;
+	e = m->event_err;
+	pthread_mutex_unlock(&m->event_lock);
+
+	switch (ev) {
+	case EVENT_NONE: /* a reset by the operator came first */
+		break;
+	case EVENT_RESET:
+		if (m->config.no_reboot)
+			end(m, MACHINE_END_RESET, 0, NULL);
+		else
+			machine_reset(m);
+		break;
+	case EVENT_POWEROFF:
+		end(m, MACHINE_END_POWEROFF, 0, NULL);
+		break;
+	case EVENT_CRASH:
+		end(m, MACHINE_END_CRASH, 0, NULL);
+		break;
+	case EVENT_EXIT:
+		end(m, MACHINE_END_EXIT, code, NULL);
+		break;
+	case EVENT_FAILED:
+		end(m, MACHINE_END_FAILED, 0, &e);
+		break;
+	}
+}
+
+static int create_vcpus(struct machine *m, struct err *e)
+{
+	const struct vcpu_thread_owner owner = { .stopped = on_vcpu_stopped, .ctx = m };
+	unsigned i;
+	int r;
+
+	for (i = 0; i < m->config.n_vcpus; i++) {
+		r = m->accel->vcpu_create(m->vm, i, &m->vcpus[i], e);
+		if (r < 0)
+			return r;
+	}
+	for (i = 0; i < m->config.n_vcpus; i++) {
+		r = vcpu_thread_create(m->accel, m->vcpus[i], i, &owner, &m->threads[i], e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int machine_create(const struct machine_config *c, const struct machine_events *ev,
+		   struct loop *loop, struct machine **out, struct err *e)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	struct accel_config accel_config;
+	struct board_events board_events;
+	uint32_t caps = 0;
+	int r;
+
+	if (!m)
+		return err_set(e, ENOMEM, "machine: out of memory");
+	m->config = *c;
+	m->events = *ev;
+	m->loop = loop;
+	m->work.fn = handle_event;
+	pthread_mutex_init(&m->event_lock, NULL);
+	accel_config = (struct accel_config){
+		.n_vcpus = c->n_vcpus,
+		.code_cache_bytes = c->code_cache_bytes,
+		.debug = c->debug,
+	};
+	board_events = (struct board_events){
+		.reset = on_reset,
+		.poweroff = on_poweroff,
+		.exit = on_exit_port,
+		.serial_tx = ev->serial_tx,
+		.serial_rx_ready = ev->serial_rx_ready,
+		.event_ctx = m,
+		.serial_ctx = ev->ctx,
+	};
+
+	r = accel_pick(c->accel, &m->accel, &caps, e);
+	if (r == 0)
+		r = gmem_create(c->mem_bytes, PC_RAM_LOW_MAX, &m->mem, e);
+	if (r == 0)
+		r = board_create(m->mem, loop, &board_events, &m->board, e);
+	if (r == 0)
+		r = m->accel->vm_create(m->mem, board_io(m->board), &accel_config, &m->vm, e);
+	if (r == 0)
+		r = board_populate(m->board, c, m->accel, m->vm, caps, e);
+	if (r == 0)
+		r = create_vcpus(m, e);
+	if (r == 0)
+		r = load_guest(m, e);
+	if (r < 0) {
+		machine_destroy(m);
+		return r;
+	}
+	log_info(NULL, "machine: %u vCPU, %" PRIu64 " MiB, accelerator %s, boot protocol %s",
+		 c->n_vcpus, c->mem_bytes >> 20, m->accel->name, m->boot_protocol);
+	*out = m;
+	return 0;
+}
+
+void machine_destroy(struct machine *m)
+{
+	unsigned i;
+
+	if (!m)
+		return;
+	for (i = 0; i < m->config.n_vcpus; i++)
+		vcpu_thread_destroy(m->threads[i]);
+	if (m->board_started)
+		board_stop(m->board);
+	for (i = 0; i < m->config.n_vcpus; i++) {
+		if (m->vcpus[i])
+			m->accel->vcpu_destroy(m->vcpus[i]);
+	}
+	/* Chips drive the accelerator's interrupt lines, so they go first. */
+	board_destroy(m->board);
+	if (m->vm)
+		m->accel->vm_destroy(m->vm);
+	gmem_destroy(m->mem);
+	pthread_mutex_destroy(&m->event_lock);
+	free(m);
+}
+
+int machine_start(struct machine *m, struct err *e)
+{
+	int r;
+
+	if (m->state != MACHINE_CREATED)
+		return err_set(e, EBUSY, "machine: already started");
+	r = board_start(m->board, e);
+	if (r < 0)
+		return r;
+	m->board_started = true;
+	m->started_ns = loop_now_ns();
+	m->state = MACHINE_RUNNING;
+	run_vcpus(m);
+	return 0;
+}
+
+void machine_pause(struct machine *m)
+{
+	if (m->state != MACHINE_RUNNING)
+		return;
+	stop_vcpus(m);
+	m->state = MACHINE_PAUSED;
+}
+
+void machine_resume(struct machine *m)
+{
+	if (m->state != MACHINE_PAUSED)
+		return;
+	m->state = MACHINE_RUNNING;
+	run_vcpus(m);
+}
+
+void machine_power_button(struct machine *m)
+{
+	if (m->state == MACHINE_RUNNING || m->state == MACHINE_PAUSED)
+		board_power_button(m->board);
+}
+
+size_t machine_serial_rx(struct machine *m, const uint8_t *p, size_t n)
+{
+	return board_serial_rx(m->board, p, n);
+}
+
+void machine_info(const struct machine *m, struct machine_info *out)
+{
+	static const char *const states[] = {
+		[MACHINE_CREATED] = "created",
+		[MACHINE_RUNNING] = "running",
+		[MACHINE_PAUSED] = "paused",
+		[MACHINE_ENDED] = "ended",
+	};
+
+	*out = (struct machine_info){
+		.accel = m->accel->name,
+		.boot_protocol = m->boot_protocol,
+		.state = states[m->state],
+		.n_vcpus = m->config.n_vcpus,
+		.n_resets = m->n_resets,
+		.mem_bytes = gmem_size(m->mem),
+		.uptime_ns = m->started_ns ? loop_now_ns() - m->started_ns : 0,
+	};
+}
+
+void machine_log_stats(struct machine *m)
+{
+	if (m->accel->log_stats)
+		m->accel->log_stats(m->vm);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_MACHINE_H
+#define MAYFLY_VMM_MACHINE_H
+/*
+ * The machine: configuration, life cycle, and what ends it.
+ *
+ *	create -> start -> (pause, resume, reset, power button)* -> ended -> destroy
+ *
+ * Threads: everything here on the loop thread (or, before loop_run, the thread that will be it),
+ * except machine_serial_rx's rx_ready and tx callbacks, see below. Chips and vCPUs that want a
+ * reset, a poweroff or an exit only post that; the loop thread acts, so there is one writer.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct loop;
+struct machine;
+
+enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12 };
+
+struct machine_disk {
+	const char *path;
+	const char *id; /* or NULL: "disk0", "disk1", ... */
+	bool read_only;
+};
+
+struct machine_config { /* plain data; strings are borrowed for the machine's life */
+	unsigned n_vcpus;
+	uint64_t mem_bytes;
+	const char *accel; /* "kvm", "tcg" or "auto" */
+	const char *kernel_path;
+	const char *initrd_path; /* or NULL */
+	const char *cmdline;
+	struct machine_disk disks[MACHINE_MAX_DISKS];
+	unsigned n_disks;
+	bool rng;
+	bool no_reboot; /* a guest's reboot ends the machine */
+	uint64_t code_cache_bytes; /* translator only; 0: default */
+	const char *debug;         /* translator only; or NULL */
+};
+
+/* -EINVAL with a message for the operator; -ENOMEM if this host has less memory than asked. */
+int machine_config_check(const struct machine_config *c, struct err *e);
+
+enum machine_end {
+	MACHINE_END_POWEROFF, /* the guest switched the machine off, or halted it for good */
+	MACHINE_END_RESET,    /* the guest reset the machine and no_reboot is set */
+	MACHINE_END_CRASH,    /* triple fault */
+	MACHINE_END_EXIT,     /* the guest wrote `code` to the debug-exit port */
+	MACHINE_END_FAILED,   /* err says what the monitor or the host could not do */
+};
+
+struct machine_events {
+	/* Loop thread; all vCPUs are parked. Once per machine. */
+	void (*ended)(void *ctx, enum machine_end why, unsigned code, const struct err *e);
+	/* The UART sent bytes. A vCPU thread, with the UART's lock held: must not wait for the
+	 * loop thread. */
+	void (*serial_tx)(void *ctx, const uint8_t *p, size_t n);
+	/* The UART has room again. Any thread, with the UART's lock held. */
+	void (*serial_rx_ready)(void *ctx);
+	void *ctx;
+};
+
+/* Builds the machine, loads the guest and parks its vCPUs at the entry. -ENODEV, -EACCES if the
+ * accelerator cannot be used, -ENOMEM, or the boot loader's and devices' errors. */
+int machine_create(const struct machine_config *c, const struct machine_events *ev,
+		   struct loop *loop, struct machine **out, struct err *e);
+void machine_destroy(struct machine *m); /* stops what runs; NULL is allowed */
+
+int machine_start(struct machine *m, struct err *e);
+void machine_pause(struct machine *m);  /* returns when no vCPU runs; twice is harmless */
+void machine_resume(struct machine *m); /* twice is harmless; nothing once ended */
+void machine_reset(struct machine *m);  /* as the guest's own reset would do */
+void machine_power_button(struct machine *m);
+/* Bytes for the UART's receiver; returns how many it took. */
+size_t machine_serial_rx(struct machine *m, const uint8_t *p, size_t n);
+
+struct machine_info {
+	const char *accel, *boot_protocol, *state; /* "created", "running", "paused", "ended" */
+	unsigned n_vcpus, n_resets;
+	uint64_t mem_bytes, uptime_ns;
+};
+void machine_info(const struct machine *m, struct machine_info *out);
+void machine_log_stats(struct machine *m);
+
+#endif

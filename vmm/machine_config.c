@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a machine may be asked to be. Every refusal is one sentence for the operator. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "boot/boot.h"
+#include "vmm/core/err.h"
+#include "vmm/machine.h"
+
+static uint64_t host_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : UINT64_MAX;
+}
+
+static int check_memory(const struct machine_config *c, struct err *e)
+{
+	uint64_t host = host_memory();
+
+	if (c->mem_bytes < 1u << 20) {
+		err_set(e, EINVAL, "memory: %" PRIu64 " bytes is too little; at least 1M is needed",
+			c->mem_bytes);
+		if (c->mem_bytes >= 16)
+			err_hint(e, "write --mem %" PRIu64 "M for mebibytes", c->mem_bytes);
+		else
+			err_hint(e, "write for instance --mem 512M");
+		return -EINVAL;
+	}
+	if (c->mem_bytes % 4096) {
+		err_set(e, EINVAL, "memory: %" PRIu64 " bytes is not a multiple of 4096",
+			c->mem_bytes);
+		err_hint(e, "write --mem %" PRIu64 "M", c->mem_bytes >> 20);
+		return -EINVAL;
+	}
+	if (c->mem_bytes > host) {
+		err_set(e, ENOMEM, "memory: %" PRIu64 " MiB is more than this host has (%" PRIu64
+			" MiB)", c->mem_bytes >> 20, host >> 20);
+		err_hint(e, "write a smaller --mem");
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int check_cmdline(const char *s, struct err *e)
+{
+	size_t len = strlen(s), i;
+
+	if (len >= BOOT_MAX_CMDLINE) {
+		err_set(e, EINVAL, "kernel command line: %zu bytes is too long; at most %d fit",
+			len, BOOT_MAX_CMDLINE - 1);
+		err_hint(e, "shorten --cmdline or --cmdline+");
+		return -EINVAL;
+	}
+	for (i = 0; i < len; i++) {
+		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+			return err_set(e, EINVAL,
+				       "kernel command line: control character 0x%02x at byte %zu",
+				       (unsigned char)s[i], i);
+	}
+	return 0;
+}
+
+static int check_disks(const struct machine_config *c, struct err *e)
+{
+	unsigned i, j;
+
+	if (c->n_disks > MACHINE_MAX_DISKS)
+		return err_set(e, EINVAL, "disks: %u are too many; at most %d", c->n_disks,
+			       MACHINE_MAX_DISKS);
+	for (i = 0; i < c->n_disks; i++) {
+		const char *id = c->disks[i].id;
+
+		if (!c->disks[i].path || !*c->disks[i].path)
+			return err_set(e, EINVAL, "disk %u: no path is given", i);
+		if (!id)
+			continue;
+		if (strlen(id) > 20 || strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+						  "0123456789-_") != strlen(id)) {
+			err_set(e, EINVAL, "disk id '%.40s' is not valid", id);
+			err_hint(e, "1 to 20 letters, digits, - or _");
+			return -EINVAL;
+		}
+		for (j = 0; j < i; j++) {
+			if (c->disks[j].id && strcmp(c->disks[j].id, id) == 0)
+				return err_set(e, EINVAL, "disk id '%s' is used twice", id);
+		}
+	}
+	return 0;
+}
+
+int machine_config_check(const struct machine_config *c, struct err *e)
+{
+	int r;
+
+	if (c->n_vcpus < 1 || c->n_vcpus > MACHINE_MAX_VCPUS) {
+		err_set(e, EINVAL, "vCPUs: %u is out of range", c->n_vcpus);
+		err_hint(e, "write --cpus 1 to --cpus %d", MACHINE_MAX_VCPUS);
+		return -EINVAL;
+	}
+	if (!c->accel || (strcmp(c->accel, "kvm") && strcmp(c->accel, "tcg") &&
+			  strcmp(c->accel, "auto"))) {
+		err_set(e, EINVAL, "accelerator '%.40s' is not known", c->accel ? c->accel : "");
+		err_hint(e, "write --accel kvm, tcg or auto");
+		return -EINVAL;
+	}
+	r = check_memory(c, e);
+	if (r < 0)
+		return r;
+	if (!c->kernel_path || !*c->kernel_path) {
+		err_set(e, EINVAL, "no kernel is given");
+		err_hint(e, "write --kernel FILE");
+		return -EINVAL;
+	}
+	if (c->initrd_path && !*c->initrd_path)
+		return err_set(e, EINVAL, "initrd: the path is empty");
+	r = check_cmdline(c->cmdline, e);
+	return r < 0 ? r : check_disks(c, e);
+}

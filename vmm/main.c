@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mayfly program: finds the command and runs it. Nothing below prints errors or exits. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/cli/cli.h"
+#include "vmm/cli/opt.h"
+#include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
+
+static const struct {
+	const char *name;
+	int (*main)(int argc, char **argv);
+} commands[] = {
+	{ "run", run_main },	     { "doctor", doctor_main }, { "version", version_main },
+	{ "--version", version_main }, { "help", help_main },	{ "--help", help_main },
+	{ "-h", help_main },
+};
+
+int cli_fail(int code, const struct err *e)
+{
+	fprintf(stderr, "mayfly: %s\n", e->msg);
+	if (e->hint[0])
+		fprintf(stderr, "hint: %s\n", e->hint);
+	return code;
+}
+
+/* A file we open must never become standard input, output or error because that was closed. */
+static int open_standard_files(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}
+
+static int unknown_command(const char *word)
+{
+	const char *names[ARRAY_LEN(commands) + 1] = { NULL };
+	const char *near;
+	struct err e = { 0 };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(commands); i++)
+		names[i] = commands[i].name;
+	near = opt_nearest(word, names);
+	err_set(&e, EINVAL, "unknown command '%.60s'", word);
+	if (near)
+		err_hint(&e, "did you mean `mayfly %s`? `mayfly help` lists the commands", near);
+	else
+		err_hint(&e, "`mayfly help` lists the commands");
+	return cli_fail(EXIT_USAGE, &e);
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (open_standard_files() < 0)
+		return EXIT_HOST;
+	if (argc < 2) {
+		help_main(0, NULL);
+		return EXIT_USAGE;
+	}
+	for (i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			int code = commands[i].main(argc - 2, argv + 2);
+
+			if (fflush(stdout) == EOF && code == 0)
+				return EXIT_RUNTIME;
+			return code;
+		}
+	}
+	return unknown_command(argv[1]);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_PC_H
+#define MAYFLY_VMM_PC_H
+/* The address map and interrupt lines of the machine: a PC without PCI. docs/tour.md draws it. */
+
+enum {
+	/* guest-physical addresses; RAM is [0, PC_RAM_LOW_MAX) and from 4 GiB upwards */
+	PC_RAM_LOW_MAX_MIB = 3072,
+	PC_VIRTIO_LEN = 0x1000,
+	PC_MAX_VIRTIO = 16,
+
+	/* ports */
+	PC_COM1_PORT = 0x3f8,
+	PC_PM1_EVT_PORT = 0x600,
+	PC_PM1_CNT_PORT = 0x604,
+	PC_PM_TMR_PORT = 0x608,
+	PC_RESET_PORT = 0xcf9,
+	PC_RESET_VALUE = 0x06, /* a hard reset: SYS_RST | RST_CPU */
+	PC_DEBUGCON_PORT = 0xe9,
+	PC_DEBUG_EXIT_PORT = 0xf4,
+	PC_S5_SLP_TYP = 5,
+
+	/* global system interrupts */
+	PC_GSI_PIT = 0, /* IOAPIC pin 2, as on every PC since the IBM AT */
+	PC_GSI_KEYBOARD = 1,
+	PC_GSI_COM1 = 4,
+	PC_GSI_RTC = 8,
+	PC_GSI_SCI = 9,
+	PC_N_GSIS = 24,
+};
+
+#define PC_RAM_LOW_MAX 0xc0000000ull
+#define PC_MMIO_HOLE   0xc0000000ull /* up to 4 GiB */
+#define PC_VIRTIO_BASE 0xd0000000ull
+#define PC_IOAPIC_BASE 0xfec00000ull
+#define PC_LAPIC_BASE  0xfee00000ull
+
+#endif

@@ -81,6 +81,7 @@ struct cursor {
 	bool vex;
 	bool have_modrm;
 	bool used_66; /* consumed as mandatory prefix */
+	bool vvvv;    /* VEX.vvvv is not 1111b */
 	bool fail;    /* ran out of bytes */
 };
 
@@ -233,7 +234,7 @@ static unsigned size_bytes(const struct x86_insn *in, unsigned code, enum x86_mo
 	case SZ_Z: return in->opsize == 8 ? 4 : in->opsize;
 	case SZ_Y: return mode == X86_MODE64 && (in->prefix & X86_PFX_REXW) ? 8 : 4;
 	case SZ_M: return mode == X86_MODE64 ? 8 : 4;
-	case SZ_P: return in->opsize + 2u;
+	case SZ_P: return in->opsize == 2 ? 4 : 6; /* as AMD: REX.W is ignored */
 	case SZ_S: return mode == X86_MODE64 ? 10 : 6;
 	case SZ_A: return in->opsize * 2u;
 	case SZ_D1: return is_mem ? 1 : 4;
@@ -587,7 +588,7 @@ static enum x86_decode_result decode_row(struct cursor *c, struct x86_insn *out,
 	out->n_opnds = (uint8_t)n;
 	if (c->fail)
 		return out_of_bytes(c, out);
-	if (c->vex && out->vex_v && !uses_vvvv)
+	if (c->vvvv && !uses_vvvv)
 		return invalid(c, out);
 	if ((e->req & GATHER) &&
 	    (out->opnd[0].reg == out->opnd[2].reg || out->opnd[0].reg == out->mem.index ||
@@ -718,6 +719,7 @@ static enum x86_decode_result decode_vex(struct cursor *c, struct x86_insn *out)
 		out->prefix |= X86_PFX_REXW;
 	out->vex_l = last >> 2 & 1;
 	out->vex_v = (uint8_t)(~last >> 3 & 15);
+	c->vvvv = out->vex_v;
 	if (c->mode != X86_MODE64)
 		out->vex_v &= 7;
 	if ((last & 3) == PP_66)

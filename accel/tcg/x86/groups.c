@@ -151,7 +151,7 @@ static const struct x86_entry group7_7_reg[8] = {
 	[1] = ROW(RDTSCP, N, PRIV, RDTSCP, NONE, 0),
 	[2] = SPLIT(PFX, NIL, NIL, ROW(MCOMMIT, N, PRIV, MCOMMIT, CF, 0), NIL),
 	[4] = ROW(CLZERO, N, OTHER, CLZERO, NONE, 0),
-	[5] = SPLIT(PFX, ROW(RDPRU, N, PRIV, RDPRU, CF, 0), NIL, NIL, NIL),
+	[5] = SPLIT(PFX, ROW(RDPRU, N, PRIV, RDPRU, NONE, 0), SAME, NIL, NIL),
 };
 
 const struct x86_entry x86_group7[8] = {
@@ -247,7 +247,7 @@ const struct x86_entry x86_group17[8] = {
 /* 0f 0d: AMD's prefetches; /2../7 are reserved aliases of PREFETCH. */
 const struct x86_entry x86_groupp[8] = {
 	ROW(PREFETCH, N, ALU, PREFETCHW, NONE, 0, M0), ROW(PREFETCHW, N, ALU, PREFETCHW, NONE, 0, M0),
-	ROW(PREFETCH, N, ALU, PREFETCHW, NONE, 0, M0), ROW(PREFETCHW, N, ALU, PREFETCHW, NONE, 0, M0),
+	ROW(PREFETCH, N, ALU, PREFETCHW, NONE, 0, M0), ROW(PREFETCH, N, ALU, PREFETCHW, NONE, 0, M0),
 	ROW(PREFETCH, N, ALU, PREFETCHW, NONE, 0, M0), ROW(PREFETCH, N, ALU, PREFETCHW, NONE, 0, M0),
 	ROW(PREFETCH, N, ALU, PREFETCHW, NONE, 0, M0), ROW(PREFETCH, N, ALU, PREFETCHW, NONE, 0, M0),
 };

@@ -6,7 +6,10 @@
  * Deviations: 62 is BOUND outside 64-bit mode and invalid in it (no EVEX); 8f /1../7 are invalid
  * (no XOP); 82 is an alias of 80 outside 64-bit mode, d6 is SALC there.
  *
- * Near branches follow AMD: a 66 prefix in 64-bit mode makes displacement and rIP 16 bits wide.
+ * Where vendors differ, this is AMD's way: a 66 prefix on a near branch in 64-bit mode makes
+ * displacement and rIP 16 bits wide; far pointers in memory are m16:16 or m16:32, REX.W does not
+ * matter for them; f3 90 with REX.B is an exchange, not PAUSE; the register forms of 0f 0d are
+ * invalid.
  *
  * Refs: Intel SDM vol. 2D, "One-byte Opcode Map".
  */

@@ -67,7 +67,7 @@ enum {
 	SZ_Z,  /* operand size, but at most 4 */
 	SZ_Y,  /* 4, with REX.W 8 */
 	SZ_M,  /* 4, in 64-bit mode 8 */
-	SZ_P,  /* far pointer: 2 + operand size */
+	SZ_P,  /* far pointer: 2 + operand size of 2 or 4 */
 	SZ_S,  /* descriptor table register: 6, in 64-bit mode 10 */
 	SZ_A,  /* pair of bounds */
 	SZ_D1, /* register 4, memory 1 */

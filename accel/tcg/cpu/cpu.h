@@ -216,7 +216,7 @@ struct cpu {
 	uint16_t user_fills[256];
 	bool itlb_nonglobal; /* the kernel's instruction TLB holds a non-global page */
 	/* Where large pages were used since the last flush, for INVLPG: Bloom filters over 2 MiB
-	 * frames for either half of the address space, and a list of 1 GiB frames. */
+	 * frames, for non-global and global pages, and a list of 1 GiB frames. */
 	uint64_t large_seen[2][16];
 	unsigned n_huge_seen; /* > the array: anywhere */
 	uint64_t huge_seen[16];

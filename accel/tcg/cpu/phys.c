@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Physical memory as the software processors see it: RAM, the local APIC page, and the machine
+ * for everything else; and the record of which pages of RAM hold translated code.
+ *
+ * The local APIC page is looked at before RAM, because a guest may move it over RAM.
+ *
+ * Threads: look-ups and the code bitmap from any thread.
+ */
+#include "accel/tcg/cpu/phys.h"
+
+#include "accel/tcg/cpu/lapic.h"
+#include "vmm/core/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+uint8_t *phys_ram(const struct tcg_vm *vm, gpaddr gpa, uint64_t *avail)
+{
+	for (unsigned i = 0; i < vm->n_ram; i++) {
+		const struct gmem_region *r = &vm->ram[i];
+
+		if (gpa - r->base < r->len_bytes) {
+			*avail = r->len_bytes - (gpa - r->base);
+			return r->host + (gpa - r->base);
+		}
+	}
+	*avail = 0;
+	return NULL;
+}
+
+/* The byte of the bitmap and the bit in it for gpa; NULL outside RAM. */
+static _Atomic uint8_t *code_bit(const struct tcg_vm *vm, gpaddr gpa, uint8_t *mask)
+{
+	for (unsigned i = 0; i < vm->n_ram; i++) {
+		uint64_t off = gpa - vm->ram[i].base;
+
+		if (off < vm->ram[i].len_bytes) {
+			*mask = (uint8_t)(1u << (off >> 12 & 7));
+			return &vm->code_bits[i][off >> 15];
+		}
+	}
+	return NULL;
+}
+
+bool phys_page_has_code(const struct tcg_vm *vm, gpaddr gpa)
+{
+	uint8_t mask;
+	_Atomic uint8_t *b = code_bit(vm, gpa, &mask);
+
+	return b && atomic_load_explicit(b, memory_order_acquire) & mask;
+}
+
+bool phys_mark_code(struct tcg_vm *vm, gpaddr gpa)
+{
+	uint8_t mask;
+	_Atomic uint8_t *b = code_bit(vm, gpa, &mask);
+
+	return b && !(atomic_fetch_or(b, mask) & mask);
+}
+
+void phys_clear_code(struct tcg_vm *vm, gpaddr gpa)
+{
+	uint8_t mask;
+	_Atomic uint8_t *b = code_bit(vm, gpa, &mask);
+
+	if (b)
+		atomic_fetch_and(b, (uint8_t)~mask);
+}
+
+bool phys_protect_code(struct cpu *c, gpaddr gpa)
+{
+	struct tcg_vm *vm = c->vm;
+
+	if (phys_page_has_code(vm, gpa) || !phys_mark_code(vm, gpa))
+		return false;
+	/* The bit is set: nobody fills a write entry any more. Those that exist go while nobody
+	 * else runs, so no store can slip between the mark and the translator's reading. */
+	if (vm->n_vcpus > 1) {
+		mmu_exclusive_begin(c);
+		for (unsigned i = 0; i < vm->n_vcpus; i++)
+			if (vm->cpus[i])
+				mmu_drop_write(vm->cpus[i], gpa);
+		mmu_exclusive_end(c);
+	} else {
+		mmu_drop_write(c, gpa);
+	}
+	return true;
+}
+
+static void tell_watcher(struct tcg_vm *vm, struct cpu *c, gpaddr gpa, unsigned len)
+{
+	if (vm->code_watcher.written && phys_page_has_code(vm, gpa))
+		vm->code_watcher.written(vm->code_watcher.ctx, c, gpa, len);
+}
+
+void phys_store_begin(struct cpu *c, gpaddr gpa, uint8_t *host, unsigned len)
+{
+	tell_watcher(c->vm, c, gpa, len);
+	if (c->log && c->log->before)
+		c->log->before(c->log, c, gpa, host, len);
+}
+
+void phys_store_end(struct cpu *c, gpaddr gpa, unsigned len)
+{
+	tell_watcher(c->vm, c, gpa, len);
+}
+
+/* A device or the loader wrote RAM. */
+static void ram_written(void *ctx, gpaddr gpa, size_t len)
+{
+	struct tcg_vm *vm = ctx;
+
+	while (len) {
+		unsigned n = 4096 - (gpa & 0xfff);
+
+		if (n > len)
+			n = (unsigned)len;
+		tell_watcher(vm, NULL, gpa, n);
+		gpa += n;
+		len -= n;
+	}
+}
+
+int phys_init(struct tcg_vm *vm, struct err *e)
+{
+	vm->n_ram = gmem_regions(vm->mem, &vm->ram);
+	for (unsigned i = 0; i < vm->n_ram; i++) {
+		vm->code_bits[i] = calloc((vm->ram[i].len_bytes >> 15) + 1, 1);
+		if (!vm->code_bits[i])
+			return err_set(e, ENOMEM, "translator: out of host memory");
+	}
+	gmem_set_watcher(vm->mem, (struct gmem_watcher){ram_written, vm});
+	return 0;
+}
+
+void phys_fini(struct tcg_vm *vm)
+{
+	if (vm->mem)
+		gmem_set_watcher(vm->mem, (struct gmem_watcher){NULL, NULL});
+	for (unsigned i = 0; i < vm->n_ram; i++) {
+		free((void *)(uintptr_t)vm->code_bits[i]);
+		vm->code_bits[i] = NULL;
+	}
+}
+
+static uint64_t size_mask(unsigned size)
+{
+	return size < 8 ? (1ull << size * 8) - 1 : ~0ull;
+}
+
+uint64_t phys_mmio_read(struct cpu *c, gpaddr gpa, unsigned size)
+{
+	uint64_t val = ~0ull;
+
+	c->n_mmio++;
+	if (lapic_mmio_contains(c, gpa)) {
+		/* Only aligned 32-bit accesses are architectural; narrower ones see their bytes. */
+		unsigned at = gpa & 3;
+
+		if (at + size > 4)
+			return 0;
+		val = lapic_mmio_read(c, gpa & 0xffc) >> at * 8;
+	} else {
+		c->vm->io->mmio(c->vm->io->ctx, gpa, size, false, &val);
+	}
+	return val & size_mask(size);
+}
+
+void phys_mmio_write(struct cpu *c, gpaddr gpa, unsigned size, uint64_t val)
+{
+	val &= size_mask(size);
+	c->n_mmio++;
+	if (lapic_mmio_contains(c, gpa)) {
+		if (size >= 4 && !(gpa & 3))
+			lapic_mmio_write(c, gpa & 0xffc, (uint32_t)val);
+	} else {
+		c->vm->io->mmio(c->vm->io->ctx, gpa, size, true, &val);
+	}
+}

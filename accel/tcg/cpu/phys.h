@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_ACCEL_TCG_CPU_PHYS_H
+#define MAYFLY_ACCEL_TCG_CPU_PHYS_H
+/* Physical memory of a software VM: what only its maker (vm.c) and the MMU call. */
+#include "accel/tcg/cpu/vm.h"
+
+int phys_init(struct tcg_vm *vm, struct err *e);
+void phys_fini(struct tcg_vm *vm);
+
+/* Stores of a processor: before and after the bytes at gpa (RAM at host) change. */
+void phys_store_begin(struct cpu *c, gpaddr gpa, uint8_t *host, unsigned len);
+void phys_store_end(struct cpu *c, gpaddr gpa, unsigned len);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Emptying the TLBs.
+ *
+ * A CR3 write happens at every context switch, so it must cost what was used, not what exists:
+ * the slots filled in the user table, and those filled with non-global pages in the two kernel
+ * tables, are listed while they are few. Large pages enter the TLB as 4 KiB pieces; INVLPG on one
+ * must empty all its pieces, so frames that a large page was seen in are remembered.
+ *
+ * Whoever holds something derived from a translation (the JIT's stack slot and jump caches) is
+ * told through cpu_hooks.
+ */
+#include "accel/tcg/cpu/tlb.h"
+
+#include "accel/tcg/cpu/vm.h"
+#include "vmm/core/bytes.h"
+
+#include <string.h>
+
+enum { LIST_ACC = 1 << 10, LIST_IDX_SHIFT = 11 }; /* packing of a slot in the lists */
+
+static void note(uint32_t *n, uint16_t *list, unsigned max, unsigned idx, unsigned acc,
+		 unsigned slot)
+{
+	if (*n < max)
+		list[*n] = (uint16_t)(slot | (acc ? LIST_ACC : 0) | idx << LIST_IDX_SHIFT);
+	if (*n <= max)
+		++*n;
+}
+
+static void note_large(struct cpu *c, gvaddr page, unsigned page_shift, bool global)
+{
+	uint64_t frame = page >> 30;
+	unsigned bit = page >> 21 & 1023;
+
+	if (page_shift == 30) {
+		for (unsigned i = 0; i < c->n_huge_seen && i < ARRAY_LEN(c->huge_seen); i++)
+			if (c->huge_seen[i] == frame)
+				return;
+		if (c->n_huge_seen < ARRAY_LEN(c->huge_seen))
+			c->huge_seen[c->n_huge_seen] = frame;
+		if (c->n_huge_seen <= ARRAY_LEN(c->huge_seen))
+			c->n_huge_seen++;
+	} else {
+		c->large_seen[global][bit >> 6] |= 1ull << (bit & 63);
+	}
+}
+
+void tlb_note_fill(struct cpu *c, gvaddr page, unsigned idx, enum tlb_access acc,
+		   unsigned page_shift, bool global)
+{
+	unsigned slot = cpu_tlb_slot(page);
+
+	if (idx == TLB_USER)
+		note(&c->n_user_fills, c->user_fills, ARRAY_LEN(c->user_fills), idx, acc, slot);
+	else if (!global)
+		note(&c->n_nonglobal, c->nonglobal, ARRAY_LEN(c->nonglobal), idx, acc, slot);
+	if (page_shift > 12)
+		note_large(c, page, page_shift, global);
+}
+
+void tlb_note_fetch(struct cpu *c, gvaddr page, bool user, unsigned page_shift, bool global)
+{
+	if (!user && !global)
+		c->itlb_nonglobal = true;
+	if (page_shift > 12)
+		note_large(c, page, page_shift, global);
+}
+
+static void empty_table(struct tlb_entry *t)
+{
+	for (unsigned i = 0; i < TLB_ENTRIES; i++)
+		t[i].tag = TLB_EMPTY;
+}
+
+static void empty_itlb(struct itlb_entry *t)
+{
+	for (unsigned i = 0; i < ITLB_ENTRIES; i++)
+		t[i].tag = TLB_EMPTY;
+}
+
+static void empty_listed(struct cpu *c, const uint16_t *list, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		c->tlb[list[i] >> LIST_IDX_SHIFT][list[i] & LIST_ACC ? TLB_WRITE : TLB_READ]
+		      [list[i] & (TLB_ENTRIES - 1)].tag = TLB_EMPTY;
+}
+
+static void tell(struct cpu *c, enum cpu_flush what, gvaddr la)
+{
+	c->jit_slot[0] = TLB_EMPTY;
+	if (c->vm && c->vm->hooks.tlb_flushed)
+		c->vm->hooks.tlb_flushed(c, what, la);
+}
+
+static void empty_all(struct cpu *c)
+{
+	for (unsigned i = 0; i < TLB_N_INDEX; i++)
+		for (unsigned a = 0; a < TLB_N_ACCESS; a++)
+			empty_table(c->tlb[i][a]);
+	empty_itlb(c->itlb[0]);
+	empty_itlb(c->itlb[1]);
+	c->n_nonglobal = c->n_user_fills = c->n_huge_seen = 0;
+	c->itlb_nonglobal = false;
+	memset(c->large_seen, 0, sizeof(c->large_seen));
+}
+
+void mmu_flush_all(struct cpu *c)
+{
+	empty_all(c);
+	tell(c, CPU_FLUSH_ALL, 0);
+}
+
+void mmu_flush_nonglobal(struct cpu *c)
+{
+	if (c->n_user_fills <= ARRAY_LEN(c->user_fills)) {
+		empty_listed(c, c->user_fills, c->n_user_fills);
+	} else {
+		empty_table(c->tlb[TLB_USER][TLB_READ]);
+		empty_table(c->tlb[TLB_USER][TLB_WRITE]);
+	}
+	c->n_user_fills = 0;
+	if (c->n_nonglobal <= ARRAY_LEN(c->nonglobal)) {
+		empty_listed(c, c->nonglobal, c->n_nonglobal);
+	} else {
+		for (unsigned a = 0; a < TLB_N_ACCESS; a++) {
+			empty_table(c->tlb[TLB_KERNEL][a]);
+			empty_table(c->tlb[TLB_KERNEL_AC][a]);
+		}
+	}
+	c->n_nonglobal = 0;
+	empty_itlb(c->itlb[1]);
+	if (c->itlb_nonglobal)
+		empty_itlb(c->itlb[0]);
+	c->itlb_nonglobal = false;
+	memset(c->large_seen[0], 0, sizeof(c->large_seen[0]));
+	tell(c, CPU_FLUSH_NONGLOBAL, 0);
+}
+
+/* Empties what lies in the naturally aligned frame of 2^shift bytes around la. */
+static void empty_frame(struct cpu *c, gvaddr la, unsigned shift)
+{
+	for (unsigned i = 0; i < TLB_N_INDEX; i++)
+		for (unsigned a = 0; a < TLB_N_ACCESS; a++)
+			for (unsigned s = 0; s < TLB_ENTRIES; s++)
+				if (c->tlb[i][a][s].tag >> shift == la >> shift)
+					c->tlb[i][a][s].tag = TLB_EMPTY;
+	for (unsigned u = 0; u < 2; u++)
+		for (unsigned s = 0; s < ITLB_ENTRIES; s++)
+			if (c->itlb[u][s].tag >> shift == la >> shift)
+				c->itlb[u][s].tag = TLB_EMPTY;
+}
+
+static bool huge_seen(const struct cpu *c, gvaddr la)
+{
+	if (c->n_huge_seen > ARRAY_LEN(c->huge_seen))
+		return true;
+	for (unsigned i = 0; i < c->n_huge_seen; i++)
+		if (c->huge_seen[i] == la >> 30)
+			return true;
+	return false;
+}
+
+void mmu_flush_page(struct cpu *c, gvaddr la)
+{
+	unsigned bit = la >> 21 & 1023;
+	gvaddr page;
+
+	if (!(c->efer & X86_EFER_LMA))
+		la = (uint32_t)la;
+	page = la & ~0xfffull;
+	if (huge_seen(c, la)) {
+		empty_frame(c, la, 30);
+		tell(c, CPU_FLUSH_ALL, 0);
+		return;
+	}
+	if ((c->large_seen[0][bit >> 6] | c->large_seen[1][bit >> 6]) >> (bit & 63) & 1) {
+		/* A 4 MiB page of 32-bit paging is two such frames. */
+		empty_frame(c, la, c->cr4 & X86_CR4_PAE ? 21 : 22);
+		tell(c, CPU_FLUSH_ALL, 0);
+		return;
+	}
+	for (unsigned i = 0; i < TLB_N_INDEX; i++)
+		for (unsigned a = 0; a < TLB_N_ACCESS; a++)
+			if (c->tlb[i][a][cpu_tlb_slot(la)].tag == page)
+				c->tlb[i][a][cpu_tlb_slot(la)].tag = TLB_EMPTY;
+	for (unsigned u = 0; u < 2; u++)
+		if (c->itlb[u][la >> 12 & (ITLB_ENTRIES - 1)].tag == page)
+			c->itlb[u][la >> 12 & (ITLB_ENTRIES - 1)].tag = TLB_EMPTY;
+	tell(c, CPU_FLUSH_PAGE, la);
+}
+
+void mmu_drop_write(struct cpu *c, gpaddr gpa)
+{
+	uint64_t avail;
+	uint64_t host = (uint64_t)(uintptr_t)phys_ram(c->vm, gpa & ~0xfffull, &avail);
+
+	for (unsigned i = 0; i < TLB_N_INDEX; i++)
+		for (unsigned s = 0; s < TLB_ENTRIES; s++) {
+			struct tlb_entry *t = &c->tlb[i][TLB_WRITE][s];
+
+			if (t->tag + t->addend == host)
+				t->tag = TLB_EMPTY;
+		}
+	c->jit_slot[0] = TLB_EMPTY;
+}
+
+void mmu_drop_code_pages(struct cpu *c)
+{
+	for (unsigned i = 0; i < TLB_N_INDEX; i++)
+		empty_table(c->tlb[i][TLB_WRITE]);
+	c->jit_slot[0] = TLB_EMPTY;
+}
+
+void mmu_init(struct cpu *c)
+{
+	/* Addends of empty entries are only ever used by speculation; zero is as good as any. */
+	empty_all(c);
+	c->jit_slot[0] = TLB_EMPTY;
+}

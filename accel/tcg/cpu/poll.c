@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests: how other threads get a vCPU's attention, and what it does about them.
+ *
+ * A request is a bit; setting it is enough for a vCPU that runs, because it polls. One that sleeps
+ * has said so in `sleeping` before it looked at `requests` for the last time (inside the futex
+ * call), and who sets a bit looks at `sleeping` after it: one of the two sees the other.
+ *
+ * Order of service: maintenance (exclusive sections, TLBs, code), the timer, INIT and SIPI, NMI,
+ * external interrupts.
+ *
+ * Refs: Intel SDM vol. 3A, "Prioritization of Concurrent Events".
+ */
+#include "accel/tcg/cpu/exclusive.h"
+#include "accel/tcg/cpu/futex.h"
+#include "accel/tcg/cpu/lapic_regs.h"
+#include "accel/tcg/cpu/seg.h"
+
+void cpu_request(struct cpu *c, uint32_t req)
+{
+	atomic_fetch_or(&c->requests, req);
+	if (atomic_load(&c->sleeping))
+		futex_wake(&c->requests);
+}
+
+void cpu_wait(struct cpu *c)
+{
+	bool inside = c->in_guest;
+	uint64_t at;
+
+	if (inside)
+		exclusive_leave_guest(c);
+	/* While it sleeps the vCPU watches its own deadline: one wake-up instead of two. */
+	lapic_take_deadline(c->lapic, UINT64_MAX - 1);
+	at = lapic_next_deadline_ns(c->lapic);
+	atomic_store(&c->sleeping, 1);
+	futex_wait_until(&c->requests, 0, at);
+	atomic_store(&c->sleeping, 0);
+	if (at != UINT64_MAX) {
+		if (clock_now_ns() >= at)
+			atomic_fetch_or(&c->requests, REQ_TIMER);
+		else
+			lapic_rearm(c->lapic);
+	}
+	if (inside)
+		exclusive_enter_guest(c);
+}
+
+static void start_at(struct cpu *c, uint8_t vector)
+{
+	if (!c->wait_sipi)
+		return;
+	c->wait_sipi = false;
+	c->halted = 0;
+	c->seg[X86_CS].selector = (uint16_t)(vector << 8);
+	c->seg[X86_CS].base = (uint32_t)vector << 12;
+	c->rip = 0;
+	cpu_update_mode(c);
+}
+
+static void serve_maintenance(struct cpu *c, uint32_t req)
+{
+	if (req & REQ_EXCLUSIVE)
+		exclusive_yield(c);
+	if (req & REQ_TLB_FLUSH)
+		mmu_flush_all(c);
+	if (req & REQ_CODE_PAGE)
+		mmu_drop_code_pages(c);
+	if (req & (REQ_CODE_PAGE | REQ_JIT) && c->vm->hooks.requests)
+		c->vm->hooks.requests(c, req & (REQ_CODE_PAGE | REQ_JIT));
+	if (req & REQ_TIMER)
+		lapic_timer_poll(c->lapic);
+	if (req & REQ_INIT) {
+		cpu_init_signal(c);
+		lapic_init_signal(c->lapic);
+	}
+	if (req & REQ_SIPI)
+		start_at(c, (uint8_t)atomic_load(&c->sipi_vector));
+	if (req & REQ_NMI)
+		c->nmi_pending = true;
+}
+
+/* Events that come to the guest between two instructions. May raise. */
+static void serve_events(struct cpu *c)
+{
+	int v;
+
+	if (c->wait_sipi)
+		return;
+	if (c->halted && atomic_exchange(&c->pv_unhalt, 0))
+		c->halted = 0;
+	if (c->inhibit_irq) {
+		/* After STI or MOV SS: look again one instruction later. */
+		atomic_fetch_or(&c->requests, REQ_INTERRUPT);
+		return;
+	}
+	if (c->nmi_pending && !c->nmi_masked) {
+		c->nmi_pending = false;
+		c->nmi_masked = true;
+		c->halted = 0;
+		c->n_interrupts++;
+		c->irq_waiting = lapic_has_interrupt(c->lapic);
+		cpu_deliver(c, X86_EXC_NMI, CPU_EV_EXTERNAL, false, 0, c->rip);
+		return;
+	}
+	if (!lapic_has_interrupt(c->lapic)) {
+		c->irq_waiting = 0;
+		return;
+	}
+	if (!(c->rflags & X86_FL_IF)) {
+		c->irq_waiting = 1;
+		return;
+	}
+	v = lapic_ack(c->lapic);
+	c->irq_waiting = lapic_has_interrupt(c->lapic);
+	if (v < 0)
+		return;
+	c->halted = 0;
+	c->n_interrupts++;
+	cpu_deliver(c, (unsigned)v, CPU_EV_EXTERNAL, false, 0, c->rip);
+}
+
+bool cpu_poll(struct cpu *c)
+{
+	uint32_t req = atomic_exchange(&c->requests, 0);
+
+	serve_maintenance(c, req);
+	if (req & REQ_KICK || c->shutdown) {
+		/* The next run looks for events first. */
+		atomic_fetch_or(&c->requests, REQ_INTERRUPT);
+		return false;
+	}
+	serve_events(c);
+	return true;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making and unmaking a software VM's shared part and its vCPUs.
+ *
+ * A vCPU lives in one mapping: [guard][C stack][struct cpu][guard]. Translated code runs with the
+ * host's stack pointer at struct cpu, and what it calls uses the stack below; overrunning it, or
+ * running past the struct, hits a guard page.
+ */
+#include "accel/tcg/cpu/vm.h"
+
+#include "accel/tcg/cpu/exclusive.h"
+#include "accel/tcg/cpu/lapic_regs.h"
+#include "accel/tcg/cpu/phys.h"
+#include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+enum { GUARD_BYTES = 64 << 10, STACK_BYTES = 256 << 10 };
+
+static bool host_is_intel(void)
+{
+#if defined(__x86_64__)
+	unsigned a, b, c, d;
+
+	return __get_cpuid(0, &a, &b, &c, &d) && b == load_le32("Genu");
+#else
+	return false;
+#endif
+}
+
+int tcg_vm_init(struct tcg_vm *vm, struct gmem *mem, const struct accel_io *io,
+		const struct accel_config *cfg, struct err *e)
+{
+	int r;
+
+	if (cfg->n_vcpus < 1 || cfg->n_vcpus > TCG_MAX_VCPUS)
+		return err_set(e, EINVAL, "translator: %u vCPUs asked for, 1 to %d are possible",
+			       cfg->n_vcpus, TCG_MAX_VCPUS);
+	vm->mem = mem;
+	vm->io = io;
+	vm->cfg = *cfg;
+	vm->n_vcpus = cfg->n_vcpus;
+	vm->intel = host_is_intel();
+	clock_init(vm);
+	r = phys_init(vm, e);
+	if (r == 0)
+		r = exclusive_create(vm, e);
+	if (r == 0)
+		r = tcg_timer_create(vm, e);
+	if (r < 0)
+		tcg_vm_fini(vm);
+	return r;
+}
+
+void tcg_vm_fini(struct tcg_vm *vm)
+{
+	tcg_timer_destroy(vm);
+	exclusive_destroy(vm);
+	phys_fini(vm);
+}
+
+static size_t cpu_bytes(void)
+{
+	return (sizeof(struct cpu) + 4095) & ~(size_t)4095;
+}
+
+int cpu_create(struct tcg_vm *vm, unsigned index, struct cpu **out, struct err *e)
+{
+	size_t inner = STACK_BYTES + cpu_bytes();
+	uint8_t *p;
+	struct cpu *c;
+	int r;
+
+	if (index >= vm->n_vcpus || vm->cpus[index])
+		return err_set(e, EINVAL, "translator: vCPU %u cannot be made", index);
+	p = mmap(NULL, inner + 2 * GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		 -1, 0);
+	if (p == MAP_FAILED)
+		return err_set(e, ENOMEM, "translator: no memory for vCPU %u", index);
+	if (mprotect(p + GUARD_BYTES, inner, PROT_READ | PROT_WRITE) < 0) {
+		munmap(p, inner + 2 * GUARD_BYTES);
+		return err_set(e, ENOMEM, "translator: no memory for vCPU %u", index);
+	}
+	c = (struct cpu *)(void *)(p + GUARD_BYTES + STACK_BYTES);
+	c->vm = vm;
+	c->index = index;
+	c->delivering = -1;
+	r = lapic_create(c, &c->lapic);
+	if (r < 0) {
+		munmap(p, inner + 2 * GUARD_BYTES);
+		return err_set(e, -r, "translator: no memory for vCPU %u", index);
+	}
+	mmu_init(c);
+	cpu_reset(c);
+	/* The timer thread may look at once. */
+	__atomic_store_n(&vm->cpus[index], c, __ATOMIC_RELEASE);
+	*out = c;
+	return 0;
+}
+
+void cpu_destroy(struct cpu *c)
+{
+	if (!c)
+		return;
+	/* No thread may look at it any more: the timer's does. */
+	tcg_timer_destroy(c->vm);
+	c->vm->cpus[c->index] = NULL;
+	lapic_destroy(c->lapic);
+	munmap((uint8_t *)(void *)c - STACK_BYTES - GUARD_BYTES,
+	       STACK_BYTES + cpu_bytes() + 2 * GUARD_BYTES);
+}

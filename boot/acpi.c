@@ -163,13 +163,13 @@ static size_t write_dsdt(struct blob *b, const struct boot_platform *p)
 {
 	size_t at = table_open(b, "DSDT", 2), scope, pkg;
 
-	scope = aml_scope_open(b, "\\_SB_");
+	scope = aml_scope_open(b, "_SB_");
 	write_isa_devices(b, p);
 	for (unsigned i = 0; i < p->n_virtio; i++)
 		write_virtio(b, &p->virtio[i], i);
 	aml_close(b, scope);
 	/* SLP_TYP for PM1a and PM1b, and two reserved values. */
-	aml_name(b, "\\_S5_");
+	aml_name(b, "_S5_");
 	pkg = aml_package_open(b, 4);
 	aml_int(b, p->s5_slp_typ);
 	aml_int(b, p->s5_slp_typ);

@@ -13,7 +13,7 @@
 
 enum aml_irq { AML_IRQ_EDGE_HIGH = 0x3 }; /* consumer, edge, active high, exclusive */
 
-size_t aml_scope_open(struct blob *b, const char *path); /* "\\_SB_" or a segment */
+size_t aml_scope_open(struct blob *b, const char *path); /* "_SB_" */
 size_t aml_device_open(struct blob *b, const char *seg);
 size_t aml_package_open(struct blob *b, uint8_t n_elements);
 void aml_close(struct blob *b, size_t open);

@@ -116,7 +116,7 @@ static const struct known_file known_files[] = {
 	{0, 4, "QFI\xfb", "a qcow2 disk image", "give it with --disk"},
 	{0x38, 4, "ARM\x64", "a Linux image for arm64", "a kernel for x86-64 is needed"},
 	{0, 4, "\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it first: zstd -d"},
-	{0, 6, "\xfd\x37zXZ", "compressed with xz", "unpack it first: xz -d"},
+	{0, 5, "\xfd\x37zXZ", "compressed with xz", "unpack it first: xz -d"},
 	{0, 4, "\x02\x21\x4c\x18", "compressed with lz4", "unpack it first: lz4 -d"},
 	{0, 4, "\x04\x22\x4d\x18", "compressed with lz4", "unpack it first: lz4 -d"},
 	{0, 3, "BZh", "compressed with bzip2", "unpack it first: bzip2 -d"},

@@ -243,6 +243,11 @@ static void exec_flag(struct cpu *c, const struct x86_insn *in)
 	}
 }
 
+static void exec_salc(struct cpu *c, const struct x86_insn *in)
+{
+	gpr_write(c, X86_RAX, 1, c->rflags & X86_FL_CF ? 0xff : 0);
+}
+
 static void exec_lahf(struct cpu *c, const struct x86_insn *in)
 {
 	c->gpr[X86_RAX] = (c->gpr[X86_RAX] & ~0xff00ull) | ((c->rflags & 0xd5) | 2) << 8;
@@ -262,6 +267,6 @@ const struct interp_row interp_rows_alu[] = {
 	{X86_CMPXCHG8B, exec_cmpxchg8b}, {X86_CMPXCHG16B, exec_cmpxchg16b},
 	{X86_ADCX, exec_adx}, {X86_ADOX, exec_adx}, {X86_CLC, exec_flag},
 	{X86_STC, exec_flag}, {X86_CMC, exec_flag}, {X86_CLD, exec_flag},
-	{X86_STD, exec_flag}, {X86_LAHF, exec_lahf}, {X86_SAHF, exec_sahf},
+	{X86_STD, exec_flag}, {X86_SALC, exec_salc}, {X86_LAHF, exec_lahf}, {X86_SAHF, exec_sahf},
 	{0, NULL},
 };

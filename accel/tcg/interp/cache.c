@@ -36,7 +36,7 @@ static void exec_clflush(struct cpu *c, const struct x86_insn *in)
 
 static void exec_clzero(struct cpu *c, const struct x86_insn *in)
 {
-	unsigned seg = in->prefix & X86_PFX_SEG ? in->mem.seg : X86_DS;
+	unsigned seg = in->mem.seg;
 	uint64_t off = c->gpr[X86_RAX] & interp_mask(in->addrsize) & ~63ull;
 	static const uint8_t zero[64];
 

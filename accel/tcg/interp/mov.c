@@ -73,7 +73,7 @@ static void exec_cmovcc(struct cpu *c, const struct x86_insn *in)
 
 static void exec_xlat(struct cpu *c, const struct x86_insn *in)
 {
-	unsigned seg = in->prefix & X86_PFX_SEG ? in->mem.seg : X86_DS;
+	unsigned seg = in->mem.seg;
 	uint64_t off = (c->gpr[X86_RBX] + (c->gpr[X86_RAX] & 0xff)) & interp_mask(in->addrsize);
 
 	gpr_write(c, X86_RAX, 1,

@@ -259,7 +259,7 @@ static void exec_string(struct cpu *c, const struct x86_insn *in)
 	struct str s = {
 		.size = in->opnd[0].size,
 		.asize = in->addrsize,
-		.seg = in->prefix & X86_PFX_SEG ? in->mem.seg : X86_DS,
+		.seg = in->mem.seg,
 		.mask = interp_mask(in->addrsize),
 	};
 	bool compares = in->op == X86_CMPS || in->op == X86_SCAS;

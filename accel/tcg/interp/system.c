@@ -264,7 +264,7 @@ static void exec_wbinvd(struct cpu *c, const struct x86_insn *in)
 
 static void exec_monitor(struct cpu *c, const struct x86_insn *in)
 {
-	unsigned seg = in->prefix & X86_PFX_SEG ? in->mem.seg : X86_DS;
+	unsigned seg = in->mem.seg;
 	uint64_t off = c->gpr[X86_RAX] & interp_mask(in->addrsize);
 
 	if (c->cpl)

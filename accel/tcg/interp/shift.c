@@ -46,27 +46,28 @@ static uint64_t rotate_compute(struct interp_rmw *r, uint64_t a)
 static uint64_t rotate_carry_compute(struct interp_rmw *r, uint64_t a)
 {
 	unsigned bits = r->size * 8, n = (unsigned)r->src % (bits + 1);
-	uint64_t cf = r->fl_in & X86_FL_CF, res, out;
+	uint64_t cf = r->fl_in & X86_FL_CF, res = a, out = cf;
 
 	r->fl = r->fl_in;
-	if (!n)
+	if (!r->src)
 		return a;
-	if (r->op == X86_RCL) {
+	if (n && r->op == X86_RCL) {
 		res = (n == 64 ? 0 : a << n) | cf << (n - 1);
 		if (n > 1)
 			res |= a >> (bits + 1 - n);
 		out = a >> (bits - n) & 1;
-		res &= interp_mask(r->size);
-		r->fl = flags_set(r->fl, X86_FL_OF, out != interp_msb(res, r->size));
-	} else {
+	} else if (n) {
 		res = (n == 64 ? 0 : a >> n) | cf << (bits - n);
 		if (n > 1)
 			res |= a << (bits + 1 - n);
 		out = a >> (n - 1) & 1;
-		res &= interp_mask(r->size);
+	}
+	res &= interp_mask(r->size);
+	if (r->op == X86_RCL)
+		r->fl = flags_set(r->fl, X86_FL_OF, out != interp_msb(res, r->size));
+	else
 		r->fl = flags_set(r->fl, X86_FL_OF,
 				  interp_msb(res, r->size) != (res >> (bits - 2) & 1));
-	}
 	r->fl = flags_set(r->fl, X86_FL_CF, out);
 	return res;
 }
@@ -155,7 +156,8 @@ static uint64_t double_compute(struct interp_rmw *r, uint64_t a)
 	fl = (r->fl_in & ~(uint64_t)X86_FL_ARITH) | flags_szp(res, r->size);
 	fl = flags_set(fl, X86_FL_CF, cf) | X86_FL_AF;
 	if (r->op == X86_SHLD)
-		r->fl = flags_set(fl, X86_FL_OF, n < bits && cf != interp_msb(res, r->size));
+		r->fl = flags_set(fl, X86_FL_OF,
+				  cf != (n < bits && interp_msb(res, r->size)));
 	else
 		r->fl = flags_set(fl, X86_FL_OF,
 				  interp_msb(res, r->size) != (res >> (bits - 2) & 1));

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The software accelerator through its accel_ops: small programs in flat 64-bit mode, life-cycle
+ * stops, interrupts from the local APIC's timer and from messages, a second processor.
+ */
+#include "interp_fixture.h" /* ASM64 */
+
+#include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+	RUN_RAM = 0x1000000,
+	RUN_IDT = 0x2000,
+	RUN_TABLES = 0x10000,
+	RUN_CODE = 0x20000,
+	RUN_HANDLER = 0x28000,
+	RUN_AP = 0x8000, /* SIPI vector 8 */
+	RUN_STACK = 0x80000,
+	RUN_COUNT = 0x90000,
+	RUN_VECTOR = 0x40,
+};
+
+struct board {
+	struct gmem *mem;
+	uint8_t *ram;
+	struct accel_vm *vm;
+	struct vcpu *cpu[2];
+	struct accel_io io;
+	_Atomic uint32_t port80;
+	_Atomic unsigned n_out;
+};
+
+static struct board b;
+
+static void board_mmio(void *ctx, gpaddr gpa, unsigned size, bool write, uint64_t *val)
+{
+	if (!write)
+		*val = ~0ull;
+}
+
+static void board_pio(void *ctx, uint16_t port, unsigned size, bool write, uint32_t *val)
+{
+	if (write && port == 0x80) {
+		b.port80 = *val;
+		b.n_out++;
+	}
+}
+
+static void board_eoi(void *ctx, uint8_t vector)
+{
+}
+
+static int board_intack(void *ctx)
+{
+	return -1;
+}
+
+static void poke64(gpaddr at, uint64_t val)
+{
+	memcpy(b.ram + at, &val, 8);
+}
+
+static uint64_t peek64(gpaddr at)
+{
+	uint64_t val;
+
+	memcpy(&val, b.ram + at, 8);
+	return val;
+}
+
+static void board_open(unsigned n_cpus, const char *debug)
+{
+	struct accel_config cfg = {.n_vcpus = n_cpus, .debug = debug};
+	const struct gmem_region *r;
+	struct err e = {0};
+	uint32_t caps;
+
+	memset(&b, 0, sizeof(b));
+	b.io = (struct accel_io){board_mmio, board_pio, board_eoi, board_intack, NULL};
+	cr_assert_eq(accel_tcg.probe(&caps, &e), 0);
+	cr_assert_eq(gmem_create(RUN_RAM, 0xc0000000, &b.mem, &e), 0, "%s", e.msg);
+	gmem_regions(b.mem, &r);
+	b.ram = r[0].host;
+	cr_assert_eq(accel_tcg.vm_create(b.mem, &b.io, &cfg, &b.vm, &e), 0, "%s", e.msg);
+	for (unsigned i = 0; i < n_cpus; i++)
+		cr_assert_eq(accel_tcg.vcpu_create(b.vm, i, &b.cpu[i], &e), 0, "%s", e.msg);
+	/* identity map: four pages of 1 GiB */
+	poke64(RUN_TABLES, (RUN_TABLES + 0x1000) | 3);
+	for (unsigned i = 0; i < 4; i++)
+		poke64(RUN_TABLES + 0x1000 + 8 * i, (uint64_t)i << 30 | 0x83);
+	/* GDT: null, code64, data */
+	poke64(0x1008, 0x00af9b000000ffff);
+	poke64(0x1010, 0x00cf93000000ffff);
+	poke64(RUN_IDT + 16 * RUN_VECTOR, RUN_HANDLER % 0x10000 | 0x08 << 16 |
+	       0x8eull << 40 | (uint64_t)(RUN_HANDLER >> 16) << 48);
+}
+
+static void board_close(void)
+{
+	for (unsigned i = 0; i < 2; i++)
+		accel_tcg.vcpu_destroy(b.cpu[i]);
+	accel_tcg.vm_destroy(b.vm);
+	gmem_destroy(b.mem);
+}
+
+static void board_start(struct code code)
+{
+	struct x86_state s;
+	struct err e;
+
+	memcpy(b.ram + RUN_CODE, code.bytes, code.len);
+	cr_assert_eq(accel_tcg.get_state(b.cpu[0], &s, &e), 0);
+	s.rip = RUN_CODE;
+	s.rflags = 2;
+	s.gpr[X86_RSP] = RUN_STACK;
+	for (unsigned i = 0; i < X86_N_SEGS; i++)
+		s.seg[i] = (struct x86_seg){0x10, 0xc93, 0xffffffff, 0};
+	s.seg[X86_CS] = (struct x86_seg){0x08, 0xa9b, 0xffffffff, 0};
+	s.gdt = (struct x86_table){0x1000, 0x17};
+	s.idt = (struct x86_table){RUN_IDT, 0xfff};
+	s.cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP;
+	s.cr3 = RUN_TABLES;
+	s.cr4 = X86_CR4_PAE;
+	s.efer = X86_EFER_LME | X86_EFER_LMA;
+	s.halted = false;
+	cr_assert_eq(accel_tcg.set_state(b.cpu[0], &s, &e), 0);
+}
+
+static uint64_t reg(unsigned cpu, unsigned r)
+{
+	struct x86_state s;
+	struct err e;
+
+	cr_assert_eq(accel_tcg.get_state(b.cpu[cpu], &s, &e), 0);
+	return s.gpr[r];
+}
+
+static enum vcpu_stop board_run(unsigned cpu)
+{
+	struct err e = {0};
+
+	return accel_tcg.vcpu_run(b.cpu[cpu], &e);
+}
+
+static const char *const modes[] = {"nojit", ""};
+
+TestSuite(run, .timeout = 30);
+
+Test(run, program_computes_and_halts)
+{
+	for (unsigned m = 0; m < 2; m++) {
+		board_open(1, modes[m]);
+		board_start(ASM64("xor eax, eax\nmov ecx, 100000\n"
+				  "1: add eax, ecx\ndec ecx\njnz 1b\n"
+				  "out 0x80, eax\ncli\nhlt\nud2"));
+		cr_expect_eq(board_run(0), VCPU_HALTED);
+		cr_expect_eq(b.port80, 5000050000ull & 0xffffffff);
+		cr_expect_eq(reg(0, X86_RCX), 0);
+		board_close();
+	}
+}
+
+static void *kicker(void *arg)
+{
+	struct timespec ts = {0, 50 * 1000 * 1000};
+
+	nanosleep(&ts, NULL);
+	accel_tcg.vcpu_kick(arg);
+	return NULL;
+}
+
+Test(run, kick_stops_a_loop_and_a_halt)
+{
+	for (unsigned m = 0; m < 4; m++) {
+		pthread_t t;
+
+		board_open(1, modes[m & 1]);
+		board_start(m & 2 ? ASM64("sti\n1: hlt\njmp 1b") : ASM64("1: jmp 1b"));
+		for (unsigned i = 0; i < 3; i++) {
+			pthread_create(&t, NULL, kicker, b.cpu[0]);
+			cr_expect_eq(board_run(0), VCPU_KICKED);
+			pthread_join(t, NULL);
+		}
+		/* one that came early is not lost */
+		accel_tcg.vcpu_kick(b.cpu[0]);
+		cr_expect_eq(board_run(0), VCPU_KICKED);
+		board_close();
+	}
+}
+
+Test(run, triple_fault_is_a_shutdown)
+{
+	for (unsigned m = 0; m < 2; m++) {
+		board_open(1, modes[m]);
+		board_start(ASM64("mov dword ptr [0x100], 0\nlidt [0x100]\nud2"));
+		cr_expect_eq(board_run(0), VCPU_SHUTDOWN);
+		cr_expect_eq(board_run(0), VCPU_SHUTDOWN);
+		board_close();
+	}
+}
+
+static void set_handler(void)
+{
+	struct code h = ASM64("push rax\nlock inc qword ptr [0x90000]\n"
+			      "mov eax, 0xfee000b0\nmov dword ptr [rax], 0\npop rax\niretq");
+
+	memcpy(b.ram + RUN_HANDLER, h.bytes, h.len);
+}
+
+#define APIC_ON                                                                                    \
+	"mov ebx, 0xfee00000\nmov dword ptr [rbx+0xf0], 0x1ff\nmov dword ptr [rbx+0x80], 0\n"
+
+Test(run, apic_timer_wakes_a_halt)
+{
+	for (unsigned m = 0; m < 2; m++) {
+		board_open(1, modes[m]);
+		set_handler();
+		board_start(ASM64(APIC_ON "mov dword ptr [rbx+0x3e0], 0xb\n"
+				  "mov dword ptr [rbx+0x320], 0x20040\n" /* periodic */
+				  "mov dword ptr [rbx+0x380], 2000000\n"
+				  "1: sti\nhlt\ncmp qword ptr [0x90000], 5\njb 1b\n"
+				  "mov dword ptr [rbx+0x380], 0\n"
+				  "cli\nhlt"));
+		cr_expect_eq(board_run(0), VCPU_HALTED);
+		cr_expect_geq(peek64(RUN_COUNT), 5);
+		board_close();
+	}
+}
+
+static void *messenger(void *arg)
+{
+	struct timespec ts = {0, 2 * 1000 * 1000};
+
+	while (!b.n_out) /* until its APIC is on */
+		nanosleep(&ts, NULL);
+	for (unsigned i = 0; i < 50; i++) {
+		uint64_t before = peek64(RUN_COUNT);
+
+		accel_tcg.msi_send(b.vm, 0xfee00000, RUN_VECTOR);
+		for (unsigned n = 0; n < 1000 && peek64(RUN_COUNT) == before; n++)
+			nanosleep(&ts, NULL);
+	}
+	return NULL;
+}
+
+Test(run, messages_wake_a_halt_and_none_is_lost)
+{
+	for (unsigned m = 0; m < 2; m++) {
+		pthread_t t;
+
+		board_open(1, modes[m]);
+		set_handler();
+		board_start(ASM64(APIC_ON "out 0x80, al\n1: sti\nhlt\ncli\ncmp qword ptr [0x90000], 50\njb 1b\n"
+				  "hlt"));
+		pthread_create(&t, NULL, messenger, NULL);
+		cr_expect_eq(board_run(0), VCPU_HALTED);
+		pthread_join(t, NULL);
+		cr_expect_eq(peek64(RUN_COUNT), 50);
+		board_close();
+	}
+}
+
+static void *second(void *arg)
+{
+	uintptr_t stop = board_run(1);
+
+	/* whichever halts last reports it; the other is kicked out of its wait */
+	accel_tcg.vcpu_kick(b.cpu[0]);
+	return (void *)stop;
+}
+
+Test(run, second_processor_starts_by_sipi_and_shares_memory)
+{
+	for (unsigned m = 0; m < 2; m++) {
+		struct code ap = ASM16("xor ax, ax\nmov ds, ax\nmov ecx, 20000\n"
+				       "1: lock inc dword ptr [0x9000]\nloop 1b\n"
+				       "mov byte ptr [0x9008], 1\ncli\nhlt");
+		pthread_t t;
+		void *stop;
+
+		board_open(2, modes[m]);
+		memcpy(b.ram + RUN_AP, ap.bytes, ap.len);
+		board_start(ASM64(APIC_ON "mov dword ptr [rbx+0x310], 0x01000000\n"
+				  "mov dword ptr [rbx+0x300], 0x4500\n"
+				  "mov dword ptr [rbx+0x300], 0x4608\n"
+				  "mov ecx, 20000\n1: lock inc dword ptr [0x9000]\n"
+				  "dec ecx\njnz 1b\n"
+				  "2: pause\ncmp byte ptr [0x9008], 1\njne 2b\ncli\nhlt"));
+		pthread_create(&t, NULL, second, NULL);
+		enum vcpu_stop first = board_run(0);
+
+		accel_tcg.vcpu_kick(b.cpu[1]);
+		pthread_join(t, &stop);
+		cr_expect(first == VCPU_HALTED || (uintptr_t)stop == VCPU_HALTED);
+		cr_expect_eq(peek64(0x9000) & 0xffffffff, 40000);
+		board_close();
+	}
+}

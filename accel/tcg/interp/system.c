@@ -11,6 +11,7 @@
  */
 #include "accel/tcg/interp/operand.h"
 #include "accel/tcg/interp/tables.h"
+#include "accel/tcg/interp/xsave.h"
 
 #include <sys/random.h>
 
@@ -152,7 +153,7 @@ static void exec_xgetbv(struct cpu *c, const struct x86_insn *in)
 	if (n > 1)
 		cpu_raise_gp0(c);
 	/* 1: components in use; all enabled ones may be. */
-	set_edx_eax(c, n ? c->xcr0 & c->xs.xstate_bv : c->xcr0);
+	set_edx_eax(c, n ? c->xcr0 & xsave_in_use(c) : c->xcr0);
 }
 
 static void exec_xsetbv(struct cpu *c, const struct x86_insn *in)

@@ -38,7 +38,9 @@ void board_describe(const struct board *b, struct boot_platform *out);
 int board_start(struct board *b, struct err *e);
 void board_stop(struct board *b); /* twice is harmless */
 void board_reset(struct board *b);
-void board_power_button(struct board *b);
+/* False if the guest does not listen to its power button. */
+bool board_power_button(struct board *b);
+void board_ctrl_alt_del(struct board *b);
 size_t board_serial_rx(struct board *b, const uint8_t *p, size_t n);
 
 #endif

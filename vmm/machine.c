@@ -54,6 +54,7 @@ struct machine {
 	const char *boot_protocol;
 	enum machine_state state;
 	bool board_started;
+	bool off_at_reset; /* a reset is the guest's answer to our wish that it shut down */
 	unsigned n_resets;
 	uint64_t started_ns;
 
@@ -231,7 +232,9 @@ static void handle_event(struct loop_work *w)
 	case EVENT_NONE: /* a reset by the operator came first */
 		break;
 	case EVENT_RESET:
-		if (m->config.no_reboot)
+		if (m->off_at_reset)
+			end(m, MACHINE_END_POWEROFF, 0, NULL);
+		else if (m->config.no_reboot)
 			end(m, MACHINE_END_RESET, 0, NULL);
 		else
 			machine_reset(m);
@@ -381,8 +384,14 @@ void machine_resume(struct machine *m)
 
 void machine_power_button(struct machine *m)
 {
-	if (m->state == MACHINE_RUNNING || m->state == MACHINE_PAUSED)
-		board_power_button(m->board);
+	if (m->state != MACHINE_RUNNING && m->state != MACHINE_PAUSED)
+		return;
+	if (board_power_button(m->board))
+		return;
+	/* No ACPI driver listens: Ctrl-Alt-Del makes a guest shut down its programs and reset. */
+	log_info(NULL, "machine: the guest minds no power button; pressing Ctrl-Alt-Del");
+	m->off_at_reset = true;
+	board_ctrl_alt_del(m->board);
 }
 
 size_t machine_serial_rx(struct machine *m, const uint8_t *p, size_t n)

@@ -31,7 +31,6 @@ enum run_option {
 	RUN_CMDLINE,
 	RUN_CMDLINE_ADD,
 	RUN_DISK,
-	RUN_NET,
 	RUN_RNG,
 	RUN_SERIAL,
 	RUN_ESCAPE,
@@ -61,7 +60,6 @@ static const struct opt_key disk_keys[] = {
 	[DISK_FORMAT] = { "format", OPT_CHOICE, "raw" },
 	{ 0 },
 };
-static const struct opt_key net_keys[] = { { "type", OPT_CHOICE, "none" }, { 0 } };
 enum { SERIAL_TYPE, SERIAL_FILE };
 static const struct opt_key serial_keys[] = {
 	[SERIAL_TYPE] = { "type", OPT_CHOICE, "stdio|off" },
@@ -90,7 +88,6 @@ static const struct opt run_options[] = {
 	{ RUN_DISK, "disk", disk_keys,
 	  "raw disk image or block device; may be repeated; the first is the root disk" },
 	{ RUN_RNG, "rng", NULL, "give the guest a random number device" },
-	{ RUN_NET, "net", net_keys, "network device" },
 	{ RUN_SERIAL, "serial", serial_keys,
 	  "the first serial port: standard input and output (the default), nothing, or a file" },
 	{ RUN_ESCAPE, "escape", escape_keys,
@@ -196,8 +193,6 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return add_cmdline(c, v[0].text, e);
 	case RUN_DISK:
 		return add_disk(m, v, e);
-	case RUN_NET:
-		return 0;
 	case RUN_RNG:
 		m->rng = true;
 		return 0;

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The board. Read board_populate() from top to bottom: it is the computer.
+ *
+ *	port bus                                   memory bus
+ *	0x020 0x0a0 0x4d0  i8259 pair *            0xd0000000 + n * 0x1000  virtio-mmio slot n
+ *	0x040-0x043 0x061  i8254 *                 0xfec00000  IOAPIC *
+ *	0x060 0x064 0x092  i8042, keyboard         0xfee00000  local APICs (the accelerator's)
+ *	0x070-0x071        mc146818
+ *	0x0e9              debug console           interrupts (GSI)
+ *	0x0f4              debug exit              0 i8254 *, 1 keyboard, 4 COM1, 8 RTC, 9 SCI,
+ *	0x3f8-0x3ff        ns16550, COM1           5 6 7 10 11 12 and 16 upwards: virtio slots
+ *	0x600-0x60b        ACPI power management
+ *	0xcf9              reset                   * if the accelerator has none of its own
+ *
+ * GSI n is IOAPIC pin n, and i8259 pin n below 16; only GSI 0 is IOAPIC pin 2.
+ */
+#include "vmm/board.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boot/boot.h"
+#include "devices/legacy/acpi_pm.h"
+#include "devices/legacy/debug_exit.h"
+#include "devices/legacy/debugcon.h"
+#include "devices/legacy/i8042.h"
+#include "devices/legacy/i8254.h"
+#include "devices/legacy/i8259.h"
+#include "devices/legacy/ioapic.h"
+#include "devices/legacy/mc146818.h"
+#include "devices/legacy/ns16550.h"
+#include "devices/legacy/reset_port.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/bytes.h"
+#include "vmm/core/device.h"
+#include "vmm/core/err.h"
+#include "vmm/core/gmem.h"
+#include "vmm/machine.h"
+#include "vmm/pc.h"
+
+enum { BOARD_MAX_DEVICES = 48, PIC_PINS = 16, IOAPIC_PIT_PIN = 2 };
+
+struct board {
+	struct gmem *mem;
+	struct loop *loop;
+	struct board_events events;
+	struct accel_io io;
+	const struct accel_ops *accel;
+	struct accel_vm *vm;
+	struct bus *ports, *mmio;
+	struct device *devices[BOARD_MAX_DEVICES]; /* in the order of creation */
+	unsigned n_devices;
+	bool started;
+
+	/* Chips others on the board are wired to. */
+	struct device *uart, *pic, *ioapic, *keyboard, *pm;
+};
+
+/* --- what the processors see ------------------------------------------------------------- */
+
+static void io_mmio(void *ctx, gpaddr gpa, unsigned size, bool write, uint64_t *val)
+{
+	struct board *b = ctx;
+
+	if (write)
+		bus_write(b->mmio, gpa, size, *val);
+	else
+		bus_read(b->mmio, gpa, size, val);
+}
+
+static void io_pio(void *ctx, uint16_t port, unsigned size, bool write, uint32_t *val)
+{
+	struct board *b = ctx;
+	uint64_t v = 0;
+
+	if (write) {
+		bus_write_split(b->ports, port, size, *val);
+		return;
+	}
+	bus_read_split(b->ports, port, size, &v);
+	*val = (uint32_t)v;
+}
+
+static void io_eoi(void *ctx, uint8_t vector)
+{
+	struct board *b = ctx;
+
+	if (b->ioapic)
+		ioapic_eoi(b->ioapic, vector);
+}
+
+static int io_intack(void *ctx)
+{
+	struct board *b = ctx;
+
+	return b->pic ? i8259_intack(b->pic) : -1;
+}
+
+/* --- interrupt wiring ---------------------------------------------------------------------- */
+
+/* Any thread, with the lock of the device that drives the line. */
+static void gsi_set_inside(void *ctl, unsigned gsi, bool level)
+{
+	struct board *b = ctl;
+
+	b->accel->irq_set(b->vm, gsi, level);
+}
+
+static void gsi_set_outside(void *ctl, unsigned gsi, bool level)
+{
+	struct board *b = ctl;
+
+	if (gsi < PIC_PINS)
+		i8259_set(b->pic, gsi, level);
+	ioapic_set(b->ioapic, gsi == PC_GSI_PIT ? IOAPIC_PIT_PIN : gsi, level);
+}
+
+static struct irq_line gsi_line(struct board *b, unsigned gsi)
+{
+	return (struct irq_line){
+		.set = b->pic ? gsi_set_outside : gsi_set_inside,
+		.ctl = b,
+		.pin = gsi,
+	};
+}
+
+static void pic_intr(void *ctx, bool level)
+{
+	struct board *b = ctx;
+
+	b->accel->extint_set(b->vm, level);
+}
+
+static void send_msi(void *ctx, uint64_t addr, uint32_t data)
+{
+	struct board *b = ctx;
+
+	b->accel->msi_send(b->vm, addr, data);
+}
+
+/* --- chips --------------------------------------------------------------------------------- */
+
+static void keep(struct board *b, struct device *d)
+{
+	b->devices[b->n_devices++] = d;
+}
+
+static void on_reset(void *ctx)
+{
+	struct board *b = ctx;
+
+	b->events.reset(b->events.event_ctx);
+}
+
+static void on_poweroff(void *ctx)
+{
+	struct board *b = ctx;
+
+	b->events.poweroff(b->events.event_ctx);
+}
+
+static void on_debug_exit(void *ctx, uint32_t status)
+{
+	struct board *b = ctx;
+
+	b->events.exit(b->events.event_ctx, status);
+}
+
+static int solder_interrupt_chips(struct board *b, struct err *e)
+{
+	const struct i8259_config pic = { .id = "i8259" };
+	const struct i8259_wiring pic_wiring = { .bus = b->ports, .intr = pic_intr, .ctx = b };
+	const struct ioapic_config ioapic = {
+		.id = "ioapic",
+		.base = PC_IOAPIC_BASE,
+		.apic_id = 0,
+	};
+	const struct ioapic_wiring ioapic_wiring = {
+		.bus = b->mmio,
+		.msi = { .send = send_msi, .ctl = b },
+	};
+	int r;
+
+	r = i8259_create(&pic, &pic_wiring, &b->pic, e);
+	if (r < 0)
+		return r;
+	keep(b, b->pic);
+	r = ioapic_create(&ioapic, &ioapic_wiring, &b->ioapic, e);
+	if (r < 0)
+		return r;
+	keep(b, b->ioapic);
+	return 0;
+}
+
+static int solder_timer(struct board *b, struct err *e)
+{
+	const struct i8254_config c = { .id = "i8254" };
+	const struct i8254_wiring w = {
+		.bus = b->ports,
+		.loop = b->loop,
+		.irq = gsi_line(b, PC_GSI_PIT),
+	};
+	struct device *d;
+	int r = i8254_create(&c, &w, &d, e);
+
+	if (r == 0)
+		keep(b, d);
+	return r;
+}
+
+static int solder_uart(struct board *b, struct err *e)
+{
+	const struct ns16550_config c = { .id = "com1", .base = PC_COM1_PORT };
+	const struct ns16550_wiring w = {
+		.bus = b->ports,
+		.loop = b->loop,
+		.irq = gsi_line(b, PC_GSI_COM1),
+		.tx = b->events.serial_tx,
+		.rx_ready = b->events.serial_rx_ready,
+		.ctx = b->events.serial_ctx,
+	};
+	int r = ns16550_create(&c, &w, &b->uart, e);
+
+	if (r == 0)
+		keep(b, b->uart);
+	return r;
+}
+
+static int solder_keyboard(struct board *b, struct err *e)
+{
+	const struct i8042_config c = { .id = "i8042" };
+	const struct i8042_wiring w = {
+		.bus = b->ports,
+		.irq = gsi_line(b, PC_GSI_KEYBOARD),
+		.reset = on_reset,
+		.ctx = b,
+	};
+	int r = i8042_create(&c, &w, &b->keyboard, e);
+
+	if (r == 0)
+		keep(b, b->keyboard);
+	return r;
+}
+
+static int solder_clock(struct board *b, struct err *e)
+{
+	uint64_t ram = gmem_size(b->mem), low = ram < PC_RAM_LOW_MAX ? ram : PC_RAM_LOW_MAX;
+	const struct mc146818_config c = {
+		.id = "rtc",
+		.ram_below_4g_bytes = low,
+		.ram_above_4g_bytes = ram - low,
+	};
+	const struct mc146818_wiring w = {
+		.bus = b->ports,
+		.loop = b->loop,
+		.irq = gsi_line(b, PC_GSI_RTC),
+	};
+	struct device *d;
+	int r = mc146818_create(&c, &w, &d, e);
+
+	if (r == 0)
+		keep(b, d);
+	return r;
+}
+
+static int solder_power(struct board *b, struct err *e)
+{
+	const struct acpi_pm_config c = {
+		.id = "acpi-pm",
+		.base = PC_PM1_EVT_PORT,
+		.s5_slp_typ = PC_S5_SLP_TYP,
+	};
+	const struct acpi_pm_wiring w = {
+		.bus = b->ports,
+		.loop = b->loop,
+		.sci = gsi_line(b, PC_GSI_SCI),
+		.poweroff = on_poweroff,
+		.ctx = b,
+	};
+	int r = acpi_pm_create(&c, &w, &b->pm, e);
+
+	if (r == 0)
+		keep(b, b->pm);
+	return r;
+}
+
+static int solder_reset(struct board *b, struct err *e)
+{
+	const struct reset_port_config c = { .id = "reset" };
+	const struct reset_port_wiring w = { .bus = b->ports, .reset = on_reset, .ctx = b };
+	struct device *d;
+	int r = reset_port_create(&c, &w, &d, e);
+
+	if (r == 0)
+		keep(b, d);
+	return r;
+}
+
+static int solder_debug_ports(struct board *b, struct err *e)
+{
+	const struct debugcon_config con = { .id = "debugcon", .base = PC_DEBUGCON_PORT };
+	const struct debugcon_wiring con_wiring = {
+		.bus = b->ports,
+		.tx = b->events.serial_tx,
+		.ctx = b->events.serial_ctx,
+	};
+	const struct debug_exit_config exit = { .id = "debug-exit", .base = PC_DEBUG_EXIT_PORT };
+	const struct debug_exit_wiring exit_wiring = {
+		.bus = b->ports,
+		.exit = on_debug_exit,
+		.ctx = b,
+	};
+	struct device *d;
+	int r;
+
+	r = debugcon_create(&con, &con_wiring, &d, e);
+	if (r < 0)
+		return r;
+	keep(b, d);
+	r = debug_exit_create(&exit, &exit_wiring, &d, e);
+	if (r < 0)
+		return r;
+	keep(b, d);
+	return 0;
+}
+
+int board_populate(struct board *b, const struct machine_config *c, const struct accel_ops *accel,
+		   struct accel_vm *vm, uint32_t caps, struct err *e)
+{
+	int r = 0;
+
+	(void)c;
+	b->accel = accel;
+	b->vm = vm;
+	if (!(caps & ACCEL_CAP_IRQCHIP))
+		r = solder_interrupt_chips(b, e);
+	if (r == 0 && !(caps & ACCEL_CAP_IRQCHIP))
+		r = solder_timer(b, e);
+	if (r == 0)
+		r = solder_uart(b, e);
+	if (r == 0)
+		r = solder_keyboard(b, e);
+	if (r == 0)
+		r = solder_clock(b, e);
+	if (r == 0)
+		r = solder_power(b, e);
+	if (r == 0)
+		r = solder_reset(b, e);
+	if (r == 0)
+		r = solder_debug_ports(b, e);
+	return r;
+}
+
+void board_describe(const struct board *b, struct boot_platform *out)
+{
+	(void)b;
+	out->mmio_hole_base = PC_MMIO_HOLE;
+	out->mmio_hole_len = (1ull << 32) - PC_MMIO_HOLE;
+	out->ioapic_base = PC_IOAPIC_BASE;
+	out->lapic_base = PC_LAPIC_BASE;
+	out->pm1_evt_port = PC_PM1_EVT_PORT;
+	out->pm1_cnt_port = PC_PM1_CNT_PORT;
+	out->pm_tmr_port = PC_PM_TMR_PORT;
+	out->reset_port = PC_RESET_PORT;
+	out->reset_value = PC_RESET_VALUE;
+	out->sci_gsi = PC_GSI_SCI;
+	out->s5_slp_typ = PC_S5_SLP_TYP;
+	out->com1_port = PC_COM1_PORT;
+	out->com1_gsi = PC_GSI_COM1;
+}
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+int board_create(struct gmem *mem, struct loop *loop, const struct board_events *ev,
+		 struct board **out, struct err *e)
+{
+	struct board *b = calloc(1, sizeof(*b));
+	int r;
+
+	if (!b)
+		return err_set(e, ENOMEM, "board: out of memory");
+	b->mem = mem;
+	b->loop = loop;
+	b->events = *ev;
+	b->io = (struct accel_io){
+		.mmio = io_mmio,
+		.pio = io_pio,
+		.eoi = io_eoi,
+		.intack = io_intack,
+		.ctx = b,
+	};
+	r = bus_create("ports", &b->ports, e);
+	if (r == 0)
+		r = bus_create("mmio", &b->mmio, e);
+	if (r < 0) {
+		board_destroy(b);
+		return r;
+	}
+	*out = b;
+	return 0;
+}
+
+const struct accel_io *board_io(const struct board *b)
+{
+	return &b->io;
+}
+
+void board_destroy(struct board *b)
+{
+	if (!b)
+		return;
+	board_stop(b);
+	while (b->n_devices) {
+		struct device *d = b->devices[--b->n_devices];
+
+		d->ops->destroy(d);
+	}
+	bus_destroy(b->mmio);
+	bus_destroy(b->ports);
+	free(b);
+}
+
+int board_start(struct board *b, struct err *e)
+{
+	unsigned i;
+
+	b->started = true;
+	for (i = 0; i < b->n_devices; i++) {
+		struct device *d = b->devices[i];
+		int r = 0;
+
+		device_lock(d);
+		if (d->ops->start)
+			r = d->ops->start(d, e);
+		device_unlock(d);
+		if (r < 0) {
+			board_stop(b);
+			return r;
+		}
+	}
+	return 0;
+}
+
+void board_stop(struct board *b)
+{
+	unsigned i;
+
+	if (!b->started)
+		return;
+	b->started = false;
+	for (i = b->n_devices; i-- > 0;) {
+		struct device *d = b->devices[i];
+
+		device_lock(d);
+		if (d->ops->stop)
+			d->ops->stop(d);
+		device_unlock(d);
+	}
+}
+
+void board_reset(struct board *b)
+{
+	unsigned i;
+
+	for (i = b->n_devices; i-- > 0;) {
+		struct device *d = b->devices[i];
+
+		device_lock(d);
+		d->ops->reset(d);
+		device_unlock(d);
+	}
+}
+
+bool board_power_button(struct board *b)
+{
+	bool heard;
+
+	device_lock(b->pm);
+	heard = acpi_pm_power_button(b->pm);
+	device_unlock(b->pm);
+	return heard;
+}
+
+void board_ctrl_alt_del(struct board *b)
+{
+	device_lock(b->keyboard);
+	i8042_ctrl_alt_del(b->keyboard);
+	device_unlock(b->keyboard);
+}
+
+size_t board_serial_rx(struct board *b, const uint8_t *p, size_t n)
+{
+	size_t taken;
+
+	device_lock(b->uart);
+	taken = ns16550_rx(b->uart, p, n);
+	device_unlock(b->uart);
+	return taken;
+}

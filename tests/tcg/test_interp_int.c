@@ -40,6 +40,14 @@ static void close_it(void)
 	fixture_destroy(f);
 }
 
+/* ---------- every operation ---------- */
+
+Test(interp, every_operation_has_a_handler)
+{
+	for (unsigned op = 1; op < X86_N_OPS; op++)
+		cr_expect(interp_has(op), "%s", x86_op_name(op));
+}
+
 /* ---------- faults leave registers alone ---------- */
 
 TestSuite(fault, .init = open_user, .fini = close_it);
@@ -301,6 +309,28 @@ Test(privilege, fsgsbase_needs_cr4)
 	cr_expect_eq(fixture_run(f, ASM64("wrfsbase rax")), X86_EXC_GP);
 	f->c->cr4 &= ~(uint64_t)X86_CR4_FSGSBASE;
 	cr_expect_eq(fixture_run(f, ASM64("rdfsbase rax")), X86_EXC_UD);
+}
+
+Test(privilege, fpu_state_decides_about_ud_and_nm)
+{
+	struct code sse = ASM64("addps xmm0, xmm1"), avx = ASM64("vaddps ymm0, ymm1, ymm2");
+	struct code x87 = ASM64("fld1"), mmx = ASM64("paddb mm0, mm1"), wait = ASM64("fwait");
+	struct code bmi = ASM64("andn rax, rbx, rcx");
+
+	f->c->cr0 |= X86_CR0_TS | X86_CR0_MP;
+	cpu_update_mode(f->c);
+	cr_expect_eq(fixture_run(f, sse), X86_EXC_NM);
+	cr_expect_eq(fixture_run(f, avx), X86_EXC_NM);
+	cr_expect_eq(fixture_run(f, x87), X86_EXC_NM);
+	cr_expect_eq(fixture_run(f, mmx), X86_EXC_NM);
+	cr_expect_eq(fixture_run(f, wait), X86_EXC_NM);
+	cr_expect_eq(fixture_run(f, bmi), NO_FAULT);
+	f->c->cr0 &= ~(uint64_t)(X86_CR0_TS | X86_CR0_MP);
+	f->c->cr4 &= ~(uint64_t)(X86_CR4_OSFXSR | X86_CR4_OSXSAVE);
+	cpu_update_mode(f->c);
+	cr_expect_eq(fixture_run(f, sse), X86_EXC_UD);
+	cr_expect_eq(fixture_run(f, avx), X86_EXC_UD);
+	cr_expect_eq(fixture_run(f, ASM64("xgetbv")), X86_EXC_UD);
 }
 
 /* ---------- long mode, ring 0 ---------- */

@@ -22,9 +22,10 @@ static const struct {
 
 int cli_fail(int code, const struct err *e)
 {
-	fprintf(stderr, "mayfly: %s\n", e->msg);
 	if (e->hint[0])
-		fprintf(stderr, "hint: %s\n", e->hint);
+		fprintf(stderr, "mayfly: %s (%s)\n", e->msg, e->hint);
+	else
+		fprintf(stderr, "mayfly: %s\n", e->msg);
 	return code;
 }
 

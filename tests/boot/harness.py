@@ -27,7 +27,7 @@ class Result:
 
     def tail(self, n=12):
         lines = self.out.splitlines()[-n:] + ["stderr: " + x for x in self.err.splitlines()[-n:]]
-        return "\n".join("#   " + re.sub(r"[^\x20-\x7e]", "?", x) for x in lines)
+        return "\n".join("#   " + re.sub(r"[^\x20-\x7e]", "?", x)[:200] for x in lines)
 
 
 def run(args, timeout=60, stdin=subprocess.DEVNULL, binary=None):

@@ -24,7 +24,7 @@ int doctor_main(int argc, char **argv);
 int version_main(int argc, char **argv);
 int help_main(int argc, char **argv);
 
-/* "mayfly: msg" and "hint: ..." on standard error. Returns code. */
+/* One line on standard error: what failed and what to do about it. Returns code. */
 int cli_fail(int code, const struct err *e);
 void run_print_options(void);
 /* Writes s as a JSON string, quotes included, to standard output. */

@@ -294,6 +294,16 @@ static void on_io(struct loop_io *io, int32_t res)
 		loop_stop(the->loop);
 }
 
+static struct loop_io *wait_for_one(struct io_engine *eng)
+{
+	for (int i = 0; i < 3000 && !eng->done.head; i++) {
+		eng->ops->reap(eng);
+		if (!eng->done.head)
+			usleep(1000);
+	}
+	return io_list_pop(&eng->done);
+}
+
 static void engine_reaps(struct io_engine *eng)
 {
 	struct loop_io io[2] = {{.op = LOOP_OP_WRITEV}, {.op = LOOP_OP_READV}};
@@ -309,12 +319,10 @@ static void engine_reaps(struct io_engine *eng)
 	for (int i = 0; i < 2; i++) {
 		eng->ops->submit(eng, &io[i]);
 		cr_assert(eng->ops->flush(eng));
-		eng->ops->reap(eng, true);
-		got = io_list_pop(&eng->done);
+		got = wait_for_one(eng);
 		cr_assert_eq(got, &io[i]);
 		cr_assert_eq(got->res, 6); /* the read is short: end of file */
 	}
-	cr_assert_eq(eng->n_inflight, 0);
 	cr_assert_str_eq(b, "mayfly");
 	eng->ops->destroy(eng);
 	close(fd);
@@ -359,13 +367,11 @@ Test(loop_io, uring_takes_more_transfers_than_it_has_slots)
 		struct loop_io *got;
 
 		cr_assert(eng->ops->flush(eng));
-		eng->ops->reap(eng, true);
-		while ((got = io_list_pop(&eng->done))) {
-			cr_assert_eq(got->res, 4);
-			n_done++;
-		}
+		got = wait_for_one(eng);
+		cr_assert(got);
+		cr_assert_eq(got->res, 4);
+		n_done++;
 	}
-	cr_assert_eq(eng->n_inflight, 0);
 	cr_assert_eq(pread(fd, back, sizeof(back), 0), sizeof(back));
 	cr_assert_arr_eq(back, word, sizeof(word));
 	eng->ops->destroy(eng);
@@ -421,4 +427,77 @@ Test(loop_io, fdatasync_completes, .init = setup, .fini = teardown)
 	run();
 	for (int i = 0; i < 8; i++)
 		cr_assert_eq(the->res[i], 0);
+}
+
+/* --- draining from another thread while the loop runs ------------------------------------------ */
+
+struct worker { /* a device that keeps up to 8 transfers going, owned by its lock */
+	struct device d;
+	struct loop_work work;
+	struct loop_io io[8];
+	bool busy[8];
+	int fd, n_busy, n_done;
+	bool quiet; /* no new transfers */
+};
+
+static struct worker worker;
+
+static void on_worker_io(struct loop_io *io, int32_t res)
+{
+	cr_assert_eq(res, 16);
+	worker.busy[io - worker.io] = false;
+	worker.n_busy--;
+	worker.n_done++;
+}
+
+static void on_worker(struct loop_work *w)
+{
+	static char buf[16];
+	static struct iovec v = {buf, sizeof(buf)};
+
+	(void)w;
+	for (int i = 0; i < 8 && !worker.quiet; i++) {
+		if (worker.busy[i])
+			continue;
+		worker.busy[i] = true;
+		worker.n_busy++;
+		loop_writev(the->loop, &worker.io[i], worker.fd, &v, 1, 0);
+	}
+}
+
+static void *drain_now_and_then(void *arg)
+{
+	long n_drained = 0;
+
+	for (int i = 0; i < 500; i++) {
+		loop_post(the->loop, &worker.work);
+		usleep((useconds_t)(i % 200));
+		device_lock(&worker.d);
+		worker.quiet = true;
+		n_drained += worker.n_busy;
+		loop_drain(the->loop, &worker.d);
+		cr_assert_eq(worker.n_busy, 0);
+		worker.quiet = false;
+		device_unlock(&worker.d);
+	}
+	*(long *)arg = n_drained;
+	loop_stop(the->loop);
+	return NULL;
+}
+
+Test(loop_io, drain_from_another_thread_leaves_none_behind, .init = setup, .fini = teardown)
+{
+	static const struct device_ops none;
+	long n_drained = 0;
+	pthread_t t;
+
+	device_init(&worker.d, &none, "worker");
+	worker.fd = temp_file();
+	worker.work = (struct loop_work){.owner = &worker.d, .fn = on_worker};
+	for (int i = 0; i < 8; i++)
+		worker.io[i] = (struct loop_io){.owner = &worker.d, .done = on_worker_io};
+	pthread_create(&t, NULL, drain_now_and_then, &n_drained);
+	run();
+	pthread_join(t, NULL);
+	cr_assert_gt(worker.n_done, 8);
 }

@@ -13,6 +13,7 @@
 #include "vmm/core/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +29,11 @@ struct loop {
 	pthread_mutex_t work_lock;
 	struct loop_work *work, **work_tail;
 	struct timer_heap timers;
-	struct io_engine *io;
 	bool has_uring, woken;
-	pthread_mutex_t drain_lock;
+	pthread_mutex_t io_lock; /* the engine and the next three; inside devices' locks */
+	struct io_engine *io;
+	struct loop_io *active; /* not called back yet, any order */
+	struct loop_io *handed; /* off the done list, its owner's lock being waited for */
 	struct epoll_event events[MAX_EVENTS]; /* of this round; loop_del() clears its own */
 	int n_events;
 };
@@ -69,7 +72,7 @@ int loop_create(struct loop **out, struct err *e)
 	l->work_tail = &l->work;
 	l->timers.fd = -1;
 	pthread_mutex_init(&l->work_lock, NULL);
-	pthread_mutex_init(&l->drain_lock, NULL);
+	pthread_mutex_init(&l->io_lock, NULL);
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = l->epoll_fd < 0 || l->wake_fd < 0 ? -errno : 0;
@@ -104,7 +107,7 @@ void loop_destroy(struct loop *l)
 	if (l->epoll_fd >= 0)
 		close(l->epoll_fd);
 	pthread_mutex_destroy(&l->work_lock);
-	pthread_mutex_destroy(&l->drain_lock);
+	pthread_mutex_destroy(&l->io_lock);
 	free(l);
 }
 
@@ -261,7 +264,21 @@ static void start(struct loop *l, struct loop_io *io, enum loop_op op, int fd,
 	io->iov = iov;
 	io->n_iov = n;
 	io->off = off;
+	pthread_mutex_lock(&l->io_lock);
+	io->next_active = l->active;
+	io->prev_active = &l->active;
+	if (l->active)
+		l->active->prev_active = &io->next_active;
+	l->active = io;
 	l->io->ops->submit(l->io, io);
+	pthread_mutex_unlock(&l->io_lock);
+}
+
+static void deactivate_locked(struct loop_io *io)
+{
+	*io->prev_active = io->next_active;
+	if (io->next_active)
+		io->next_active->prev_active = io->prev_active;
 }
 
 void loop_readv(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,
@@ -281,64 +298,104 @@ void loop_fdatasync(struct loop *l, struct loop_io *io, int fd)
 	start(l, io, LOOP_OP_FDATASYNC, fd, NULL, 0, 0);
 }
 
+/*
+ * Calls back what was finished when it was called. A transfer is taken off the list before its
+ * owner's lock is taken (locks nest the other way round), so loop_drain() on another thread may
+ * have called it back in between: then `handed` is not it any more.
+ */
 static void run_done(struct loop *l)
 {
-	struct io_list batch = l->io->done;
-	struct loop_io *io;
+	struct loop_io *io, *last;
 
-	if (!batch.head)
-		return;
-	if (batch.tail == &l->io->done.head)
-		batch.tail = &batch.head;
-	io_list_init(&l->io->done); /* what done() submits now finishes in the next round */
-	while ((io = io_list_pop(&batch))) {
-		struct device *owner = io->owner;
+	pthread_mutex_lock(&l->io_lock);
+	l->io->ops->reap(l->io);
+	last = l->io->done.head ? container_of(l->io->done.tail, struct loop_io, next) : NULL;
+	do {
+		bool mine;
 
-		device_lock(owner);
-		io->done(io, io->res);
-		device_unlock(owner);
-	}
+		io = io_list_pop(&l->io->done);
+		if (!io)
+			break;
+		l->handed = io;
+		pthread_mutex_unlock(&l->io_lock);
+		device_lock(io->owner);
+		pthread_mutex_lock(&l->io_lock);
+		mine = l->handed == io;
+		l->handed = NULL;
+		if (mine)
+			deactivate_locked(io);
+		pthread_mutex_unlock(&l->io_lock);
+		if (mine)
+			io->done(io, io->res);
+		device_unlock(io->owner);
+		pthread_mutex_lock(&l->io_lock);
+	} while (io != last);
+	pthread_mutex_unlock(&l->io_lock);
 }
 
-/* Calls back the owner's transfers that are done; the others keep their order. */
-static void run_done_of(struct loop *l, const struct device *owner)
+/* Submits what is new; how long the loop may sleep. */
+static int flush(struct loop *l)
 {
-	struct io_list rest, mine;
-	struct loop_io *io;
+	int timeout_ms;
 
-	io_list_init(&rest);
-	io_list_init(&mine);
-	while ((io = io_list_pop(&l->io->done)))
-		io_list_push(io->owner == owner ? &mine : &rest, io);
-	while ((io = io_list_pop(&rest)))
-		io_list_push(&l->io->done, io);
-	while ((io = io_list_pop(&mine)))
-		io->done(io, io->res);
+	pthread_mutex_lock(&l->io_lock);
+	timeout_ms = l->io->ops->flush(l->io) ? -1 : RETRY_MS;
+	if (l->io->done.head)
+		timeout_ms = 0;
+	pthread_mutex_unlock(&l->io_lock);
+	return timeout_ms;
 }
 
-static bool has_done_of(const struct loop *l, const struct device *owner)
+static bool has_active_locked(const struct loop *l, const struct device *owner)
 {
-	for (const struct loop_io *io = l->io->done.head; io; io = io->next)
+	for (const struct loop_io *io = l->active; io; io = io->next_active)
 		if (io->owner == owner)
 			return true;
 	return false;
 }
 
+/* Takes one finished transfer of this owner; the others keep their order. */
+static struct loop_io *take_done_locked(struct loop *l, const struct device *owner)
+{
+	struct loop_io *io = l->handed, *found = NULL;
+	struct io_list rest;
+
+	if (io && io->owner == owner) {
+		l->handed = NULL;
+		return io;
+	}
+	io_list_init(&rest);
+	while ((io = io_list_pop(&l->io->done))) {
+		if (!found && io->owner == owner)
+			found = io;
+		else
+			io_list_push(&rest, io);
+	}
+	while ((io = io_list_pop(&rest)))
+		io_list_push(&l->io->done, io);
+	return found;
+}
+
 void loop_drain(struct loop *l, struct device *owner)
 {
-	struct io_engine *io = l->io;
+	pthread_mutex_lock(&l->io_lock);
+	while (has_active_locked(l, owner)) {
+		struct loop_io *io;
 
-	pthread_mutex_lock(&l->drain_lock);
-	do {
-		/* everybody's transfers are waited for; other owners are called in the next round */
-		while (io->n_inflight) {
-			if (!io->ops->flush(io))
-				usleep(RETRY_MS * 1000);
-			io->ops->reap(io, true);
-		}
-		run_done_of(l, owner);
-	} while (io->n_inflight || has_done_of(l, owner));
-	pthread_mutex_unlock(&l->drain_lock);
+		l->io->ops->flush(l->io);
+		l->io->ops->reap(l->io);
+		io = take_done_locked(l, owner);
+		if (io)
+			deactivate_locked(io);
+		pthread_mutex_unlock(&l->io_lock);
+		if (io)
+			io->done(io, io->res);
+		else /* the loop thread may be the one that gets to see it: look again soon */
+			poll(&(struct pollfd){.fd = l->io->ops->poll_fd(l->io), .events = POLLIN},
+			     1, RETRY_MS);
+		pthread_mutex_lock(&l->io_lock);
+	}
+	pthread_mutex_unlock(&l->io_lock);
 }
 
 /* --- the round -------------------------------------------------------------------------------- */
@@ -354,13 +411,10 @@ int loop_run(struct loop *l)
 
 		run_work(l);
 		timer_heap_run(&l->timers);
-		l->io->ops->reap(l->io, false);
 		run_done(l);
-		timeout_ms = l->io->ops->flush(l->io) ? -1 : RETRY_MS;
+		timeout_ms = flush(l);
 		if (atomic_load(&l->stop))
 			break;
-		if (l->io->done.head)
-			timeout_ms = 0;
 		l->n_events = epoll_wait(l->epoll_fd, l->events, MAX_EVENTS, timeout_ms);
 		if (l->n_events < 0) {
 			if (errno != EINTR)

@@ -7,8 +7,8 @@
  * behind one interface. One thread runs loop_run(); it is "the loop thread".
  *
  * Threads: loop_add, loop_del, transfers and loop_run on the loop thread, or on the creating
- * thread before loop_run starts. loop_timer_arm, loop_timer_cancel, loop_post and loop_stop from
- * any thread.
+ * thread before loop_run starts. loop_timer_arm, loop_timer_cancel, loop_post, loop_drain and
+ * loop_stop from any thread.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,7 +42,7 @@ struct loop_io { /* one asynchronous transfer, the caller's until done() */
 	const struct iovec *iov;
 	uint64_t off;
 	int32_t res;
-	struct loop_io *next;
+	struct loop_io *next, *next_active, **prev_active;
 };
 
 struct loop_work { /* a call posted to the loop thread */
@@ -82,10 +82,8 @@ void loop_readv(struct loop *l, struct loop_io *io, int fd, const struct iovec *
 void loop_writev(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,
 		 uint64_t off);
 void loop_fdatasync(struct loop *l, struct loop_io *io, int fd);
-/*
- * Calls back every transfer of this owner that is in flight before it returns. The caller holds
- * the owner's lock. Loop thread, or any thread while loop_run is not running.
- */
+/* Waits for every transfer of this owner and calls it back before it returns. Any thread, also
+ * while the loop runs; the caller holds the owner's lock. */
 void loop_drain(struct loop *l, struct device *owner);
 
 uint64_t loop_now_ns(void); /* CLOCK_MONOTONIC */

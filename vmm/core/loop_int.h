@@ -39,14 +39,14 @@ static inline struct loop_io *io_list_pop(struct io_list *q)
 
 struct io_engine;
 
-struct io_engine_ops {
+struct io_engine_ops { /* called under the loop's io_lock */
 	const char *name;
 	/* Queues one transfer. */
 	void (*submit)(struct io_engine *eng, struct loop_io *io);
 	/* Hands queued transfers to the kernel; false if some must wait for a retry. */
 	bool (*flush)(struct io_engine *eng);
-	/* Moves finished transfers to eng->done, res filled in; wait: blocks for at least one. */
-	void (*reap)(struct io_engine *eng, bool wait);
+	/* Moves finished transfers to eng->done, res filled in. Does not wait. */
+	void (*reap)(struct io_engine *eng);
 	int (*poll_fd)(struct io_engine *eng); /* readable when reap has work; -1: none */
 	void (*destroy)(struct io_engine *eng);
 };
@@ -54,7 +54,6 @@ struct io_engine_ops {
 struct io_engine {
 	const struct io_engine_ops *ops;
 	struct io_list done;
-	unsigned n_inflight; /* submitted and not yet on done */
 };
 
 /* -errno if this host refuses io_uring; says nothing. */

@@ -36,10 +36,9 @@ static bool sync_flush(struct io_engine *eng)
 	return true;
 }
 
-static void sync_reap(struct io_engine *eng, bool wait)
+static void sync_reap(struct io_engine *eng)
 {
 	(void)eng;
-	(void)wait;
 }
 
 static int sync_poll_fd(struct io_engine *eng)

@@ -38,10 +38,7 @@ static struct uring_engine *to_uring(struct io_engine *eng)
 
 static void uring_submit(struct io_engine *eng, struct loop_io *io)
 {
-	struct uring_engine *u = to_uring(eng);
-
-	io_list_push(&u->pending, io);
-	eng->n_inflight++;
+	io_list_push(&to_uring(eng)->pending, io);
 }
 
 static void prepare(struct io_uring_sqe *sqe, struct loop_io *io)
@@ -53,23 +50,6 @@ static void prepare(struct io_uring_sqe *sqe, struct loop_io *io)
 	else
 		io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC);
 	io_uring_sqe_set_data(sqe, io);
-}
-
-static void reap_ready(struct uring_engine *u)
-{
-	struct io_uring_cqe *cqe;
-	unsigned head, n = 0;
-
-	io_uring_for_each_cqe(&u->ring, head, cqe) {
-		struct loop_io *io = io_uring_cqe_get_data(cqe);
-
-		io->res = cqe->res;
-		io_list_push(&u->base.done, io);
-		n++;
-	}
-	io_uring_cq_advance(&u->ring, n);
-	u->n_ring -= n;
-	u->base.n_inflight -= n;
 }
 
 static bool uring_flush(struct io_engine *eng)
@@ -92,13 +72,21 @@ static bool uring_flush(struct io_engine *eng)
 	return true;
 }
 
-static void uring_reap(struct io_engine *eng, bool wait)
+static void uring_reap(struct io_engine *eng)
 {
 	struct uring_engine *u = to_uring(eng);
+	struct io_uring_cqe *cqe;
+	unsigned head, n = 0;
 
-	if (wait && u->n_ring && !io_uring_cq_ready(&u->ring))
-		io_uring_submit_and_wait(&u->ring, 1);
-	reap_ready(u);
+	io_uring_for_each_cqe(&u->ring, head, cqe) {
+		struct loop_io *io = io_uring_cqe_get_data(cqe);
+
+		io->res = cqe->res;
+		io_list_push(&eng->done, io);
+		n++;
+	}
+	io_uring_cq_advance(&u->ring, n);
+	u->n_ring -= n;
 }
 
 static int uring_poll_fd(struct io_engine *eng)

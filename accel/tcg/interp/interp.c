@@ -9,13 +9,15 @@
  *
  * Fetch. The decode cache is keyed by linear address and code mode and verified against the bytes
  * in memory each time, so it needs no invalidation. Code outside RAM, or whose bytes reach the
- * next page, is fetched byte by byte and decoded each time.
+ * next page, is fetched byte by byte and decoded each time. The host address of the last page is
+ * kept: a local APIC page moved onto code that is running is noticed late.
  *
  * Refs: Intel SDM vol. 3A, "Debug Registers", "Debug Exceptions"; "Exception Conditions" of
  * vol. 2; AMD APM vol. 2, "Breakpoints".
  */
 #include "accel/tcg/interp/interp.h"
 #include "accel/tcg/interp/ea.h"
+#include "accel/tcg/interp/flags.h"
 #include "accel/tcg/interp/tables.h"
 
 #include <errno.h>
@@ -167,9 +169,12 @@ void interp_exec(struct cpu *c, const struct x86_insn *in)
 
 /* --- fetch --- */
 
-enum { CACHE_BITS = 11 };
+enum { CACHE_BITS = 13 };
 
 struct interp_cache {
+	/* The page that code was last fetched from: where it is on the host does not change. */
+	gpaddr page_gpa;
+	const uint8_t *page_host;
 	struct cache_line {
 		uint64_t la;
 		uint8_t mode; /* enum x86_mode */
@@ -181,7 +186,10 @@ struct interp_cache {
 int interp_cache_create(struct cpu *c)
 {
 	c->icache = calloc(1, sizeof(*c->icache));
-	return c->icache ? 0 : -ENOMEM;
+	if (!c->icache)
+		return -ENOMEM;
+	c->icache->page_gpa = ~0ull;
+	return 0;
 }
 
 void interp_cache_destroy(struct cpu *c)
@@ -217,6 +225,40 @@ static void decode_slow(struct cpu *c, gvaddr la, uint64_t room, struct x86_insn
 	cpu_raise_page_fault(c, la + n, PF_I); /* fetchable, but was not a moment ago: try again */
 }
 
+/* Host bytes of the instruction at la, or NULL outside RAM; as mmu_fetch(). */
+static const uint8_t *fetch_host(struct cpu *c, gvaddr la)
+{
+	const struct itlb_entry *t = &c->itlb[c->cpl == 3][la >> 12 & (ITLB_ENTRIES - 1)];
+	struct interp_cache *ic = c->icache;
+	const uint8_t *host;
+	gpaddr gpa;
+
+	if (t->tag == (la & ~0xfffull) && t->gpa == ic->page_gpa)
+		return ic->page_host + (la & 0xfff);
+	gpa = mmu_fetch(c, la, &host);
+	if (host) {
+		ic->page_gpa = gpa & ~0xfffull;
+		ic->page_host = host - (gpa & 0xfff);
+	}
+	return host;
+}
+
+/* Whether the first len (1..15) of two times 15 readable bytes are equal. */
+static bool same_bytes(const uint8_t *a, const uint8_t *b, unsigned len)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, 8);
+	memcpy(&y, b, 8);
+	if (len < 8)
+		return !((x ^ y) & interp_mask(len));
+	if (x != y)
+		return false;
+	memcpy(&x, a + len - 8, 8);
+	memcpy(&y, b + len - 8, 8);
+	return x == y;
+}
+
 static const struct x86_insn *fetch_decode(struct cpu *c, struct x86_insn *buf)
 {
 	enum x86_mode mode = cpu_code_mode(c);
@@ -237,13 +279,13 @@ static const struct x86_insn *fetch_decode(struct cpu *c, struct x86_insn *buf)
 	}
 	if (!c->icache)
 		goto slow;
-	mmu_fetch(c, la, &host);
+	host = fetch_host(c, la);
 	n = 4096 - (la & 0xfff);
 	if (!host || n < X86_MAX_INSN_BYTES || room < X86_MAX_INSN_BYTES)
 		goto slow;
 	line = &c->icache->line[(la ^ la >> CACHE_BITS) & ((1 << CACHE_BITS) - 1)];
 	if (line->valid && line->la == la && line->mode == mode &&
-	    !memcmp(line->in.bytes, host, line->in.len))
+	    same_bytes(line->in.bytes, host, line->in.len))
 		return &line->in;
 	/* Other vCPUs may be writing these bytes: decode what the cache line will hold. */
 	line->valid = false;

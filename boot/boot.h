@@ -39,12 +39,17 @@ struct boot_config {
 	const char *initrd_path; /* or NULL */
 	const char *cmdline;     /* not longer than BOOT_MAX_CMDLINE - 1 bytes; NULL is empty */
 	const struct boot_platform *platform;
+	/* Unpack a bzImage's payload on the host and enter the kernel itself: saves the guest the
+	 * work, and it runs at its linked address (no KASLR). A payload in a format not known here
+	 * is left to the guest. */
+	bool direct;
 };
 
 enum boot_cpu_mode { BOOT_CPU_PROT32, BOOT_CPU_LONG64 };
 
 struct boot_entry { /* state of the boot processor; all else as after reset */
-	const char *protocol; /* "linux64", "linux32", "pvh", "elf64", "multiboot" */
+	const char *protocol; /* "linux64", "linux32", "direct64", "pvh", "elf64",
+			       * "multiboot" */
 	enum boot_cpu_mode mode;
 	uint64_t rip, rsp;
 	uint64_t rax, rbx, rsi; /* what the protocol passes */

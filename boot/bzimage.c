@@ -2,7 +2,8 @@
 /*
  * Linux's bzImage, entered by the 64-bit boot protocol, or by the 32-bit one when the kernel has no
  * 64-bit entry (i386 kernels, memtest86+ for i386). The real-mode setup code is not run; the
- * payload stays compressed and unpacks itself.
+ * payload stays compressed and unpacks itself, unless boot_config.direct asks us to do that and to
+ * enter the ELF kernel in it.
  *
  * The protected-mode part goes to the kernel's preferred address even if it is relocatable: the
  * kernel moves itself there anyway and needs init_size bytes from it.
@@ -13,8 +14,10 @@
  *
  * Refs: Linux Documentation/arch/x86/boot.rst, zero-page.rst; arch/x86/include/uapi/asm/bootparam.h.
  */
+#include "boot/elf.h"
 #include "boot/layout.h"
 #include "boot/load.h"
+#include "boot/unpack.h"
 
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
@@ -65,6 +68,8 @@ struct bzimage {
 	gpaddr initrd_last;
 	size_t cmdline_max;
 	bool entry64;
+	gpaddr entry;
+	const char *protocol;
 };
 
 static int truncated(const struct image *img, uint64_t need, struct err *e)
@@ -164,6 +169,48 @@ static int parse_placement(const struct boot_load *b, const struct image *img, s
 	return 0;
 }
 
+/* Unpacks the payload and loads the ELF kernel in it. 1: done; 0: the guest has to do it. */
+static int load_direct(struct boot_load *b, const struct image *img, struct bzimage *z,
+		       struct err *e)
+{
+	uint64_t off = z->code_off + load_le32(z->raw + HDR_PAYLOAD_OFFSET);
+	uint64_t len = load_le32(z->raw + HDR_PAYLOAD_LENGTH);
+	struct image vmlinux;
+	struct elf_file elf;
+	int r;
+
+	if (!z->entry64 || !len)
+		return 0;
+	r = unpack_payload(img, off, len, gmem_size(b->m), &vmlinux, e);
+	if (r == -ENOTSUP)
+		return 0;
+	if (r < 0)
+		return r;
+	r = elf_parse(&vmlinux, &elf, e);
+	if (r == 0)
+		r = elf_load(&elf, &vmlinux, b->m, e);
+	image_close(&vmlinux);
+	if (r < 0)
+		return r;
+	z->entry = elf.entry;
+	z->protocol = "direct64";
+	if (elf.hi > z->load + z->need_bytes)
+		z->need_bytes = elf.hi - z->load;
+	return 1;
+}
+
+static int load_code(struct boot_load *b, const struct image *img, struct bzimage *z,
+		     struct err *e)
+{
+	int r = b->c->direct ? load_direct(b, img, z, e) : 0;
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	z->entry = z->load + (z->entry64 ? ENTRY64_OFF : 0);
+	z->protocol = z->entry64 ? "linux64" : "linux32";
+	return image_load(img, z->code_off, z->code_len, b->m, z->load, e);
+}
+
 int bzimage_load(struct boot_load *b, const struct image *img, struct boot_entry *out,
 		 struct err *e)
 {
@@ -176,7 +223,7 @@ int bzimage_load(struct boot_load *b, const struct image *img, struct boot_entry
 	if (r == 0)
 		r = parse_placement(b, img, &z, e);
 	if (r == 0)
-		r = image_load(img, z.code_off, z.code_len, b->m, z.load, e);
+		r = load_code(b, img, &z, e);
 	if (r == 0)
 		r = boot_place_initrd(b, z.load + z.need_bytes, z.initrd_last, e);
 	if (r == 0)
@@ -186,8 +233,8 @@ int bzimage_load(struct boot_load *b, const struct image *img, struct boot_entry
 	store_le32(z.raw + HDR_CODE32_START, (uint32_t)z.load);
 	linux_params_write(b, z.raw + HDR, z.header_end - HDR);
 	boot_entry_build(b, z.entry64 ? BOOT_CPU_LONG64 : BOOT_CPU_PROT32, out);
-	out->protocol = z.entry64 ? "linux64" : "linux32";
-	out->rip = z.load + (z.entry64 ? ENTRY64_OFF : 0);
+	out->protocol = z.protocol;
+	out->rip = z.entry;
 	out->rsi = LAYOUT_ZERO_PAGE;
 	return 0;
 }

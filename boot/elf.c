@@ -245,11 +245,9 @@ static bool is_loaded(const struct elf_file *f, uint64_t gpa)
 /* The entry as a physical address: most kernels give one, some give a virtual one. */
 static int resolve_entry(const struct image *img, struct elf_file *f, struct err *e)
 {
-	if (f->has_pvh)
-		return is_loaded(f, f->pvh_entry)
-			       ? 0
-			       : image_fail(img, e, EINVAL, "its PVH entry 0x%x is in no segment",
-					    f->pvh_entry);
+	if (f->has_pvh && !is_loaded(f, f->pvh_entry))
+		return image_fail(img, e, EINVAL, "its PVH entry 0x%x is in no segment",
+				  f->pvh_entry);
 	if (is_loaded(f, f->entry))
 		return 0;
 	for (unsigned i = 0; i < f->n_segments; i++) {
@@ -259,6 +257,10 @@ static int resolve_entry(const struct image *img, struct elf_file *f, struct err
 			f->entry = f->entry - s->vaddr + s->paddr;
 			return 0;
 		}
+	}
+	if (f->has_pvh) { /* the only entry a PVH kernel has to have */
+		f->entry = f->pvh_entry;
+		return 0;
 	}
 	return image_fail(img, e, EINVAL, "its entry 0x%llx is in no segment",
 			  (unsigned long long)f->entry);

@@ -12,7 +12,8 @@ struct elf_segment { /* one PT_LOAD */
 
 struct elf_file {
 	bool is_64;
-	uint64_t entry; /* physical; virtual addresses are translated by the segment they are in */
+	uint64_t entry; /* physical; virtual addresses are translated by the segment they are in;
+			 * pvh_entry if the file's own is in no segment */
 	unsigned n_segments;
 	struct elf_segment segment[ELF_MAX_SEGMENTS];
 	gpaddr lo, hi; /* what the segments span */

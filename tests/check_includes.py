@@ -16,7 +16,7 @@ ALLOWED = {  # directory prefix -> prefixes it may include from; longest prefix 
     "accel/tcg": ["accel", "vmm/core"],  # vcpu.c: the run loop over interpreter and JIT
     "devices/virtio": ["devices/virtio", "vmm/core"],
     "devices/legacy": ["devices/legacy", "vmm/core"],
-    "boot": ["boot", "accel/x86_state.h", "vmm/core"],
+    "boot": ["boot", "accel/x86_state.h", "vmm/core", "config.h"],
     "vmm": ["vmm", "accel/accel.h", "accel/x86_state.h", "accel/kvm/probe.h", "devices", "boot", "config.h"],
     "api": ["api", "vmm/machine.h", "vmm/core", "config.h"],
 }

@@ -47,7 +47,8 @@ void fixture_destroy(struct boot_fixture *f)
 
 int fixture_load(struct boot_fixture *f, const void *kernel, size_t len)
 {
-	struct boot_config c = {.cmdline = f->cmdline, .platform = &f->p};
+	struct boot_config c = {.cmdline = f->cmdline, .platform = &f->p,
+				.direct = f->direct};
 	struct image k, i;
 
 	f->e = (struct err){0};

@@ -15,6 +15,7 @@ struct boot_fixture {
 	const char *cmdline;
 	const uint8_t *initrd; /* or NULL */
 	size_t initrd_len;
+	bool direct;
 };
 
 enum { FIXTURE_MIB = 16 };

@@ -434,7 +434,7 @@ void lapic_msr_write(struct cpu *c, uint32_t msr, uint64_t val)
 	if (((off == APIC_EOI || off == APIC_ESR) && val) || (off == APIC_TPR && val & ~0xffull) ||
 	    (off == APIC_SVR && val & ~0x1ffull) ||
 	    (off >= APIC_LVT_TIMER && off <= APIC_LVT_ERROR &&
-	     val & ~(uint64_t)(lvt_valid[(off - APIC_LVT_TIMER) >> 4] | 1 << 12)) ||
+	     val & ~(uint64_t)(lvt_valid[(off - APIC_LVT_TIMER) >> 4] | APIC_LVT_READ_ONLY)) ||
 	    (off == APIC_TDCR && val & ~0xbull))
 		cpu_raise_gp0(c);
 	if (!write_reg(l, off, (uint32_t)val))

@@ -15,7 +15,8 @@ enum { /* register offsets in the xAPIC page; x2APIC MSR is 0x800 + offset / 16 
 	APIC_SELF_IPI = 0x3f0,
 };
 enum { APIC_SVR_ENABLE = 1 << 8, APIC_LVT_MASKED = 1 << 16, APIC_LVT_TIMER_MODE = 3 << 17,
-       APIC_TIMER_PERIODIC = 1 << 17, APIC_TIMER_DEADLINE = 2 << 17 };
+       APIC_TIMER_PERIODIC = 1 << 17, APIC_TIMER_DEADLINE = 2 << 17,
+       APIC_LVT_READ_ONLY = 1 << 12 | 1 << 14 }; /* delivery status, remote IRR */
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, N_LVT };
 enum { ESR_SEND_VECTOR = 1 << 5, ESR_RECEIVE_VECTOR = 1 << 6, ESR_REGISTER = 1 << 7 };
 enum apic_delivery { DELIVER_FIXED, DELIVER_LOWEST, DELIVER_SMI, DELIVER_RESERVED, DELIVER_NMI,

@@ -52,6 +52,7 @@ static void *timer_main(void *arg)
 {
 	struct tcg_timer *t = arg;
 
+	pthread_setname_np(pthread_self(), "apic-timer");
 	prctl(PR_SET_TIMERSLACK, 1); /* the default of 50 us would be every guest timer's error */
 	while (!atomic_load(&t->stop)) {
 		uint32_t word = atomic_load(&t->word);

@@ -19,6 +19,12 @@ static uint64_t addr_mask(const struct x86_insn *in)
 	return in->addrsize == 8 ? ~0ull : in->addrsize == 4 ? 0xffffffff : 0xffff;
 }
 
+static void put_full(struct cpu *c, unsigned reg, const union vec *v)
+{
+	memcpy(c->xs.xmm[reg], v->b, 16);
+	memcpy(c->xs.ymmh[reg], v->b + 16, 16);
+}
+
 void simd_gather(struct cpu *c, const struct x86_insn *in)
 {
 	bool index64 = in->op == X86_VPGATHERQD || in->op == X86_VPGATHERQQ ||
@@ -34,29 +40,26 @@ void simd_gather(struct cpu *c, const struct x86_insn *in)
 	vec_get(c, dst, &v);
 	vec_get(c, msk, &m);
 	vec_get(c, in->mem.index, &index);
-	/* Beyond the result both registers become zero; mask elements become all ones or zeros. */
-	memset(v.b + n_dst, 0, 32 - n_dst);
-	memset(m.b + n_dst, 0, 32 - n_dst);
-	for (unsigned i = 0; i < count; i++)
-		elem_set(&m, i, size, elem_get(&m, i, size) >> (size * 8 - 1) ? ~0ull : 0);
 	for (unsigned i = 0; i < count; i++) {
 		int64_t k = index64 ? index.sq[i] : index.sd[i];
 		uint64_t off, val;
 
-		if (!elem_get(&m, i, size))
+		if (!(elem_get(&m, i, size) >> (size * 8 - 1))) {
+			elem_set(&m, i, size, 0);
 			continue;
+		}
 		off = base + (uint64_t)k * in->mem.scale + (uint64_t)in->mem.disp;
 		off &= addr_mask(in);
+		/* Progress survives a fault of this element. */
+		put_full(c, msk, &m);
 		val = mmu_load(c, interp_linear_at(c, in->mem.seg, off, size, false), size,
 			       c->tlb_idx);
 		elem_set(&v, i, size, val);
 		elem_set(&m, i, size, 0);
-		/* Progress survives a fault of the next element. */
-		memcpy(c->xs.xmm[dst], v.b, 16);
-		memcpy(c->xs.ymmh[dst], v.b + 16, 16);
-		memcpy(c->xs.xmm[msk], m.b, 16);
-		memcpy(c->xs.ymmh[msk], m.b + 16, 16);
+		put_full(c, dst, &v);
 	}
+	memset(v.b + n_dst, 0, 32 - n_dst);
+	memset(m.b, 0, sizeof(m.b));
 	vec_put(c, in, dst, &v, 32);
 	vec_put(c, in, msk, &m, 32);
 }

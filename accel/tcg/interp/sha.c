@@ -7,6 +7,16 @@
 #include "accel/tcg/interp/sha.h"
 #include "accel/tcg/interp/vec.h"
 
+/* Memory need not be aligned, as on AMD processors. */
+static void operands(struct cpu *c, const struct x86_insn *in, union vec *a, union vec *b)
+{
+	if (in->opnd[1].kind == X86_OPND_MEM)
+		vec_load(c, in, b, 16, VEC_UNALIGNED);
+	else
+		vec_get(c, in->opnd[1].reg, b);
+	vec_get(c, in->opnd[0].reg, a);
+}
+
 static uint32_t rol(uint32_t v, unsigned n)
 {
 	return v << n | v >> (32 - n);
@@ -40,7 +50,7 @@ void sha1_rounds(struct cpu *c, const struct x86_insn *in)
 	uint32_t s[4], e = 0;
 	union vec a, b;
 
-	vec_begin2(c, in, &a, &b, 16);
+	operands(c, in, &a, &b);
 	for (unsigned i = 0; i < 4; i++)
 		s[i] = a.d[3 - i];
 	for (unsigned i = 0; i < 4; i++) {
@@ -62,7 +72,7 @@ void sha1_nexte(struct cpu *c, const struct x86_insn *in)
 {
 	union vec a, b;
 
-	vec_begin2(c, in, &a, &b, 16);
+	operands(c, in, &a, &b);
 	b.d[3] += rol(a.d[3], 30);
 	vec_put(c, in, in->opnd[0].reg, &b, 16);
 }
@@ -71,7 +81,7 @@ void sha1_msg1(struct cpu *c, const struct x86_insn *in)
 {
 	union vec a, b, r;
 
-	vec_begin2(c, in, &a, &b, 16);
+	operands(c, in, &a, &b);
 	r.d[3] = a.d[1] ^ a.d[3];
 	r.d[2] = a.d[0] ^ a.d[2];
 	r.d[1] = b.d[3] ^ a.d[1];
@@ -83,7 +93,7 @@ void sha1_msg2(struct cpu *c, const struct x86_insn *in)
 {
 	union vec a, b, r;
 
-	vec_begin2(c, in, &a, &b, 16);
+	operands(c, in, &a, &b);
 	r.d[3] = rol(a.d[3] ^ b.d[2], 1);
 	r.d[2] = rol(a.d[2] ^ b.d[1], 1);
 	r.d[1] = rol(a.d[1] ^ b.d[0], 1);
@@ -97,7 +107,7 @@ void sha256_rounds(struct cpu *c, const struct x86_insn *in)
 	uint32_t s[8];
 	union vec a, b, wk, r;
 
-	vec_begin2(c, in, &a, &b, 16);
+	operands(c, in, &a, &b);
 	vec_get(c, 0, &wk);
 	s[0] = b.d[3];
 	s[1] = b.d[2];
@@ -133,7 +143,7 @@ void sha256_msg1(struct cpu *c, const struct x86_insn *in)
 {
 	union vec a, b, r;
 
-	vec_begin2(c, in, &a, &b, 16);
+	operands(c, in, &a, &b);
 	for (unsigned i = 0; i < 4; i++) {
 		uint32_t w = i < 3 ? a.d[i + 1] : b.d[0];
 
@@ -146,7 +156,7 @@ void sha256_msg2(struct cpu *c, const struct x86_insn *in)
 {
 	union vec a, b, r;
 
-	vec_begin2(c, in, &a, &b, 16);
+	operands(c, in, &a, &b);
 	for (unsigned i = 0; i < 4; i++) {
 		uint32_t w = i < 2 ? b.d[i + 2] : r.d[i - 2];
 

@@ -192,6 +192,8 @@ static struct packed round_finite(const struct range *g, const struct fp_num *n,
 		if (p.exp < g->emin) { /* out of reach even so: FSCALE */
 			p.sig = 0;
 			p.denormal = true;
+			r.inexact |= env->x87;
+			r.up &= !env->x87;
 		}
 	} else if (p.exp > g->emax) {
 		if (env->masked & FP_OE)
@@ -202,6 +204,8 @@ static struct packed round_finite(const struct range *g, const struct fp_num *n,
 		if (p.exp > g->emax) {
 			p.sig = 1ull << (g->prec - 1);
 			p.exp = g->emax + 1;
+			r.inexact |= env->x87;
+			r.up |= env->x87;
 		}
 	}
 	if (r.inexact)

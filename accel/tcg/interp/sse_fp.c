@@ -140,7 +140,10 @@ static void sse_horizontal(struct cpu *c, const struct x86_insn *in)
 	vec_write(c, in, &r, n);
 }
 
-/* DPPS, DPPD: products selected by imm[7:4] are summed pairwise, imm[3:0] says where to put it. */
+/*
+ * DPPS, DPPD: products selected by imm[7:4] are summed pairwise, imm[3:0] says where to put it.
+ * Each step of the computation signals its exceptions before the next begins.
+ */
 static void sse_dot(struct cpu *c, const struct x86_insn *in)
 {
 	unsigned n = vec_len(in), size = in->op == X86_DPPD ? 8 : 4, per = 16 / size;
@@ -150,23 +153,23 @@ static void sse_dot(struct cpu *c, const struct x86_insn *in)
 	union vec a, b, r = { 0 };
 
 	vec_begin2(c, in, &a, &b, n);
-	for (unsigned l = 0; l < n / size; l += per) {
-		uint64_t t[4] = { 0 };
-
-		for (unsigned i = 0; i < per; i++)
-			if (imm >> (4 + i) & 1)
-				t[i] = fp_arith(f, FP_OP_MUL, elem_get(&a, l + i, size),
-						elem_get(&b, l + i, size), &env);
-		t[0] = fp_arith(f, FP_OP_ADD, t[0], t[1], &env);
-		if (per == 4) {
-			t[2] = fp_arith(f, FP_OP_ADD, t[2], t[3], &env);
-			t[0] = fp_arith(f, FP_OP_ADD, t[0], t[2], &env);
-		}
-		for (unsigned i = 0; i < per; i++)
-			elem_set(&r, l + i, size, imm >> i & 1 ? t[0] : 0);
-	}
+	for (unsigned i = 0; i < n / size; i++)
+		if (imm >> (4 + i % per) & 1)
+			elem_set(&r, i, size,
+				 fp_arith(f, FP_OP_MUL, elem_get(&a, i, size), elem_get(&b, i, size),
+					  &env));
 	sse_commit(c, &env);
-	vec_write(c, in, &r, n);
+	for (unsigned step = 1; step < per; step *= 2) {
+		env.flags = 0;
+		for (unsigned i = 0; i < n / size; i += step * 2)
+			elem_set(&r, i, size,
+				 fp_arith(f, FP_OP_ADD, elem_get(&r, i, size),
+					  elem_get(&r, i + step, size), &env));
+		sse_commit(c, &env);
+	}
+	for (unsigned i = 0; i < n / size; i++)
+		elem_set(&a, i, size, imm >> i % per & 1 ? elem_get(&r, i / per * per, size) : 0);
+	vec_write(c, in, &a, n);
 }
 
 static void sse_round(struct cpu *c, const struct x86_insn *in)

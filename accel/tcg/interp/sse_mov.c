@@ -307,5 +307,6 @@ void simd_extrq(struct cpu *c, const struct x86_insn *in)
 void simd_emms(struct cpu *c, const struct x86_insn *in)
 {
 	x87_check_pending(c);
+	mmx_enter(c); /* TOP becomes 0, as AMD processors have it */
 	c->xs.ftw = 0;
 }

@@ -145,7 +145,6 @@ void x87_fcmov(struct cpu *c, const struct x86_insn *in)
 
 	x87_begin(c);
 	x87_note(c, in);
-	x87_flag(c, 0, false);
 	if (in->opcode & 1) /* db: the negated conditions */
 		holds = !holds;
 	if (x87_empty(c, 0) || x87_empty(c, i)) {
@@ -198,9 +197,10 @@ void x87_ffree(struct cpu *c, const struct x86_insn *in)
 {
 	x87_begin(c);
 	x87_note(c, in);
+	x87_flag(c, 0, false);
 	c->xs.ftw &= (uint8_t)~(1u << ((x87_top(c) + in->opnd[0].reg) & 7));
 	if (in->op == X86_FFREEP)
-		x87_turn(c, 1);
+		x87_pop(c);
 }
 
 void x87_fincstp(struct cpu *c, const struct x86_insn *in)

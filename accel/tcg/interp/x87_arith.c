@@ -134,7 +134,8 @@ static struct compare_form compare_form(unsigned op)
 	}
 }
 
-static void report(struct cpu *c, const struct compare_form *f, enum fp_relation rel)
+/* An unmasked exception keeps the stack as it is, but the relation is reported all the same. */
+static void report(struct cpu *c, const struct compare_form *f, enum fp_relation rel, bool pop)
 {
 	static const uint16_t cc[9] = { [FP_LESS] = X87_C0, [FP_EQUAL] = X87_C3,
 					[FP_UNORDERED] = X87_C0 | X87_C2 | X87_C3 };
@@ -145,7 +146,7 @@ static void report(struct cpu *c, const struct compare_form *f, enum fp_relation
 		c->rflags = (c->rflags & ~(uint64_t)X86_FL_ARITH) | fl[rel];
 	else
 		x87_set_cc(c, X87_C0 | X87_C2 | X87_C3, cc[rel]);
-	for (unsigned i = 0; i < f->pops; i++)
+	for (unsigned i = 0; pop && i < f->pops; i++)
 		x87_pop(c);
 }
 
@@ -158,20 +159,23 @@ void x87_compare(struct cpu *c, const struct x86_insn *in)
 	unsigned i = in->n_opnds == 2 && reg ? in->opnd[1].reg : 1;
 	struct fp_env env = x87_env(c);
 	struct fp_num b = { 0 };
+	unsigned c1 = c->xs.fsw & X87_C1;
 	enum fp_relation rel;
+	bool done;
 
 	x87_begin(c);
 	if (mem)
 		b = load_num(c, in, in->opnd[1].size, f.integer);
 	x87_note(c, in);
 	if (x87_empty(c, 0) || (reg && x87_empty(c, i))) {
-		if (x87_stack_fault(c, false))
-			report(c, &f, FP_UNORDERED);
+		report(c, &f, FP_UNORDERED, x87_stack_fault(c, false));
 		return;
 	}
 	if (reg)
 		b = fp_unpack80(x87_get(c, i));
 	rel = fp_num_compare(fp_unpack80(x87_get(c, 0)), b, f.quiet, &env);
-	if (x87_finish(c, &env))
-		report(c, &f, rel);
+	done = x87_finish(c, &env);
+	if (f.to_rflags)
+		x87_set_cc(c, X87_C1, c1); /* not touched */
+	report(c, &f, rel, done);
 }

@@ -116,6 +116,10 @@ static void fst_reg(struct cpu *c, const struct x86_insn *in)
 
 	x87_note(c, in);
 	x87_flag(c, 0, false);
+	if (x87_empty(c, 0) && in->opcode == 0xd9) { /* the alias d9 d8+i raises nothing */
+		x87_pop(c);
+		return;
+	}
 	if (!x87_empty(c, 0))
 		x87_set(c, i, x87_get(c, 0));
 	else if (x87_stack_fault(c, false))

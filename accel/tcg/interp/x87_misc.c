@@ -134,6 +134,7 @@ void x87_fprem(struct cpu *c, const struct x86_insn *in)
 	struct fp_num a, b, r;
 	uint64_t q = 0;
 	struct fp80 out;
+	bool number = false;
 	int d;
 
 	x87_begin(c);
@@ -150,6 +151,7 @@ void x87_fprem(struct cpu *c, const struct x86_insn *in)
 	} else {
 		if (a.denormal || b.denormal)
 			env.flags |= FP_DE;
+		number = true;
 		r = a;
 		d = a.exp - b.exp;
 		if (a.cls == FP_CL_ZERO || b.cls == FP_CL_INF || d < -1) {
@@ -171,6 +173,8 @@ void x87_fprem(struct cpu *c, const struct x86_insn *in)
 	if (!x87_finish(c, &env))
 		return;
 	x87_set(c, 0, out);
+	if (!number)
+		return;
 	x87_set_cc(c, X87_CC, (partial ? X87_C2 : 0) | (q & 4 ? X87_C0 : 0) | (q & 2 ? X87_C3 : 0) |
 				      (q & 1 ? X87_C1 : 0));
 }

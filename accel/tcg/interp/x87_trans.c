@@ -154,11 +154,13 @@ void x87_trans(struct cpu *c, const struct x86_insn *in)
 {
 	bool two = in->op == X86_FYL2X || in->op == X86_FYL2XP1 || in->op == X86_FPATAN;
 	bool pushes = in->op == X86_FPTAN || in->op == X86_FSINCOS;
+	bool reduces = pushes || in->op == X86_FSIN || in->op == X86_FCOS;
 	struct outcome o;
 
 	x87_begin(c);
 	x87_note(c, in);
-	x87_set_cc(c, X87_C2, 0);
+	if (reduces)
+		x87_set_cc(c, X87_C2, 0);
 	if (x87_empty(c, 0) || (two && x87_empty(c, 1)) || (pushes && !x87_empty(c, 7))) {
 		bool overflow = !x87_empty(c, 0) && !two;
 
@@ -176,7 +178,8 @@ void x87_trans(struct cpu *c, const struct x86_insn *in)
 	}
 	o = execute(in->op, x87_get(c, 0), x87_get(c, two ? 1 : 0), c->xs.fcw,
 		    pushes ? 1 : two ? -1 : 0);
-	x87_set_cc(c, X87_CC, o.fsw & X87_CC);
+	if (reduces)
+		x87_set_cc(c, X87_C2, o.fsw & X87_C2);
 	x87_flag(c, o.fsw & FP_ALL, o.fsw & X87_C1);
 	if (!o.done)
 		return;

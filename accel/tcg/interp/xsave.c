@@ -4,8 +4,9 @@
  *
  * Components: x87, SSE, AVX. XSAVEOPT and XSAVES use the init optimization (components in their
  * initial state are not written), not the modified one. XSAVES and XRSTORS know no supervisor
- * component. The x87 pointers are always saved and restored, as on AMD processors with
- * XSaveErPtr; with the 32-bit formats selectors are written as 0 and ignored when read.
+ * component. The x87 pointers are saved as zeros unless an unmasked exception is pending, as AMD
+ * processors with XSaveErPtr do, and always restored; with the 32-bit formats selectors are
+ * written as 0 and ignored when read.
  * MXCSR.MM (misaligned exception mask) does not exist. FXSAVE is the full one whatever
  * EFER.FFXSR says.
  *
@@ -76,6 +77,10 @@ static struct xsave_area image_of(const struct cpu *c, const struct x86_insn *in
 
 	img.rsvd0 = 0;
 	img.mxcsr_mask = MXCSR_VALID;
+	if (!(img.fsw & X87_ES)) {
+		img.fop = 0;
+		img.fip = img.fdp = 0;
+	}
 	if (!is_wide(c, in)) {
 		img.fip = (uint32_t)img.fip;
 		img.fdp = (uint32_t)img.fdp;

@@ -333,8 +333,6 @@ static bool mem_size_is_special(const struct x86_insn *in)
 	switch (in->op) {
 	case X86_CALL: case X86_JMP: /* 16 bits with 66 on AMD */
 		return in->opsize == 2;
-	case X86_MOVSXD: /* Zydis: 32 bits in memory, 16 in registers */
-		return in->opsize == 2;
 	case X86_LEA: case X86_INVLPG: case X86_NOP: /* address only */
 	case X86_PREFETCH: case X86_PREFETCHW: case X86_PREFETCHNTA: case X86_PREFETCHT0:
 	case X86_PREFETCHT1: case X86_PREFETCHT2: case X86_CLFLUSH: case X86_CLFLUSHOPT:
@@ -383,6 +381,9 @@ static void compare_operands(struct state *s, const uint8_t *b, unsigned mode,
 		case ZYDIS_OPERAND_TYPE_REGISTER:
 			/* only 16 bits of the selector count */
 			if (in->op == X86_LSL && i == 1)
+				break;
+			/* 32 bits that are cut to 16 */
+			if (in->op == X86_MOVSXD && i == 1 && in->opsize == 2)
 				break;
 			/* AMD: 66 makes an indirect branch 16 bits wide; Zydis knows of relative ones */
 			if ((in->op == X86_CALL || in->op == X86_JMP) && in->opsize == 2)

@@ -55,7 +55,7 @@ const struct x86_entry x86_map_onebyte[256] = {
 	[0x61] = ROW(POPA, N, STACK, NONE, NONE, NO64),
 	[0x62] = ROW(BOUND, R, OTHER, NONE, NONE, NO64, Gv, Ma),
 	[0x63] = SPLIT(LONG, ROW(ARPL, RW, PRIV, NONE, ZF, 0, Ew, Gw),
-		       ROW(MOVSXD, W, ALU, LM, NONE, 0, Gv, SPEC(OF_E, SZ_Z))),
+		       ROW(MOVSXD, W, ALU, LM, NONE, 0, Gv, Ed)),
 	[0x68] = ROW(PUSH, R, STACK, NONE, NONE, D64, Iz),
 	[0x69] = ROW(IMUL, W, ALU, NONE, MUL, 0, Gv, Ev, Iz),
 	[0x6a] = ROW(PUSH, R, STACK, NONE, NONE, D64, Isb),

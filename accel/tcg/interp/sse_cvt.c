@@ -50,9 +50,9 @@ void simd_cvt_int_fp(struct cpu *c, const struct x86_insn *in)
 		for (unsigned k = 0; k < 2; k++)
 			elem_set(&v, k, size, from_int(size, src.sd[k], &env));
 	}
-	sse_commit(c, &env);
-	if (mmx)
+	if (mmx) /* even if the conversion raises #XM */
 		mmx_enter(c);
+	sse_commit(c, &env);
 	vec_put(c, in, in->opnd[0].reg, &v, 16);
 }
 
@@ -79,6 +79,7 @@ void simd_cvt_fp_int(struct cpu *c, const struct x86_insn *in)
 	}
 	for (unsigned i = 0; i < 2; i++)
 		r.sd[i] = (int32_t)to_int(size, elem_get(&v, i, size), 32, truncate, &env);
+	mmx_enter(c);
 	sse_commit(c, &env);
 	mmx_put(c, in->opnd[0].reg, r.q[0]);
 }

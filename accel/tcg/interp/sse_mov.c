@@ -198,8 +198,10 @@ void simd_maskmov(struct cpu *c, const struct x86_insn *in)
 	gvaddr la[16];
 	union vec v, m;
 
-	if (n == 8)
+	if (n == 8) {
 		x87_check_pending(c);
+		mmx_enter(c); /* even if the store faults, on AMD processors */
+	}
 	vec_read(c, in, 0, &v, n);
 	vec_read(c, in, 1, &m, n);
 	for (unsigned i = 0; i < n; i++) {
@@ -211,8 +213,6 @@ void simd_maskmov(struct cpu *c, const struct x86_insn *in)
 	for (unsigned i = 0; i < n; i++)
 		if (m.b[i] & 0x80)
 			mmu_store(c, la[i], 1, v.b[i], c->tlb_idx);
-	if (n == 8)
-		mmx_enter(c);
 }
 
 /* MOVDQ2Q, MOVQ2DQ. */

@@ -264,6 +264,9 @@ static void exec_string(struct cpu *c, const struct x86_insn *in)
 	};
 	bool compares = in->op == X86_CMPS || in->op == X86_SCAS;
 
+	/* Also before a count of zero. */
+	if (in->op == X86_INS || in->op == X86_OUTS)
+		cpu_check_io(c, (uint16_t)c->gpr[X86_RDX], s.size);
 	s.step = c->rflags & X86_FL_DF ? -(int64_t)s.size : (int64_t)s.size;
 	if (!(in->prefix & (X86_PFX_REP | X86_PFX_REPNE))) {
 		str_one(c, in, &s);

@@ -75,8 +75,9 @@ void loop_timer_cancel(struct loop *l, struct loop_timer *t);
 /* Runs w->fn on the loop thread soon; once, however often posted before it runs. */
 void loop_post(struct loop *l, struct loop_work *w);
 
-/* Start one transfer; done() comes later on the loop thread, never from within the call. iov and
- * the bytes stay valid until then. Short transfers are reported as they are. */
+/* Start one transfer; done() comes later on the loop thread or within loop_drain(), never from
+ * within the call, and may start the next. iov and the bytes stay valid until then. Short transfers
+ * are reported as they are. */
 void loop_readv(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,
 		uint64_t off);
 void loop_writev(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening disk images, with an answer for everything an operator may name by mistake.
+ *
+ * The lock is an open file description lock: it lives exactly as long as our descriptor, dies with
+ * the process however that ends, and is seen by other processes on this host (and, where the file
+ * system supports it, other hosts).
+ *
+ * Refs: fcntl(2), "Open file description locks".
+ */
+#include "devices/virtio/blk.h"
+
+#include "vmm/core/err.h"
+#include "vmm/core/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_failed(const char *path, bool read_only, int code, struct err *e)
+{
+	err_set(e, code, "disk: %s: %s", path, strerror(code));
+	if (code == EACCES && !read_only)
+		err_hint(e, "need read and write permission; add ,ro or change the mode");
+	else if (code == EACCES)
+		err_hint(e, "need read permission");
+	else if (code == EROFS)
+		err_hint(e, "the file system is read-only; add ,ro");
+	else if (code == ENOENT)
+		err_hint(e, "check the path, or make an empty disk with: truncate -s 1G %s", path);
+	else if (code == EISDIR)
+		err_hint(e, "give a disk image, not a directory");
+	else if (code == ENXIO)
+		err_hint(e, "give a disk image or a block device");
+	return -code;
+}
+
+static int check_kind(const char *path, const struct stat *st, struct err *e)
+{
+	const char *kind = "not a file";
+
+	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
+		return 0;
+	if (S_ISDIR(st->st_mode))
+		return open_failed(path, true, EISDIR, e);
+	if (S_ISFIFO(st->st_mode))
+		kind = "a FIFO";
+	else if (S_ISSOCK(st->st_mode))
+		kind = "a socket";
+	else if (S_ISCHR(st->st_mode))
+		kind = "a character device";
+	err_set(e, EINVAL, "disk: %s: is %s", path, kind);
+	err_hint(e, "give a disk image or a block device");
+	return -EINVAL;
+}
+
+static int find_size(const char *path, struct blk_image *img, const struct stat *st,
+		     struct err *e)
+{
+	img->size_bytes = (uint64_t)st->st_size;
+	if (S_ISBLK(st->st_mode) && ioctl(img->fd, BLKGETSIZE64, &img->size_bytes) < 0)
+		return err_set(e, errno, "disk: %s: cannot find its size: %s", path,
+			       strerror(errno));
+	if (!img->size_bytes) {
+		err_set(e, EINVAL, "disk: %s: is empty", path);
+		err_hint(e, "give it a size, for example: truncate -s 1G %s", path);
+		return -EINVAL;
+	}
+	if (img->size_bytes % VIRTIO_BLK_SECTOR) {
+		err_set(e, EINVAL, "disk: %s: size of %llu bytes is not a multiple of 512", path,
+			(unsigned long long)img->size_bytes);
+		err_hint(e, "round it up, for example: truncate -s %%512 %s", path);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int lock(const char *path, const struct blk_image *img, struct err *e)
+{
+	struct flock fl = {.l_type = img->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(img->fd, F_OFD_SETLK, &fl) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES) {
+		err_set(e, EBUSY, "disk: %s: locked by another mayfly", path);
+		err_hint(e, "stop the other one, copy the image, or open it with ,ro in both");
+		return -EBUSY;
+	}
+	log_warn(NULL, "disk: %s: cannot be locked here (%s); take care to use it only once", path,
+		 strerror(errno));
+	return 0;
+}
+
+/* Formats with a header are easy to mistake for raw images; the guest would see garbage. */
+static void warn_if_not_raw(const char *path, const struct blk_image *img)
+{
+	static const struct {
+		const char *magic, *name;
+	} known[] = {{"QFI\xfb", "qcow2"}, {"KDMV", "VMDK"}, {"vhdx", "VHDX"}};
+	char head[4];
+
+	if (pread(img->fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+		return;
+	for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!memcmp(head, known[i].magic, sizeof(head)))
+			log_warn(NULL, "disk: %s: begins like a %s image but is used as raw", path,
+				 known[i].name);
+}
+
+int blk_image_open(const char *path, bool read_only, struct blk_image *out, struct err *e)
+{
+	struct blk_image img = {.read_only = read_only};
+	struct stat st;
+	int r;
+
+	/* O_NONBLOCK: a FIFO must not make us wait for its other end */
+	img.fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (img.fd < 0)
+		return open_failed(path, read_only, errno, e);
+	if (fstat(img.fd, &st) < 0)
+		r = open_failed(path, read_only, errno, e);
+	else
+		r = check_kind(path, &st, e);
+	if (r == 0)
+		r = find_size(path, &img, &st, e);
+	if (r == 0)
+		r = lock(path, &img, e);
+	if (r == 0 && fcntl(img.fd, F_SETFL, 0) < 0)
+		r = open_failed(path, read_only, errno, e);
+	if (r < 0) {
+		blk_image_close(&img);
+		return r;
+	}
+	warn_if_not_raw(path, &img);
+	img.can_discard = !read_only;
+	*out = img;
+	return 0;
+}
+
+void blk_image_close(struct blk_image *img)
+{
+	if (img->fd >= 0)
+		close(img->fd);
+	img->fd = -1;
+}

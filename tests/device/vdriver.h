@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_TESTS_DEVICE_VDRIVER_H
+#define MAYFLY_TESTS_DEVICE_VDRIVER_H
+/*
+ * The guest's side of a virtio device behind virtio-mmio: a driver that does what a test tells it
+ * to, right or wrong, on the fake loop.
+ */
+#include "devices/virtio/mmio.h"
+#include "devices/virtio/virtio.h"
+#include "tests/device/fake_loop.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/bytes.h"
+
+enum {
+	VD_BASE = 0xd0000000u,
+	VD_RAM = 1 << 20,      /* at 0, and as much again at 4 GiB */
+	VD_DESC = 0x10000,     /* rings of queue 0 */
+	VD_AVAIL = 0x12000,
+	VD_USED = 0x13000,
+	VD_INDIRECT = 0x14000, /* room for an indirect table */
+	VD_BUF = 0x20000,      /* free for buffers */
+	VD_NEXT = 1,
+	VD_WRITE = 2,
+	VD_INDIRECT_FLAG = 4,
+};
+
+struct vdriver {
+	struct gmem *mem;
+	struct bus *bus;
+	struct loop *loop;
+	struct virtio *v;
+	uint16_t size, avail, used; /* the driver's copies of its indices */
+	bool irq;
+	unsigned n_irq; /* rising edges */
+};
+
+struct vdriver_used {
+	uint32_t id, len;
+};
+
+/* Memory, bus and loop; the test makes the device and hands it to vdriver_attach(). */
+void vdriver_init(struct vdriver *d);
+void vdriver_attach(struct vdriver *d, struct virtio *v);
+void vdriver_fini(struct vdriver *d);
+
+uint32_t vdriver_read(struct vdriver *d, unsigned reg);
+void vdriver_write(struct vdriver *d, unsigned reg, uint32_t val);
+uint32_t vdriver_status(struct vdriver *d);
+/* Reset, features, one queue of `size`, DRIVER_OK. features without VERSION_1, which is added. */
+void vdriver_start(struct vdriver *d, uint64_t features, uint16_t size);
+void vdriver_setup_queue(struct vdriver *d, uint16_t size, gpaddr desc, gpaddr avail, gpaddr used);
+
+/* Descriptor i of a table. */
+void vdriver_desc_at(struct vdriver *d, gpaddr table, unsigned i, uint64_t addr, uint32_t len,
+		     uint16_t flags, uint16_t next);
+void vdriver_desc(struct vdriver *d, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
+		  uint16_t next);
+/* Makes a chain available without notifying. */
+void vdriver_offer(struct vdriver *d, uint16_t head);
+void vdriver_set_avail_idx(struct vdriver *d, uint16_t idx);
+/* Notifies and lets the loop run. */
+void vdriver_kick(struct vdriver *d);
+/* The next used element; false if there is none. */
+bool vdriver_take(struct vdriver *d, struct vdriver_used *out);
+uint8_t vdriver_byte(struct vdriver *d, gpaddr gpa);
+
+#endif

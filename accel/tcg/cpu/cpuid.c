@@ -43,7 +43,8 @@ static const uint32_t leaf1_ecx =
 static const uint32_t leaf7_ebx =
 	BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | /* FSGSBASE TSC_ADJUST BMI1
 		AVX2 SMEP BMI2 ERMS */
-	BIT(18) | BIT(19) | BIT(20) | BIT(23) | BIT(29); /* RDSEED ADX SMAP CLFLUSHOPT SHA */
+	BIT(13) | BIT(18) | BIT(19) | BIT(20) | BIT(23) | BIT(29); /* no FCS and FDS; RDSEED ADX
+		SMAP CLFLUSHOPT SHA */
 static const uint32_t leaf7_ecx = BIT(2) | BIT(22); /* UMIP RDPID */
 static const uint32_t leaf7_edx = BIT(4);           /* FSRM */
 static const uint32_t leaf7_edx_intel = BIT(26) | BIT(29); /* IBRS, IA32_ARCH_CAPABILITIES */

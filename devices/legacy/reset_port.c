@@ -6,6 +6,10 @@
  * difference here, every reset is that of the whole machine. A write of 6 without the earlier 2
  * resets as well: that is what ACPI's reset value does.
  *
+ * The register shares its port with PCI's address register, which is 32 bits wide at 0xcf8 and takes
+ * only accesses of that size. There is no PCI, but an access of 32 bits is still not one to the
+ * byte in its middle: a guest that looks for PCI must find none, and not reset the machine.
+ *
  * Refs: Intel 82371AB (PIIX4) and 82801 data sheets, "Reset Control Register".
  */
 #include "devices/legacy/reset_port.h"
@@ -18,6 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { RESET_PORT_BASE = 0xcf8, RESET_PORT_LEN = 4, REG_OFF = 1 };
 enum { RST_SYS = 0x02, RST_CPU = 0x04, RST_FULL = 0x08 };
 
 struct reset_port {
@@ -33,9 +38,7 @@ static struct reset_port *to_port(struct device *d)
 
 static uint64_t port_read(struct device *d, uint64_t off, unsigned size)
 {
-	(void)off;
-	(void)size;
-	return to_port(d)->val;
+	return size == 1 && off == REG_OFF ? to_port(d)->val : ~0ull;
 }
 
 static void port_write(struct device *d, uint64_t off, unsigned size, uint64_t val)
@@ -43,14 +46,14 @@ static void port_write(struct device *d, uint64_t off, unsigned size, uint64_t v
 	struct reset_port *p = to_port(d);
 	bool rising = val & ~p->val & RST_CPU;
 
-	(void)off;
-	(void)size;
+	if (size != 1 || off != REG_OFF)
+		return;
 	p->val = val & (RST_SYS | RST_CPU | RST_FULL);
 	if (rising && p->w.reset)
 		p->w.reset(p->w.ctx);
 }
 
-static const struct region_ops port_region_ops = {port_read, port_write, 1};
+static const struct region_ops port_region_ops = {port_read, port_write, 1 | 4};
 
 static void port_reset(struct device *d)
 {
@@ -81,7 +84,10 @@ int reset_port_create(const struct reset_port_config *cfg, const struct reset_po
 		return err_set(e, ENOMEM, "%s: out of host memory", cfg->id);
 	p->w = *w;
 	device_init(&p->dev, &port_ops, cfg->id);
-	r = bus_add(w->bus, &(struct region){"reset port", 0xcf9, 1, &port_region_ops, &p->dev}, e);
+	r = bus_add(w->bus,
+		    &(struct region){"reset port", RESET_PORT_BASE, RESET_PORT_LEN,
+				     &port_region_ops, &p->dev},
+		    e);
 	if (r < 0) {
 		port_destroy(&p->dev);
 		return r;

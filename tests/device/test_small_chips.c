@@ -117,6 +117,16 @@ Test(small, reset_port_wants_a_rising_cpu_bit)
 	cr_assert_eq(b->n_reset, 2);
 }
 
+Test(small, reset_port_is_not_in_the_pci_address_register)
+{
+	out(0xcf8, 4, 0x80000400);
+	cr_assert_eq(b->n_reset, 0);
+	cr_assert_eq(in(0xcf8, 4), 0xffffffff);
+	cr_assert_eq(in(0xcf9, 1), 0);
+	out(0xcf8, 2, 0x0600); /* but accesses of 16 bits are made of bytes */
+	cr_assert_eq(b->n_reset, 1);
+}
+
 Test(small, exit_port_takes_all_sizes_and_never_means_zero)
 {
 	out(0xf4, 4, 0);

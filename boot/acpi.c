@@ -42,6 +42,7 @@ enum { /* FADT flags and boot architecture flags */
 	FADT_PROC_C1 = 1 << 2,
 	FADT_NO_SLEEP_BUTTON = 1 << 5,
 	FADT_NO_FIXED_RTC = 1 << 6,
+	FADT_TMR_32_BITS = 1 << 8,
 	FADT_RESET_REG = 1 << 10,
 	IAPC_LEGACY_DEVICES = 1 << 0,
 	IAPC_8042 = 1 << 1,
@@ -225,10 +226,9 @@ static void write_fadt_v1_part(struct blob *b, const struct boot_platform *p, gp
 	blob_u8(b, RTC_CENTURY);
 	blob_u16(b, IAPC_LEGACY_DEVICES | IAPC_8042 | IAPC_NO_VGA);
 	blob_u8(b, 0);
-	/* The power button is a fixed feature because its flag is clear; the PM timer has 24 bits
-	 * because TMR_VAL_EXT is clear. */
+	/* The power button is a fixed feature because its flag is clear. */
 	blob_u32(b, FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON | FADT_NO_FIXED_RTC |
-			    (p->reset_port ? FADT_RESET_REG : 0));
+			    FADT_TMR_32_BITS | (p->reset_port ? FADT_RESET_REG : 0));
 }
 
 static size_t write_fadt(struct blob *b, const struct boot_platform *p, gpaddr facs, gpaddr dsdt)

@@ -146,6 +146,7 @@ static void check_fadt(const struct tables *t, const struct boot_platform *p)
 	CHECK((load_le16(f + 109) & 0x27) == 0x7); /* 8042, no VGA; RTC not marked absent */
 	CHECK(!(load_le32(f + 112) & (1 << 4)));   /* power button is a fixed feature */
 	CHECK(!(load_le32(f + 112) & (1 << 20)));  /* not hardware-reduced */
+	CHECK(load_le32(f + 112) & (1 << 8));      /* the PM timer has 32 bits */
 	CHECK(load_le32(f + 112) & (1 << 10));     /* reset register */
 	CHECK(f[116] == 1 && f[117] == 8 && load_le64(f + 120) == p->reset_port);
 	CHECK(f[128] == p->reset_value);

@@ -343,7 +343,8 @@ static void tolerate(const struct x86_insn *in, uint64_t addr)
 static bool differ(void)
 {
 	return host.fault != ours.fault || memcmp(host.gpr, ours.gpr, sizeof(host.gpr)) ||
-	       host.rflags != ours.rflags || memcmp(&host.xs, &ours.xs, offsetof(struct xsave_area, xstate_bv)) ||
+	       host.rflags != ours.rflags ||
+	       memcmp(&host.xs, &ours.xs, offsetof(struct xsave_area, xstate_bv)) ||
 	       memcmp(host.xs.ymmh, ours.xs.ymmh, sizeof(host.xs.ymmh)) ||
 	       memcmp(host.mem, ours.mem, WINDOW);
 }
@@ -392,7 +393,8 @@ static void report(const struct x86_insn *in, const struct xsave_area *before,
 			printf(" r%u %llx %llx", i, (unsigned long long)host.gpr[i],
 			       (unsigned long long)ours.gpr[i]);
 	if (host.rflags != ours.rflags)
-		printf(" fl %llx %llx", (unsigned long long)host.rflags, (unsigned long long)ours.rflags);
+		printf(" fl %llx %llx", (unsigned long long)host.rflags,
+		       (unsigned long long)ours.rflags);
 	if (host.xs.mxcsr != ours.xs.mxcsr)
 		printf(" mxcsr %x %x", host.xs.mxcsr, ours.xs.mxcsr);
 	if (host.xs.fcw != ours.xs.fcw)
@@ -587,8 +589,8 @@ static bool set_up(uint8_t **buf, uint8_t **code)
 	host_sse4a = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & 1 << 6;
 	*buf = mmap((void *)(uintptr_t)BUF, BUF_PAGES * 4096, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	*code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		     0);
+	*code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (*buf == MAP_FAILED || *code == MAP_FAILED)
 		return false;
 	mprotect(*buf + 0x2000, 0x1000, PROT_READ);

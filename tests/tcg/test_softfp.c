@@ -248,7 +248,8 @@ static void check_sse(enum op op, unsigned n)
 			h.val = (uint32_t)h.val;
 		if (op == TO_HALF)
 			h.val &= 0xffff;
-		if (h.flags != s.flags || h.trapped != s.trapped || (!h.trapped && h.val != s.val)) {
+		if (h.flags != s.flags || h.trapped != s.trapped ||
+		    (!h.trapped && h.val != s.val)) {
 			n_bad++;
 			printf("%s%c %016llx %016llx %016llx csr %04x: host %016llx %02x%s ours "
 			       "%016llx %02x%s\n", op_names[op], "sd"[d],
@@ -294,7 +295,8 @@ static void check_x87(enum xop op, unsigned n)
 {
 	for (unsigned i = 0; i < n && n_bad < 40; i++) {
 		struct fp80 a = gen_f80(&rng), b = gen_f80(&rng), got = { 0 };
-		uint64_t mem = rng_next(&rng) & 1 ? gen_f64(&rng) : gen_f32(&rng), mem0 = mem, val = mem;
+		uint64_t mem = rng_next(&rng) & 1 ? gen_f64(&rng) : gen_f32(&rng);
+		uint64_t mem0 = mem, val = mem;
 		uint16_t cw = (uint16_t)(rng_next(&rng) & 0xc00), pc = (uint16_t)rng_below(&rng, 3);
 		static const uint8_t precs[] = { 24, 53, 64 };
 		struct fsave img = { 0 };
@@ -344,12 +346,15 @@ static void check_x87(enum xop op, unsigned n)
 		switch (op) {
 		case XCOM: case XUCOM:
 			cc = fp_num_compare(x, y, op == XUCOM, &env);
-			cc = cc == FP_LESS ? 0x100 : cc == FP_EQUAL ? 0x4000 : cc == FP_GREATER ? 0 : 0x4500;
+			cc = cc == FP_LESS      ? 0x100
+			     : cc == FP_EQUAL   ? 0x4000
+			     : cc == FP_GREATER ? 0
+						: 0x4500;
 			if (!(env.flags & FP_PRE & ~env.masked))
 				bad = (sw & 0x4500) != cc;
 			break;
-		case XLD32: case XLD64: case XRINT: case XADD: case XSUB: case XSUBR: case XMUL: case XDIV:
-		case XDIVR: case XSQRT: {
+		case XLD32: case XLD64: case XRINT: case XADD: case XSUB: case XSUBR: case XMUL:
+		case XDIV: case XDIVR: case XSQRT: {
 			struct fp80 r;
 
 			if (op == XLD32)
@@ -402,7 +407,8 @@ static void check_x87(enum xop op, unsigned n)
 			store = true;
 			break;
 		case XIST32:
-			val = (mem0 & ~0xffffffffull) | (uint32_t)fp_num_to_int(x, 32, env.round, &env);
+			val = (mem0 & ~0xffffffffull) |
+			      (uint32_t)fp_num_to_int(x, 32, env.round, &env);
 			store = true;
 			break;
 		case XIST64:

@@ -55,8 +55,9 @@ void sha1_rounds(struct cpu *c, const struct x86_insn *in)
 		s[i] = a.d[3 - i];
 	for (unsigned i = 0; i < 4; i++) {
 		/* E of the first round is already in the first word of b. */
-		uint32_t t = rol(s[0], 5) + sha1_f(which, s[1], s[2], s[3]) + b.d[3 - i] + e + k[which];
+		uint32_t t = rol(s[0], 5) + sha1_f(which, s[1], s[2], s[3]) + k[which];
 
+		t += b.d[3 - i] + e;
 		e = s[3];
 		s[3] = s[2];
 		s[2] = rol(s[1], 30);

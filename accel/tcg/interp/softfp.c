@@ -522,7 +522,8 @@ int64_t fp_num_to_int(struct fp_num a, unsigned bits, enum fp_round round, struc
 	env->up = false;
 	if (a.cls == FP_CL_FINITE && a.exp < 64)
 		r = round_off(a.sig, (uint32_t)(127 - a.exp), a.sign, round);
-	if (a.cls != FP_CL_FINITE || a.exp >= 64 || r.kept > limit || (r.kept == limit && !a.sign)) {
+	if (a.cls != FP_CL_FINITE || a.exp >= 64 || r.kept > limit ||
+	    (r.kept == limit && !a.sign)) {
 		env->flags |= FP_IE;
 		return (int64_t)-(uint64_t)limit;
 	}

@@ -42,7 +42,7 @@ struct fp80 {
 
 enum fp_class {
 	FP_CL_ZERO, FP_CL_FINITE, FP_CL_INF, FP_CL_QNAN, FP_CL_SNAN,
-	FP_CL_UNSUP, /* 80-bit encodings without meaning: unnormals, pseudo-NaNs, pseudo-infinities */
+	FP_CL_UNSUP, /* 80-bit encodings without meaning: unnormals, pseudo-NaNs and -infinities */
 };
 
 /* (-1)^sign * sig / 2^127 * 2^exp; bit 127 of sig is set for finite numbers and NaNs. */

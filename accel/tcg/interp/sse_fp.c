@@ -156,8 +156,8 @@ static void sse_dot(struct cpu *c, const struct x86_insn *in)
 	for (unsigned i = 0; i < n / size; i++)
 		if (imm >> (4 + i % per) & 1)
 			elem_set(&r, i, size,
-				 fp_arith(f, FP_OP_MUL, elem_get(&a, i, size), elem_get(&b, i, size),
-					  &env));
+				 fp_arith(f, FP_OP_MUL, elem_get(&a, i, size),
+					  elem_get(&b, i, size), &env));
 	sse_commit(c, &env);
 	for (unsigned step = 1; step < per; step *= 2) {
 		env.flags = 0;

@@ -127,7 +127,8 @@ static struct compare_form compare_form(unsigned op)
 	case X86_FCOMI: return (struct compare_form){ .to_rflags = true };
 	case X86_FCOMIP: return (struct compare_form){ .pops = 1, .to_rflags = true };
 	case X86_FUCOMI: return (struct compare_form){ .quiet = true, .to_rflags = true };
-	case X86_FUCOMIP: return (struct compare_form){ .pops = 1, .quiet = true, .to_rflags = true };
+	case X86_FUCOMIP:
+		return (struct compare_form){ .pops = 1, .quiet = true, .to_rflags = true };
 	case X86_FICOM: return (struct compare_form){ .integer = true };
 	case X86_FICOMP: return (struct compare_form){ .pops = 1, .integer = true };
 	default: return (struct compare_form){ 0 };

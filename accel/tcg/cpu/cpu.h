@@ -101,6 +101,13 @@ struct itlb_entry {
 	uint64_t gpa; /* guest-physical page address */
 };
 
+/* Jump cache of the JIT, per enum tlb_index: linear address to translated code. */
+enum { JIT_JUMP_ENTRIES = 2048 };
+struct jit_jump {
+	uint64_t pc;
+	const void *host;
+};
+
 /* Translation mode: everything beside the bytes that decides what an instruction means. Part of
  * a block's key; recomputed by cpu_update_mode() whenever one of its inputs changes. */
 enum {
@@ -161,11 +168,16 @@ struct cpu {
 	uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
 	uint64_t dr[8];
 	uint64_t next_rip; /* set before each instruction's handler runs: rip + len, wrapped */
-	void *jit_scratch[16]; /* the JIT's: helper and stub addresses, spills */
-	uint64_t jit_words[48];
+	/* The JIT's: C functions that translated code calls, the stack pointer to return to,
+	 * spills; whether SIMD state is in host registers, and is wanted back there. */
+	const void *jit_helper[8];
+	uint64_t jit_host_sp, jit_spill[2];
+	uint8_t jit_simd, jit_simd_want;
+	uint32_t jit_mxcsr; /* the host's default */
 	struct xsave_area xs;
 	struct tlb_entry tlb[TLB_N_INDEX][TLB_N_ACCESS][TLB_ENTRIES] __attribute__((aligned(64)));
 	struct itlb_entry itlb[2][ITLB_ENTRIES];
+	struct jit_jump jit_jump[TLB_N_INDEX][JIT_JUMP_ENTRIES];
 	/* Where non-global translations were put in the two kernel tables since the last flush, so
 	 * that a CR3 write empties only those; n > the array: empty everything. */
 	uint32_t n_nonglobal;

@@ -113,6 +113,8 @@ void mmu_flush_all(struct cpu *c)
 
 void mmu_flush_nonglobal(struct cpu *c)
 {
+	bool kernel_code = c->itlb_nonglobal;
+
 	if (c->n_user_fills <= ARRAY_LEN(c->user_fills)) {
 		empty_listed(c, c->user_fills, c->n_user_fills);
 	} else {
@@ -130,11 +132,12 @@ void mmu_flush_nonglobal(struct cpu *c)
 	}
 	c->n_nonglobal = 0;
 	empty_itlb(c->itlb[1]);
-	if (c->itlb_nonglobal)
+	if (kernel_code)
 		empty_itlb(c->itlb[0]);
 	c->itlb_nonglobal = false;
 	memset(c->large_seen[0], 0, sizeof(c->large_seen[0]));
-	tell(c, CPU_FLUSH_NONGLOBAL, 0);
+	/* Who knows of kernel code by its linear address has to forget it, too. */
+	tell(c, kernel_code ? CPU_FLUSH_ALL : CPU_FLUSH_NONGLOBAL, 0);
 }
 
 /* Empties what lies in the naturally aligned frame of 2^shift bytes around la. */

@@ -8,6 +8,8 @@
 #include "accel/tcg/cpu/vm.h"
 
 /* -ENOTSUP on hosts it has no back end for: the VM then runs on the interpreter alone. */
+/* debug is accel_config.debug: "nochain" leaves through C at each end of a block, "strict-flags"
+ * keeps flags exact for faults, "nosimd" interprets vector instructions. */
 int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct err *e);
 void jit_destroy(struct jit *j);
 int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e); /* sets c->jit */
@@ -20,10 +22,6 @@ void jit_cpu_destroy(struct cpu *c);
  */
 void jit_run(struct cpu *c);
 
-/* The mode, TLB or a jump-cache input changed outside JIT code. */
-void jit_flush_jump_cache(struct cpu *c);
-/* Called by the run loop for REQ_CODE_PAGE and REQ_JIT. */
-void jit_handle_requests(struct cpu *c, uint32_t requests);
 void jit_log_stats(const struct jit *j);
 
 #endif

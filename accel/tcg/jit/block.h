@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_ACCEL_TCG_JIT_BLOCK_H
+#define MAYFLY_ACCEL_TCG_JIT_BLOCK_H
+/*
+ * A block before code is made of it: decoded instructions with the arithmetic flags live around
+ * each of them. Analysis only; nothing here emits.
+ */
+#include "accel/tcg/jit/priv.h"
+
+struct ir_insn {
+	struct x86_insn in;
+	uint16_t off; /* of its first byte in the page */
+	uint8_t kind; /* enum tr_kind */
+	/* Arithmetic flags somebody may read: before it, after it, and at the target of its jump. */
+	uint16_t live_in, live_out, live_taken;
+	/* Flags that must be in EFLAGS when its operation executes. */
+	uint16_t need;
+	bool writes_flags;
+};
+
+struct block_ir {
+	uint8_t page[4096]; /* private copy: other processors may be writing the original */
+	const uint8_t *host;
+	uint64_t copied, lines; /* lines copied, lines used */
+	enum x86_mode code_mode;
+	bool user, strict;
+	unsigned n, start, end; /* offsets in the page; end: where it falls through to */
+	bool falls_through;     /* the last instruction may go on at `end` */
+	struct ir_insn insn[JIT_MAX_INSNS];
+};
+
+/* What is to be done with an instruction: translate.c. */
+uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode);
+
+void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode);
+/* Page offset that a near branch at ir->insn[i] goes to; may lie outside the page. */
+static inline int64_t block_target(const struct ir_insn *it)
+{
+	return (int64_t)it->off + it->in.len + it->in.imm;
+}
+
+#endif

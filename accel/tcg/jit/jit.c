@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making and destroying the translator, and what it tells about itself.
+ */
+#include "accel/tcg/jit/priv.h"
+
+#include "accel/tcg/jit/block.h"
+#include "accel/tcg/jit/host.h"
+#include "vmm/core/err.h"
+#include "vmm/core/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+static bool list_has(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (list && *list) {
+		size_t n = strcspn(list, ",");
+
+		if (n == len && !memcmp(list, word, len))
+			return true;
+		list += n + (list[n] == ',');
+	}
+	return false;
+}
+
+static void tlb_flushed(struct cpu *c, enum cpu_flush what, gvaddr la)
+{
+	if (!c->jit)
+		return;
+	switch (what) {
+	case CPU_FLUSH_ALL:
+		jump_flush_all(c);
+		break;
+	case CPU_FLUSH_NONGLOBAL:
+		jump_flush(c, TLB_USER);
+		break;
+	case CPU_FLUSH_PAGE:
+		jump_flush_page(c, la);
+		break;
+	}
+}
+
+int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct err *e)
+{
+	const char *debug = vm->cfg.debug;
+	struct jit *j;
+	int rc;
+
+	if (list_has(debug, "nojit"))
+		return -ENOTSUP;
+	j = calloc(1, sizeof(*j));
+	if (!j)
+		return err_set(e, ENOMEM, "translator: out of memory");
+	j->vm = vm;
+	pthread_mutex_init(&j->lock, NULL);
+	j->nochain = list_has(debug, "nochain");
+	j->strict = list_has(debug, "strict-flags");
+	j->native_simd = !list_has(debug, "nosimd") && host_has_xsave_avx();
+	host_features(j->host_has);
+	rc = cache_create(j, cache_bytes, e);
+	if (rc)
+		goto fail;
+	/* By what blocks were seen to need; the cache is usually full first. */
+	j->max_blocks = (uint32_t)(j->cache_bytes / 256);
+	j->max_exits = (uint32_t)(j->cache_bytes / 128);
+	j->max_sites = (uint32_t)(j->cache_bytes / 64);
+	j->max_insns = (uint32_t)(j->cache_bytes / 512);
+	j->ir = malloc(sizeof(*j->ir));
+	if (!j->ir || table_create(j)) {
+		rc = err_set(e, ENOMEM, "translator: out of memory");
+		goto fail;
+	}
+	stubs_emit(j);
+	j->hot_start = j->hot;
+	j->cold_start = j->cold;
+	vm->code_watcher = (struct code_watcher){smc_written, j};
+	vm->hooks.tlb_flushed = tlb_flushed;
+	*out = j;
+	return 0;
+fail:
+	jit_destroy(j);
+	return rc;
+}
+
+void jit_destroy(struct jit *j)
+{
+	if (!j)
+		return;
+	j->vm->code_watcher = (struct code_watcher){NULL, NULL};
+	j->vm->hooks.tlb_flushed = NULL;
+	table_destroy(j);
+	cache_destroy(j);
+	free(j->ir);
+	pthread_mutex_destroy(&j->lock);
+	free(j);
+}
+
+int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
+{
+	typedef struct jit_ret helper_fn(struct cpu *, uint32_t, uint64_t);
+	static helper_fn *const helpers[] = {
+		[HELPER_MISS] = run_miss,     [HELPER_INTERP] = run_interp,
+		[HELPER_DISPATCH] = run_dispatch, [HELPER_LINK] = run_link,
+		[HELPER_SIMD] = run_simd,     [HELPER_JUMP_MISS] = run_jump_miss,
+	};
+
+	c->jit = calloc(1, sizeof(*c->jit));
+	if (!c->jit)
+		return err_set(e, ENOMEM, "vcpu %u: out of memory", c->index);
+	c->jit->j = j;
+	c->jit->epoch = atomic_load(&j->epoch);
+	for (unsigned i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++)
+		memcpy(&c->jit_helper[i], &helpers[i], sizeof(helpers[i]));
+	c->jit_mxcsr = 0x1f80;
+	c->jit_slot[0] = TLB_EMPTY;
+	jump_flush_all(c);
+	return 0;
+}
+
+void jit_cpu_destroy(struct cpu *c)
+{
+	free(c->jit);
+	c->jit = NULL;
+}
+
+void jit_log_stats(const struct jit *j)
+{
+	const struct jit_stats *s = &j->st;
+
+	log_info(NULL, "jit: %" PRIu64 " blocks of %.1f instructions (%.1f%% interpreted), %"
+		 PRIu64 " KiB hot, %" PRIu64 " KiB cold, %" PRIu64 " links, %" PRIu64 " kills, %"
+		 PRIu64 " flushes", s->blocks, s->blocks ? (double)s->insns / (double)s->blocks : 0.0,
+		 s->insns ? 100.0 * (double)s->interp_insns / (double)s->insns : 0.0,
+		 s->hot_bytes >> 10, s->cold_bytes >> 10, s->links, s->kills, s->flushes);
+	for (unsigned i = 0; i < j->vm->n_vcpus; i++) {
+		const struct cpu *c = j->vm->cpus[i];
+
+		if (!c || !c->jit)
+			continue;
+		log_info(NULL, "jit: vcpu %u: %" PRIu64 " entries, %" PRIu64 " dispatches, %" PRIu64
+			 " interpreter calls, %" PRIu64 " memory misses (%" PRIu64
+			 " interpreted), %" PRIu64 " jump cache flushes", i, c->jit->st.enters,
+			 c->jit->st.dispatches, c->jit->st.interp_calls, c->jit->st.mem_misses,
+			 c->jit->st.mem_interp, c->jit->st.jump_flushes);
+	}
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_ACCEL_TCG_JIT_PRIV_H
+#define MAYFLY_ACCEL_TCG_JIT_PRIV_H
+/*
+ * What the files of the translator share: the code cache, the pools of blocks, exits and sites,
+ * and who may touch them.
+ *
+ * Everything is referred to by index or by offset into the cache; emitted code holds neither host
+ * pointers nor addresses of the executable mapping. Index 0 of each pool means none.
+ *
+ * Threads: `lock` protects translation, linking, killing and all pools. Look-ups in the hash table
+ * and of sites and blocks by index are lock-free: entries are published complete, and memory is
+ * reused only by a flush, when no vCPU is inside (run.c). The lock is never held while waiting
+ * for another vCPU or while guest memory faults can be raised.
+ */
+#include "accel/tcg/cpu/vm.h"
+#include "accel/tcg/jit/emit.h"
+#include "accel/tcg/jit/jit.h"
+#include "accel/tcg/jit/regs.h"
+
+#include <pthread.h>
+
+enum {
+	JIT_MAX_INSNS = 64,       /* guest instructions per block */
+	JIT_BLOCK_ROOM = 64 << 10, /* more than the worst block emits into either half */
+	JIT_N_BUCKETS = 1 << 16,
+	JIT_LINE_SHIFT = 6, /* granularity of self-modifying code: 64 bytes */
+};
+
+struct jit_block {
+	gpaddr gpa;
+	uint64_t va;  /* linear address; kernel code has it built in, user code is shared */
+	uint32_t mode;
+	uint32_t entry_ind; /* from indirect jumps: T0 = pc, polls, flags in jit_flags */
+	uint32_t entry_m;   /* flags in jit_flags */
+	uint32_t entry_e;   /* flags in EFLAGS */
+	uint32_t hot_end;
+	uint64_t lines; /* of the page that it was made from */
+	uint32_t next_hash, next_page;
+	uint32_t first_exit, n_exits;
+	uint32_t incoming; /* first of the exits that jump here */
+	uint16_t n_insns, n_bytes;
+	bool dead, user;
+};
+
+struct jit_exit { /* a direct jump out of a block */
+	int64_t target; /* linear address; of user code relative to the block's page */
+	uint32_t block;
+	uint32_t rel;   /* offset of the rel32 field */
+	uint32_t stub;  /* where it goes while it is not linked */
+	uint32_t guard; /* cross-page: offset of the imm32 that holds gpa >> 8; 0: none */
+	uint32_t to, next; /* the block it is linked to; next exit of that one's list */
+	bool flags_e;      /* jumps to entry_e, else to entry_m */
+};
+
+enum { /* struct jit_site.flags */
+	SITE_WRITE = 1 << 0,
+	SITE_SS = 1 << 1,     /* stack segment: #SS instead of #GP */
+	SITE_SLOT = 1 << 2,   /* fills the stack slot */
+	SITE_ALIGN = 1 << 3,  /* must be aligned */
+	SITE_LEAVE = 1 << 4,  /* the instruction ends the block: nothing to resume */
+	SITE_STEP = 1 << 5,   /* fetch and decode again */
+};
+
+struct jit_site { /* a place in emitted code that may call C */
+	uint32_t block;
+	uint32_t resume; /* offset of the code after the instruction */
+	uint32_t insn;   /* interpreter calls: index into the pool of instructions */
+	uint16_t pc_off; /* of the instruction in its page */
+	uint8_t len;     /* of the instruction */
+	uint8_t size;    /* bytes accessed */
+	uint8_t flags;
+	int8_t sp_undo;  /* indirect jumps: what to add to rsp to undo the instruction */
+};
+
+struct jit_page { /* one per 4 KiB page of RAM */
+	uint32_t first; /* block */
+	uint32_t n_kills;
+	_Atomic uint64_t lines; /* union of its blocks' */
+};
+
+struct jit_stats {
+	uint64_t blocks, insns, interp_insns, hot_bytes, cold_bytes, links, kills, flushes;
+};
+
+struct jit_cpu_stats {
+	uint64_t dispatches, links, interp_calls, mem_misses, mem_interp, enters, jump_flushes;
+};
+
+struct jit_cpu {
+	struct jit *j;
+	bool inside;       /* counted in j->inside */
+	bool leave;        /* a block was killed: do not resume the current one */
+	uint32_t epoch;    /* of the jump caches */
+	uint32_t mode;     /* that translated code ran in last: the stack slot's */
+	uint32_t jump_mode[TLB_N_INDEX];
+	uint64_t jump_pages[16]; /* Bloom filter: pages that jump caches may point to */
+	struct jit_cpu_stats st;
+};
+
+struct jit {
+	struct tcg_vm *vm;
+	pthread_mutex_t lock;
+	uint8_t *rw;
+	const uint8_t *rx;
+	size_t cache_bytes;
+	uint32_t hot, hot_end, cold, cold_end; /* bump pointers */
+	uint32_t hot_start, cold_start;        /* after the stubs */
+	/* stubs.c */
+	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
+		 stub_link_e, stub_miss, stub_interp, stub_simd, stub_jump_miss;
+	struct jit_block *blocks;
+	struct jit_exit *exits;
+	struct jit_site *sites;
+	struct x86_insn *insns;
+	uint32_t n_blocks, max_blocks, n_exits, max_exits, n_sites, max_sites, n_insns, max_insns;
+	_Atomic uint32_t *buckets;
+	struct jit_page *pages[GMEM_MAX_REGIONS];
+	/* emptying the cache: run.c */
+	_Atomic bool flush_pending;
+	_Atomic unsigned inside;
+	_Atomic uint32_t epoch;
+	bool nochain, strict, dump, native_simd;
+	bool host_has[X86_N_FEATURES];
+	struct block_ir *ir; /* the translation at work */
+	struct jit_stats st;
+};
+
+struct jit_ret { /* of the C helpers that emitted code calls, in rax and rdx */
+	uint64_t t0;
+	const uint8_t *to; /* where to go with all registers loaded; or one of */
+};
+#define JIT_TO_RETRY NULL                        /* back to the caller, T0 = t0 */
+#define JIT_TO_EXIT ((const uint8_t *)(uintptr_t)1) /* out of translated code */
+
+enum { HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH, HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS };
+
+static inline uint8_t *jit_rw(const struct jit *j, uint32_t off)
+{
+	return j->rw + off;
+}
+
+static inline bool jit_host_has(const struct jit *j, unsigned feature)
+{
+	return feature < X86_N_FEATURES && j->host_has[feature];
+}
+
+/* --- stubs.c --- */
+void stubs_emit(struct jit *j);
+
+/* --- translate.c: makes the block of (gpa, va, mode) from the page's bytes; lock held. 0 when
+ * the cache or a pool is full. --- */
+uint32_t translate_block(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode,
+			 const uint8_t *page);
+static inline bool jit_mode_ok(uint32_t mode)
+{
+	if (mode & (MODE_TF | MODE_DBG | MODE_AC | MODE_VM86))
+		return false;
+	if (mode & MODE_CS64)
+		return true;
+	return (mode & (MODE_CS32 | MODE_SS32 | MODE_FLAT | MODE_PE)) ==
+	       (MODE_CS32 | MODE_SS32 | MODE_FLAT | MODE_PE);
+}
+
+/* --- table.c: the hash table, chains, and their end --- */
+int table_create(struct jit *j);
+void table_destroy(struct jit *j);
+uint32_t table_find(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode);
+void table_insert(struct jit *j, uint32_t block);
+void table_link(struct jit *j, uint32_t exit, uint32_t block, gpaddr target_page);
+void table_kill(struct jit *j, uint32_t block);
+void table_reset(struct jit *j); /* no vCPU inside */
+struct jit_page *table_page(struct jit *j, gpaddr gpa);
+
+/* --- smc.c --- */
+void smc_written(void *ctx, struct cpu *c_or_null, gpaddr gpa, unsigned len);
+uint64_t smc_lines(unsigned off, unsigned len);
+
+/* --- run.c: the helpers --- */
+struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la);
+struct jit_ret run_interp(struct cpu *c, uint32_t site, uint64_t unused);
+struct jit_ret run_dispatch(struct cpu *c, uint32_t unused, uint64_t pc);
+struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused);
+struct jit_ret run_simd(struct cpu *c, uint32_t site, uint64_t unused);
+struct jit_ret run_jump_miss(struct cpu *c, uint32_t site, uint64_t pc);
+
+/* --- jump.c: per-vCPU jump caches --- */
+void jump_flush(struct cpu *c, unsigned idx);
+void jump_flush_all(struct cpu *c);
+void jump_flush_page(struct cpu *c, gvaddr la);
+void jump_insert(struct cpu *c, uint64_t pc, uint32_t entry_ind);
+
+/* --- cache.c --- */
+int cache_create(struct jit *j, uint64_t bytes, struct err *e);
+void cache_destroy(struct jit *j);
+
+#endif

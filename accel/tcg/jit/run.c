@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Entering translated code, and the C helpers that it calls: look-up and translation, linking,
+ * memory misses, calls of the interpreter.
+ *
+ * In a helper guest registers are in cpu->gpr and SIMD state in cpu->xs; the arithmetic flags are
+ * in jit_flags, and sync_flags() makes rflags complete before anything that could raise. Faults
+ * come to jit_run(), which delivers them and goes on.
+ *
+ * Emptying the cache. Whoever finds it full sets flush_pending and leaves; so do the others at
+ * their next poll. The last one out empties it. Nobody waits: until that has happened jit_run()
+ * returns at once and the run loop interprets.
+ */
+#include "accel/tcg/jit/priv.h"
+
+#include "accel/tcg/interp/interp.h"
+
+#include <assert.h>
+
+typedef void enter_fn(struct cpu *c, const uint8_t *to, uint64_t t0);
+
+static const struct jit_ret ret_exit = {0, JIT_TO_EXIT};
+
+/* --- flags --- */
+
+static void sync_flags(struct cpu *c)
+{
+	uint32_t v = c->jit_flags;
+
+	c->rflags = (c->rflags & ~(uint64_t)X86_FL_ARITH) |
+		    (v >> 8 & (X86_FL_ARITH & 0xff)) | (v & 1 ? X86_FL_OF : 0);
+}
+
+static void take_flags(struct cpu *c)
+{
+	uint32_t v = (uint32_t)c->rflags;
+
+	c->jit_flags = (v & (X86_FL_ARITH & 0xff)) << 8 | !!(v & X86_FL_OF);
+}
+
+/* --- finding and making blocks --- */
+
+static bool canonical(uint64_t la)
+{
+	return (uint64_t)((int64_t)(la << 16) >> 16) == la;
+}
+
+static void request_flush(struct jit *j, struct cpu *self)
+{
+	atomic_store(&j->flush_pending, true);
+	for (unsigned i = 0; i < j->vm->n_vcpus; i++) {
+		struct cpu *c = j->vm->cpus[i];
+
+		if (c && c != self)
+			cpu_request(c, REQ_JIT);
+	}
+}
+
+/* The block at c->rip, 0 if there is none and none can be made. May raise. */
+static uint32_t find_block(struct cpu *c)
+{
+	struct jit *j = c->jit->j;
+	bool user = c->cpl == 3;
+	uint64_t la = c->rip, va;
+	struct itlb_entry *t = &c->itlb[user][la >> 12 & (ITLB_ENTRIES - 1)];
+	const uint8_t *host;
+	uint32_t block;
+	gpaddr gpa;
+
+	if (c->mode & MODE_CS64 ? !canonical(la) : la > UINT32_MAX)
+		return 0;
+	va = user ? 0 : la;
+	if (t->tag == (la & ~0xfffull)) {
+		block = table_find(j, t->gpa | (la & 0xfff), va, c->mode);
+		if (block)
+			return block;
+	}
+	gpa = mmu_fetch(c, la, &host);
+	if (!host || !table_page(j, gpa))
+		return 0;
+	block = table_find(j, gpa, va, c->mode);
+	if (block)
+		return block;
+	/* The page may lose its mark whenever its last block is killed. */
+	for (;;) {
+		phys_protect_code(c, gpa);
+		pthread_mutex_lock(&j->lock);
+		if (phys_page_has_code(c->vm, gpa))
+			break;
+		pthread_mutex_unlock(&j->lock);
+	}
+	block = table_find(j, gpa, va, c->mode);
+	if (!block) {
+		block = translate_block(j, gpa, va, c->mode, host - (gpa & 0xfff));
+		if (block)
+			table_insert(j, block);
+		else
+			request_flush(j, c);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return block;
+}
+
+static bool must_leave(const struct cpu *c)
+{
+	return atomic_load_explicit(&c->requests, memory_order_relaxed) || c->halted ||
+	       c->wait_sipi || c->shutdown || c->inhibit_irq || !jit_mode_ok(c->mode) ||
+	       atomic_load_explicit(&c->jit->j->flush_pending, memory_order_relaxed);
+}
+
+/* Goes on at c->rip with complete state; flags in jit_flags and rflags. May raise. */
+static struct jit_ret go_on(struct cpu *c)
+{
+	struct jit_cpu *jc = c->jit;
+	struct jit *j = jc->j;
+	uint32_t block;
+
+	c->jit_simd_want = 0;
+	jc->leave = false;
+	if (must_leave(c))
+		return ret_exit;
+	if (c->mode != jc->mode) {
+		jc->mode = c->mode;
+		c->jit_slot[0] = TLB_EMPTY;
+		if (jc->jump_mode[c->tlb_idx] != c->mode) {
+			jc->jump_mode[c->tlb_idx] = c->mode;
+			jump_flush(c, c->tlb_idx);
+		}
+	}
+	block = find_block(c);
+	if (!block)
+		return ret_exit;
+	jc->st.dispatches++;
+	if (!j->nochain)
+		jump_insert(c, c->rip, j->blocks[block].entry_ind);
+	return (struct jit_ret){c->rip, j->rx + j->blocks[block].entry_ind};
+}
+
+struct jit_ret run_dispatch(struct cpu *c, uint32_t unused, uint64_t pc)
+{
+	c->rip = pc;
+	sync_flags(c);
+	return go_on(c);
+}
+
+static uint64_t pc_of(const struct cpu *c, const struct jit_block *b, int64_t off)
+{
+	uint64_t pc = (b->user ? c->jit_pcbase : b->va & ~0xfffull) + (uint64_t)off;
+
+	return b->mode & MODE_CS64 ? pc : (uint32_t)pc;
+}
+
+struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused)
+{
+	struct jit *j = c->jit->j;
+	struct jit_exit *e = &j->exits[exit];
+	struct jit_block *from = &j->blocks[e->block];
+	struct jit_ret ret;
+	gpaddr page;
+	uint32_t block;
+
+	c->rip = from->user ? pc_of(c, from, e->target) : (uint64_t)e->target;
+	sync_flags(c);
+	ret = go_on(c);
+	if (ret.to == JIT_TO_EXIT || j->nochain || e->to)
+		return ret;
+	c->jit->st.links++;
+	page = c->itlb[c->cpl == 3][c->rip >> 12 & (ITLB_ENTRIES - 1)].gpa;
+	block = table_find(j, page | (c->rip & 0xfff), from->user ? 0 : c->rip, c->mode);
+	if (block && c->mode == from->mode) {
+		pthread_mutex_lock(&j->lock);
+		table_link(j, exit, block, page);
+		pthread_mutex_unlock(&j->lock);
+	}
+	return ret;
+}
+
+/* An indirect jump to pc that the jump cache does not know. */
+struct jit_ret run_jump_miss(struct cpu *c, uint32_t site, uint64_t pc)
+{
+	struct jit *j = c->jit->j;
+	const struct jit_site *s = &j->sites[site];
+	const struct jit_block *b = &j->blocks[s->block];
+
+	sync_flags(c);
+	if (b->mode & MODE_CS64 && !canonical(pc)) {
+		/* The jump itself faults: as if it had not begun. */
+		c->rip = pc_of(c, b, s->pc_off);
+		c->gpr[X86_RSP] += (uint64_t)(int64_t)s->sp_undo;
+		cpu_raise_gp0(c);
+	}
+	c->rip = pc;
+	return go_on(c);
+}
+
+/* --- the interpreter --- */
+
+static bool simd_unmasked(const struct cpu *c)
+{
+	return (c->xs.mxcsr & 0x1f80) != 0x1f80 || (c->xs.fcw & 0x3f) != 0x3f;
+}
+
+/* The interpreter executed the instruction of a site, which ended at `next`. */
+static struct jit_ret after_interp(struct cpu *c, const struct jit_site *s, uint64_t next)
+{
+	struct jit *j = c->jit->j;
+
+	c->jit->st.interp_calls++;
+	/* The shadow of STI and MOV SS is one instruction. */
+	if (c->inhibit_irq && !c->halted && !(c->mode & (MODE_TF | MODE_DBG))) {
+		interp_step(c);
+		c->inhibit_irq = 0;
+	}
+	take_flags(c);
+	if (s->flags & SITE_LEAVE || c->rip != next || c->jit->leave || c->halted ||
+	    c->mode != j->blocks[s->block].mode || (c->jit_simd_want && simd_unmasked(c)))
+		return go_on(c);
+	return (struct jit_ret){0, j->rx + s->resume};
+}
+
+struct jit_ret run_interp(struct cpu *c, uint32_t site, uint64_t unused)
+{
+	struct jit *j = c->jit->j;
+	const struct jit_site *s = &j->sites[site];
+	uint64_t next;
+
+	c->rip = pc_of(c, &j->blocks[s->block], s->pc_off);
+	next = pc_of(c, &j->blocks[s->block], s->pc_off + s->len);
+	sync_flags(c);
+	if (s->flags & SITE_STEP)
+		interp_step(c);
+	else
+		interp_exec(c, &j->insns[s->insn]);
+	return after_interp(c, s, next);
+}
+
+/* SIMD instructions follow and an exception is unmasked. */
+struct jit_ret run_simd(struct cpu *c, uint32_t site, uint64_t unused)
+{
+	struct jit *j = c->jit->j;
+	const struct jit_site *s = &j->sites[site];
+
+	c->rip = pc_of(c, &j->blocks[s->block], s->pc_off);
+	sync_flags(c);
+	for (unsigned i = 0; i < JIT_MAX_INSNS && !(i && must_leave(c)); i++)
+		interp_step(c);
+	take_flags(c);
+	return go_on(c);
+}
+
+/* --- memory --- */
+
+static void *tlb_ptr(struct cpu *c, uint64_t la, const struct jit_site *s)
+{
+	return mmu_fast(c, la, s->size, c->tlb_idx, s->flags & SITE_WRITE ? TLB_WRITE : TLB_READ);
+}
+
+struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
+{
+	struct jit *j = c->jit->j;
+	const struct jit_site *s = &j->sites[site];
+	const struct jit_block *b = &j->blocks[s->block];
+	uint64_t next;
+	bool ok;
+	void *p;
+
+	c->jit->st.mem_misses++;
+	c->rip = pc_of(c, b, s->pc_off);
+	sync_flags(c);
+	if (b->mode & MODE_CS64 && (!canonical(la) || !canonical(la + s->size - 1))) {
+		if (s->flags & SITE_SS)
+			cpu_raise_error(c, X86_EXC_SS, 0);
+		cpu_raise_gp0(c);
+	}
+	/* A misaligned operand that must not be is the interpreter's to refuse. */
+	ok = !(s->flags & SITE_ALIGN && la & (s->size - 1u));
+	p = ok ? tlb_ptr(c, la, s) : NULL;
+	if (ok && !p && (la & 0xfff) + s->size <= 4096) {
+		mmu_probe(c, la, s->size, s->flags & SITE_WRITE, c->tlb_idx);
+		p = tlb_ptr(c, la, s);
+	}
+	if (p) {
+		if (s->flags & SITE_SLOT) {
+			const struct tlb_entry *t =
+				&c->tlb[c->tlb_idx][TLB_WRITE][cpu_tlb_slot(la)];
+
+			if (t->tag == (la & ~0xfffull)) {
+				c->jit_slot[0] = t->tag;
+				c->jit_slot[1] = t->addend;
+			}
+		}
+		return (struct jit_ret){(uint64_t)(uintptr_t)p - la, JIT_TO_RETRY};
+	}
+	/* Device memory, a page with code, or two pages. */
+	c->jit->st.mem_interp++;
+	next = pc_of(c, b, s->pc_off + s->len);
+	interp_step(c);
+	return after_interp(c, s, next);
+}
+
+/* --- entering and leaving --- */
+
+static void try_flush(struct jit *j)
+{
+	pthread_mutex_lock(&j->lock);
+	if (atomic_load(&j->flush_pending) && !atomic_load(&j->inside)) {
+		table_reset(j);
+		j->st.flushes++;
+		atomic_fetch_add(&j->epoch, 1);
+		atomic_store(&j->flush_pending, false);
+	}
+	pthread_mutex_unlock(&j->lock);
+}
+
+static void leave(struct cpu *c)
+{
+	struct jit *j = c->jit->j;
+
+	if (!c->jit->inside)
+		return;
+	c->jit->inside = false;
+	if (atomic_fetch_sub(&j->inside, 1) == 1 && atomic_load(&j->flush_pending))
+		try_flush(j);
+}
+
+static bool enter(struct cpu *c)
+{
+	struct jit *j = c->jit->j;
+
+	atomic_fetch_add(&j->inside, 1);
+	c->jit->inside = true;
+	if (atomic_load(&j->flush_pending)) {
+		leave(c);
+		return false;
+	}
+	if (c->jit->epoch != atomic_load(&j->epoch)) {
+		c->jit->epoch = atomic_load(&j->epoch);
+		jump_flush_all(c);
+	}
+	return true;
+}
+
+/* May longjmp through c->fault_jmp. */
+static void execute(struct cpu *c)
+{
+	struct jit *j = c->jit->j;
+	enter_fn *fn;
+	const void *code = j->rx + j->stub_enter;
+	struct jit_ret r;
+
+	c->jit_simd = 0;
+	c->xs.xstate_bv = 7;
+	c->xs.xcomp_bv = 0;
+	c->rflags &= ~(uint64_t)X86_FL_RF;
+	take_flags(c);
+	r = go_on(c);
+	if (r.to == JIT_TO_EXIT)
+		return;
+	c->jit->st.enters++;
+	memcpy(&fn, &code, sizeof(fn));
+	fn(c, r.to, r.t0);
+	sync_flags(c);
+}
+
+void jit_run(struct cpu *c)
+{
+	jmp_buf *outer = c->fault_jmp, here;
+
+	if (!enter(c))
+		return;
+	c->fault_jmp = &here;
+	if (setjmp(here)) {
+		c->inhibit_irq = 0;
+		cpu_deliver_raised(c);
+		c->fault_jmp = &here;
+	}
+	execute(c);
+	c->fault_jmp = outer;
+	leave(c);
+}

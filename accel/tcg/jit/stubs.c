@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Emitted code that is not part of any block: entering and leaving, and the ways to C.
+ *
+ * A way to C: guest registers to cpu->gpr, SIMD state to cpu->xs if it is in host registers, then
+ * the helper from the table in struct cpu, on the C stack below struct cpu. The helper returns a
+ * pair: T0, and where to go. NULL means back to the caller with T0 changed (only for misses), 1
+ * means out of translated code, anything else is an address to jump to with all registers and
+ * EFLAGS loaded.
+ *
+ * Flags are in jit_flags whenever C is called; stub_link_e puts them there for exits that have
+ * them in EFLAGS.
+ *
+ * SIMD. XSAVE writes the standard format, all of it. The addresses of the last x87 instruction
+ * would be host addresses: they are zeroed, which is what AMD processors save when no exception
+ * is pending. C code then runs with the default MXCSR and x87 control word. jit_simd_want
+ * remembers to load the state again if execution goes on in the middle of the same block.
+ *
+ * Refs: Intel SDM vol. 1, "XSAVE-Supported Features and State-Component Bitmaps"; AMD APM vol. 2,
+ * "XSAVE/XRSTOR"; System V ABI AMD64, "Registers".
+ */
+#include "accel/tcg/jit/priv.h"
+
+enum { XS_MASK = 7, OFF_XS_BV = OFF_XS + 512 };
+
+/* Stubs run with one return address pushed, or none; `sp` is how far below &cpu rsp is. */
+static void save_regs(struct jit_buf *b, int sp)
+{
+	for (unsigned g = 0; g < 16; g++)
+		if (regs_host(g) != H_NONE)
+			emit_cpu(b, OP_STORE, true, regs_host(g), off_gpr(g) + sp);
+}
+
+static void load_regs(struct jit_buf *b, int sp)
+{
+	for (unsigned g = 0; g < 16; g++)
+		if (regs_host(g) != H_NONE)
+			emit_cpu(b, OP_LOAD, true, regs_host(g), off_gpr(g) + sp);
+}
+
+static void cmp_byte(struct jit_buf *b, int off, unsigned val)
+{
+	emit_cpu(b, 0x80, false, ALU_CMP, off);
+	emit8(b, val);
+}
+
+static void store_byte(struct jit_buf *b, int off, unsigned val)
+{
+	emit_cpu(b, 0xc6, false, 0, off);
+	emit8(b, val);
+}
+
+/* xsave64 (4) or xrstor64 (5) [rsp + off]; edx:eax is destroyed. */
+static void xstate(struct jit_buf *b, unsigned ext, int off)
+{
+	emit_mov_imm(b, H_RAX, XS_MASK);
+	emit_rr(b, 0x31, false, H_RDX, H_RDX);
+	emit8(b, 0x48);
+	emit8(b, 0x0f);
+	emit_cpu(b, 0xae, false, ext, off);
+}
+
+/* SIMD state to memory if it is in registers. Guest registers are saved already. */
+static void save_simd(struct jit *j, struct jit_buf *b, int sp)
+{
+	uint8_t *skip;
+
+	if (!j->native_simd)
+		return;
+	cmp_byte(b, OFF_SIMD + sp, 0);
+	skip = emit_jcc(b, CC_E);
+	xstate(b, 4, OFF_XS + sp);
+	store_byte(b, OFF_SIMD + sp, 0);
+	store_byte(b, OFF_SIMD_WANT + sp, 1);
+	emit_store_cpu_imm(b, true, OFF_XS_BV + sp, XS_MASK);
+	emit_store_cpu_imm(b, true, OFF_XS + (int)offsetof(struct xsave_area, fip) + sp, 0);
+	emit_store_cpu_imm(b, true, OFF_XS + (int)offsetof(struct xsave_area, fdp) + sp, 0);
+	emit_rr(b, 0x31, false, H_RAX, H_RAX);
+	emit8(b, 0x66); /* mov word [fop], ax */
+	emit_cpu(b, OP_STORE, false, H_RAX, OFF_XS + (int)offsetof(struct xsave_area, fop) + sp);
+	emit8(b, 0x0f); /* ldmxcsr */
+	emit_cpu(b, 0xae, false, 2, OFF_MXCSR + sp);
+	emit8(b, 0xdb); /* fninit */
+	emit8(b, 0xe3);
+	emit8(b, 0xc5); /* vzeroupper */
+	emit8(b, 0xf8);
+	emit8(b, 0x77);
+	emit_fix32(skip, b->p);
+}
+
+/* The opposite, if execution goes on in the same block. */
+static void restore_simd(struct jit *j, struct jit_buf *b, int sp)
+{
+	uint8_t *skip;
+
+	if (!j->native_simd)
+		return;
+	cmp_byte(b, OFF_SIMD_WANT + sp, 0);
+	skip = emit_jcc(b, CC_E);
+	emit_mov_rr(b, H_R8, H_RDX);
+	emit_mov_rr(b, H_T0, H_RAX);
+	xstate(b, 5, OFF_XS + sp);
+	emit_mov_rr(b, H_RAX, H_T0);
+	emit_mov_rr(b, H_RDX, H_R8);
+	store_byte(b, OFF_SIMD + sp, 1);
+	store_byte(b, OFF_SIMD_WANT + sp, 0);
+	emit_fix32(skip, b->p);
+}
+
+static uint32_t here(const struct jit *j, struct jit_buf *b)
+{
+	while ((uintptr_t)b->p & 15)
+		emit8(b, 0xcc);
+	return (uint32_t)(b->p - j->rw);
+}
+
+/* rdi = cpu, esi = T1, rdx = T0; calls the helper with an aligned stack. `sp`: 8 or 0. */
+static void call_helper(struct jit *j, struct jit_buf *b, unsigned helper, int sp)
+{
+	save_regs(b, sp);
+	save_simd(j, b, sp);
+	emit_rr(b, OP_LOAD, false, H_RSI, H_T1);
+	emit_mov_rr(b, H_RDX, H_T0);
+	emit_lea(b, H_RDI, (struct hmem){H_CPU, H_NONE, 0, sp});
+	if (sp)
+		emit_lea(b, H_CPU, (struct hmem){H_CPU, H_NONE, 0, -8});
+	emit_rm(b, 0xff, false, 2,
+		(struct hmem){H_CPU, H_NONE, 0, OFF_HELPER + 8 * (int)helper + 2 * sp});
+	if (sp)
+		emit_lea(b, H_CPU, (struct hmem){H_CPU, H_NONE, 0, 8});
+}
+
+/* rax = T0, rdx = where to: leaves, or loads everything and jumps. The stack is at `sp`. */
+static void follow(struct jit *j, struct jit_buf *b, int sp)
+{
+	if (sp)
+		emit_lea(b, H_CPU, (struct hmem){H_CPU, H_NONE, 0, 8});
+	emit_alu_imm(b, ALU_CMP, true, H_RDX, 1);
+	emit_fix32(emit_jcc(b, CC_E), jit_rw(j, j->stub_exit_saved));
+	emit_jmp_to(b, jit_rw(j, j->stub_resume));
+}
+
+/* For ways to C that never come back to their caller. */
+static uint32_t one_way(struct jit *j, struct jit_buf *b, unsigned helper, int sp)
+{
+	uint32_t at = here(j, b);
+
+	call_helper(j, b, helper, sp);
+	follow(j, b, sp);
+	return at;
+}
+
+static void emit_enter(struct jit *j, struct jit_buf *b)
+{
+	static const uint8_t push[] = {0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57};
+
+	/* void enter(struct cpu *c, const void *to, uint64_t t0) */
+	j->stub_enter = here(j, b);
+	memcpy(b->p, push, sizeof(push));
+	b->p += sizeof(push);
+	emit_rm(b, OP_STORE, true, H_CPU, (struct hmem){H_RDI, H_NONE, 0, OFF_HOST_SP});
+	emit_mov_rr(b, H_CPU, H_RDI);
+	emit_mov_rr(b, H_RAX, H_RDX);
+	emit_mov_rr(b, H_RDX, H_RSI);
+	/* rax = T0, rdx = where to */
+	j->stub_resume = (uint32_t)(b->p - j->rw);
+	restore_simd(j, b, 0);
+	emit_mov_rr(b, H_T0, H_RAX);
+	emit_mov_rr(b, H_T1, H_RDX);
+	emit_cpu(b, OP_LOAD, false, H_RAX, OFF_FLAGS);
+	emit8(b, 0x04); /* add al, 0x7f */
+	emit8(b, 0x7f);
+	emit8(b, 0x9e); /* sahf */
+	load_regs(b, 0);
+	emit_rr(b, 0xff, false, 4, H_T1);
+}
+
+static void emit_exit(struct jit *j, struct jit_buf *b)
+{
+	static const uint8_t pop[] = {0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c,
+				      0x5d, 0x5b, 0xc3};
+
+	/* T0 = rip: a block's entry found a request. */
+	j->stub_poll = here(j, b);
+	emit_cpu(b, OP_STORE, true, H_T0, OFF_RIP);
+	save_regs(b, 0);
+	save_simd(j, b, 0);
+	/* Everything is saved. */
+	j->stub_exit_saved = (uint32_t)(b->p - j->rw);
+	emit_cpu(b, OP_LOAD, true, H_CPU, OFF_HOST_SP);
+	memcpy(b->p, pop, sizeof(pop));
+	b->p += sizeof(pop);
+}
+
+/* Of a memory access: T0 = linear address, T1 = site. Back with T0 = addend. */
+static void emit_miss(struct jit *j, struct jit_buf *b)
+{
+	static const uint8_t caller_saved[] = {X86_RAX, X86_RCX, X86_RDX, X86_RSI, X86_RDI, X86_R8,
+					       X86_RSP};
+	uint8_t *away;
+
+	j->stub_miss = here(j, b);
+	call_helper(j, b, HELPER_MISS, 8);
+	emit_rr(b, OP_TEST, true, H_RDX, H_RDX);
+	away = emit_jcc(b, CC_NE);
+	restore_simd(j, b, 8);
+	emit_mov_rr(b, H_T0, H_RAX);
+	for (unsigned i = 0; i < sizeof(caller_saved); i++)
+		emit_cpu(b, OP_LOAD, true, regs_host(caller_saved[i]),
+			 off_gpr(caller_saved[i]) + 8);
+	emit8(b, 0xc3);
+	emit_fix32(away, b->p);
+	follow(j, b, 8);
+}
+
+/* A block wants SIMD state in registers: T1 = site. Guest registers are kept, flags are not. */
+static void emit_simd(struct jit *j, struct jit_buf *b)
+{
+	uint8_t *no[2];
+
+	j->stub_simd = here(j, b);
+	emit_cpu(b, OP_LOAD, false, H_T0, OFF_XS + (int)offsetof(struct xsave_area, mxcsr) + 8);
+	emit_rr(b, 0xf7, false, 2, H_T0); /* not */
+	emit_rr(b, 0xf7, false, 0, H_T0); /* test: an exception is unmasked */
+	emit32(b, 0x1f80);
+	no[0] = emit_jcc(b, CC_NE);
+	emit_cpu(b, OP_LOAD, false, H_T0, OFF_XS + (int)offsetof(struct xsave_area, fcw) + 8);
+	emit_rr(b, 0xf7, false, 2, H_T0);
+	emit_rr(b, 0xf7, false, 0, H_T0);
+	emit32(b, 0x3f);
+	no[1] = emit_jcc(b, CC_NE);
+	emit_mov_rr(b, H_T0, H_RAX);
+	emit_mov_rr(b, H_T1, H_RDX);
+	xstate(b, 5, OFF_XS + 8);
+	emit_mov_rr(b, H_RDX, H_T1);
+	emit_mov_rr(b, H_RAX, H_T0);
+	store_byte(b, OFF_SIMD + 8, 1);
+	emit8(b, 0xc3);
+	emit_fix32(no[0], b->p);
+	emit_fix32(no[1], b->p);
+	call_helper(j, b, HELPER_SIMD, 8);
+	follow(j, b, 8);
+}
+
+void stubs_emit(struct jit *j)
+{
+	struct jit_buf b = {jit_rw(j, j->hot)};
+
+	emit_enter(j, &b);
+	emit_exit(j, &b);
+	j->stub_dispatch = one_way(j, &b, HELPER_DISPATCH, 0);
+	j->stub_jump_miss = one_way(j, &b, HELPER_JUMP_MISS, 0);
+	j->stub_link_e = here(j, &b);
+	emit_save_flags(&b, H_T0);
+	j->stub_link = (uint32_t)(b.p - j->rw);
+	call_helper(j, &b, HELPER_LINK, 0);
+	follow(j, &b, 0);
+	j->stub_interp = one_way(j, &b, HELPER_INTERP, 8);
+	emit_miss(j, &b);
+	emit_simd(j, &b);
+	j->hot = here(j, &b);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of blocks, the chains between them, and their end.
+ *
+ * A block is found by guest-physical address, mode and, for kernel code, linear address. Looking
+ * up takes no lock; inserting, linking and killing do.
+ *
+ * A chain is a jump whose displacement, which lies within eight aligned bytes, is replaced by one
+ * store, so that whoever executes it sees the old or the new target. A killed block is unlinked
+ * in both directions and its entry for indirect jumps becomes a jump to the dispatcher: jump
+ * caches, which nobody else can clean, may point there until the cache is emptied. Its memory is
+ * not reused before that.
+ */
+#include "accel/tcg/jit/priv.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+static void *reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void release(void *p, size_t bytes)
+{
+	if (p)
+		munmap(p, bytes);
+}
+
+int table_create(struct jit *j)
+{
+	j->blocks = reserve(j->max_blocks * sizeof(*j->blocks));
+	j->exits = reserve(j->max_exits * sizeof(*j->exits));
+	j->sites = reserve(j->max_sites * sizeof(*j->sites));
+	j->insns = reserve(j->max_insns * sizeof(*j->insns));
+	j->buckets = reserve(JIT_N_BUCKETS * sizeof(*j->buckets));
+	if (!j->blocks || !j->exits || !j->sites || !j->insns || !j->buckets)
+		return -1;
+	for (unsigned i = 0; i < j->vm->n_ram; i++) {
+		j->pages[i] = reserve((j->vm->ram[i].len_bytes >> 12) * sizeof(**j->pages));
+		if (!j->pages[i])
+			return -1;
+	}
+	j->n_blocks = j->n_exits = j->n_sites = j->n_insns = 1; /* 0 is none */
+	return 0;
+}
+
+void table_destroy(struct jit *j)
+{
+	release(j->blocks, j->max_blocks * sizeof(*j->blocks));
+	release(j->exits, j->max_exits * sizeof(*j->exits));
+	release(j->sites, j->max_sites * sizeof(*j->sites));
+	release(j->insns, j->max_insns * sizeof(*j->insns));
+	release((void *)(uintptr_t)j->buckets, JIT_N_BUCKETS * sizeof(*j->buckets));
+	for (unsigned i = 0; i < j->vm->n_ram; i++)
+		release(j->pages[i], (j->vm->ram[i].len_bytes >> 12) * sizeof(**j->pages));
+}
+
+struct jit_page *table_page(struct jit *j, gpaddr gpa)
+{
+	for (unsigned i = 0; i < j->vm->n_ram; i++) {
+		uint64_t off = gpa - j->vm->ram[i].base;
+
+		if (off < j->vm->ram[i].len_bytes)
+			return &j->pages[i][off >> 12];
+	}
+	return NULL;
+}
+
+static unsigned bucket_of(gpaddr gpa, uint64_t va, uint32_t mode)
+{
+	uint64_t h = (gpa ^ (uint64_t)mode << 32 ^ (va >> 12) << 20) * 0x9e3779b97f4a7c15ull;
+
+	return (unsigned)(h >> 48) & (JIT_N_BUCKETS - 1);
+}
+
+uint32_t table_find(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode)
+{
+	uint32_t i = atomic_load_explicit(&j->buckets[bucket_of(gpa, va, mode)],
+					  memory_order_acquire);
+
+	while (i) {
+		const struct jit_block *b = &j->blocks[i];
+
+		if (b->gpa == gpa && b->mode == mode && b->va == va)
+			return i;
+		i = __atomic_load_n(&b->next_hash, __ATOMIC_ACQUIRE);
+	}
+	return 0;
+}
+
+void table_insert(struct jit *j, uint32_t block)
+{
+	struct jit_block *b = &j->blocks[block];
+	struct jit_page *p = table_page(j, b->gpa);
+	_Atomic uint32_t *head = &j->buckets[bucket_of(b->gpa, b->va, b->mode)];
+
+	b->next_page = p->first;
+	p->first = block;
+	atomic_fetch_or(&p->lines, b->lines);
+	b->next_hash = atomic_load_explicit(head, memory_order_relaxed);
+	atomic_store_explicit(head, block, memory_order_release);
+}
+
+static void hash_remove(struct jit *j, uint32_t block)
+{
+	struct jit_block *b = &j->blocks[block];
+	_Atomic uint32_t *head = &j->buckets[bucket_of(b->gpa, b->va, b->mode)];
+	uint32_t i = atomic_load_explicit(head, memory_order_relaxed);
+
+	if (i == block) {
+		atomic_store_explicit(head, b->next_hash, memory_order_release);
+		return;
+	}
+	while (j->blocks[i].next_hash != block)
+		i = j->blocks[i].next_hash;
+	__atomic_store_n(&j->blocks[i].next_hash, b->next_hash, __ATOMIC_RELEASE);
+}
+
+static void page_remove(struct jit *j, uint32_t block)
+{
+	struct jit_page *p = table_page(j, j->blocks[block].gpa);
+	uint32_t *at = &p->first;
+	uint64_t lines = 0;
+
+	while (*at != block)
+		at = &j->blocks[*at].next_page;
+	*at = j->blocks[block].next_page;
+	for (uint32_t i = p->first; i; i = j->blocks[i].next_page)
+		lines |= j->blocks[i].lines;
+	atomic_store(&p->lines, lines);
+	p->n_kills++;
+}
+
+/* Replaces n bytes that lie within eight aligned ones, by one store. */
+static void patch(struct jit *j, uint32_t off, const void *bytes, unsigned n)
+{
+	uint64_t *word = (uint64_t *)(void *)jit_rw(j, off & ~7u);
+	uint64_t v = *word;
+
+	memcpy((uint8_t *)&v + (off & 7), bytes, n);
+	__atomic_store_n(word, v, __ATOMIC_RELEASE);
+}
+
+static void patch_rel(struct jit *j, uint32_t at, uint32_t target)
+{
+	int32_t rel = (int32_t)(target - (at + 4));
+
+	patch(j, at, &rel, 4);
+}
+
+void table_link(struct jit *j, uint32_t exit, uint32_t block, gpaddr target_page)
+{
+	struct jit_exit *e = &j->exits[exit];
+	struct jit_block *b = &j->blocks[block];
+	uint32_t tag = (uint32_t)(target_page >> 8), old;
+
+	if (e->to || !e->rel || b->dead || j->blocks[e->block].dead)
+		return;
+	if (e->guard) {
+		/* The guard is set once: another vCPU may be past it at any time. */
+		memcpy(&old, jit_rw(j, e->guard), 4);
+		if (target_page >> 40 || (old != ~0u && old != tag))
+			return;
+	}
+	patch_rel(j, e->rel, e->flags_e ? b->entry_e : b->entry_m);
+	if (e->guard)
+		patch(j, e->guard, &tag, 4);
+	e->to = block;
+	e->next = b->incoming;
+	b->incoming = exit;
+	j->st.links++;
+}
+
+static void unlink_exit(struct jit *j, uint32_t exit)
+{
+	struct jit_exit *e = &j->exits[exit];
+
+	patch_rel(j, e->rel, e->stub);
+	e->to = 0;
+}
+
+void table_kill(struct jit *j, uint32_t block)
+{
+	struct jit_block *b = &j->blocks[block];
+	uint8_t jump[5] = {0xe9};
+	int32_t rel = (int32_t)(j->stub_dispatch - (b->entry_ind + 5));
+
+	hash_remove(j, block);
+	page_remove(j, block);
+	b->dead = true;
+	for (uint32_t e = b->incoming; e; e = j->exits[e].next)
+		unlink_exit(j, e);
+	b->incoming = 0;
+	for (uint32_t i = 0; i < b->n_exits; i++) {
+		uint32_t exit = b->first_exit + i, to = j->exits[exit].to;
+		uint32_t *at;
+
+		if (!to)
+			continue;
+		at = &j->blocks[to].incoming;
+		while (*at != exit)
+			at = &j->exits[*at].next;
+		*at = j->exits[exit].next;
+		unlink_exit(j, exit);
+	}
+	memcpy(jump + 1, &rel, 4);
+	patch(j, b->entry_ind, jump, sizeof(jump));
+	j->st.kills++;
+}
+
+void table_reset(struct jit *j)
+{
+	for (uint32_t i = 1; i < j->n_blocks; i++) {
+		struct jit_page *p = table_page(j, j->blocks[i].gpa);
+
+		if (!p->first)
+			continue;
+		p->first = 0;
+		atomic_store(&p->lines, 0);
+		phys_clear_code(j->vm, j->blocks[i].gpa);
+	}
+	for (unsigned i = 0; i < JIT_N_BUCKETS; i++)
+		atomic_store_explicit(&j->buckets[i], 0, memory_order_relaxed);
+	j->n_blocks = j->n_exits = j->n_sites = j->n_insns = 1;
+	j->hot = j->hot_start;
+	j->cold = j->cold_start;
+}

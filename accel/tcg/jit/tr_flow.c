@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Control transfers and the exits of blocks.
+ *
+ * Direct exits within the page are plain jumps, patched to the target once it exists; every
+ * backward one polls for requests, so that no loop escapes. An exit to another page of kernel
+ * code compares the instruction TLB's entry with what it was when the jump was patched; user
+ * code, whose mapping differs between processes, goes through the jump cache.
+ *
+ * Indirect jumps look the target's linear address up in a per-vCPU, direct-mapped jump cache.
+ * They leave live flags in jit_flags; direct ones leave them where they are and enter the target
+ * accordingly.
+ */
+#include "accel/tcg/jit/translate.h"
+
+enum { JUMP_MASK = JIT_JUMP_ENTRIES - 1 };
+
+static uint32_t exit_new(struct tr *t, int64_t target, bool flags_e)
+{
+	struct jit *j = t->j;
+
+	if (j->n_exits >= j->max_exits) {
+		t->full = true;
+		return 0;
+	}
+	j->exits[j->n_exits] = (struct jit_exit){.target = target, .block = t->block,
+						 .flags_e = flags_e};
+	return j->n_exits++;
+}
+
+/* What table_link() is told of a target: see struct jit_exit. */
+static int64_t exit_target(const struct tr *t, int64_t target)
+{
+	uint64_t la;
+
+	if (t->user)
+		return target;
+	la = (t->b->va & ~0xfffull) + (uint64_t)target;
+	return (int64_t)(t->code64 ? la : (uint32_t)la);
+}
+
+static uint32_t off_of(const struct tr *t, const uint8_t *p)
+{
+	return (uint32_t)(p - t->j->rw);
+}
+
+/* The out-of-line end of an exit that is not linked (or has to poll). */
+static uint8_t *exit_stub(struct tr *t, uint32_t exit, bool flags_e)
+{
+	struct jit *j = t->j;
+	uint8_t *at = t->cold.p;
+
+	emit_mov_imm(&t->cold, H_T1, exit);
+	emit_jmp_to(&t->cold, jit_rw(j, flags_e ? j->stub_link_e : j->stub_link));
+	j->exits[exit].stub = off_of(t, at);
+	return at;
+}
+
+/* T0 = linear address of page offset `target`. */
+static void load_pc(struct tr *t, struct jit_buf *b, unsigned reg, int64_t target)
+{
+	if (t->user) {
+		emit_cpu(b, OP_LOAD, true, reg, OFF_PCBASE);
+		emit_rm(b, OP_LEA, t->code64, reg,
+			(struct hmem){(uint8_t)reg, H_NONE, 0, (int32_t)target});
+	} else {
+		emit_mov_imm(b, reg, (uint64_t)exit_target(t, target));
+	}
+}
+
+/* Through the jump cache: T0 = pc; live flags are in jit_flags. */
+static void jump_cached(struct tr *t, struct jit_buf *b, int sp_undo)
+{
+	struct jit *j = t->j;
+	int off = off_jump(t->tlb_idx);
+	uint32_t site = tr_site(t, 0, SITE_LEAVE);
+	uint8_t *miss;
+
+	j->sites[site].sp_undo = (int8_t)sp_undo;
+	emit_rr(b, OP_LOAD, false, H_T1, H_T0);
+	emit_alu_imm(b, ALU_AND, false, H_T1, JUMP_MASK);
+	emit_shift_imm(b, 4, false, H_T1, 4);
+	emit_rm(b, OP_CMP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T1, 0, off});
+	miss = emit_jcc(b, CC_NE);
+	emit_rm(b, 0xff, false, 4, (struct hmem){H_CPU, H_T1, 0, off + 8});
+	if (b == &t->hot) {
+		emit_fix32(miss, t->cold.p);
+		b = &t->cold;
+	} else {
+		emit_fix32(miss, b->p);
+	}
+	emit_mov_imm(b, H_T1, site);
+	emit_jmp_to(b, jit_rw(j, j->stub_jump_miss));
+}
+
+/* Saves flags for an exit if somebody wants them; the block's own state is not touched. */
+static void save_for_exit(struct tr *t, struct jit_buf *b, uint16_t live)
+{
+	if (live && !t->fl_m)
+		emit_save_flags(b, H_T1);
+}
+
+/* A kernel exit to another page: guard, then the patchable jump. */
+static void exit_guarded(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live,
+			 bool backward)
+{
+	struct jit *j = t->j;
+	uint64_t la = (uint64_t)exit_target(t, target);
+	int off = off_itlb(false) + (int)(la >> 12 & (ITLB_ENTRIES - 1)) * 16;
+	uint32_t exit = exit_new(t, (int64_t)la, false);
+	uint8_t *miss[3], *at;
+	unsigned n = 0;
+
+	save_for_exit(t, b, live);
+	if (backward) {
+		emit_cmp_cpu_imm(b, false, OFF_REQUESTS, 0);
+		miss[n++] = emit_jcc(b, CC_NE);
+	}
+	if (fits_int32((int64_t)la)) {
+		emit_cpu(b, 0x81, true, ALU_CMP, off);
+		emit32(b, (uint32_t)(la & ~0xfffull));
+	} else {
+		emit_mov_imm(b, H_T0, la & ~0xfffull);
+		emit_cpu(b, OP_CMP_LOAD, true, H_T0, off);
+	}
+	miss[n++] = emit_jcc(b, CC_NE);
+	/* gpa >> 8 of the target's page; no page has this value. 7 bytes before the field. */
+	emit_align_field(b, 7);
+	emit_cpu(b, 0x81, false, ALU_CMP, off + 8 + 1);
+	j->exits[exit].guard = off_of(t, b->p);
+	emit32(b, ~0u);
+	miss[n++] = emit_jcc(b, CC_NE);
+	emit_align_field(b, 1);
+	at = emit_jmp(b);
+	j->exits[exit].rel = off_of(t, at);
+	if (b == &t->hot) {
+		for (unsigned i = 0; i < n; i++)
+			emit_fix32(miss[i], t->cold.p);
+	} else {
+		for (unsigned i = 0; i < n; i++)
+			emit_fix32(miss[i], b->p);
+	}
+	emit_fix32(at, exit_stub(t, exit, false));
+}
+
+void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, bool backward)
+{
+	struct jit *j = t->j;
+	bool flags_e = live && !t->fl_m;
+	uint32_t exit;
+	uint8_t *at, *poll = NULL;
+
+	if (target < 0 || target > 4095) {
+		if (!t->user) {
+			exit_guarded(t, b, target, live, backward);
+			return;
+		}
+		save_for_exit(t, b, live);
+		load_pc(t, b, H_T0, target);
+		jump_cached(t, b, 0);
+		return;
+	}
+	if (backward) {
+		save_for_exit(t, b, live);
+		flags_e = false;
+		emit_cmp_cpu_imm(b, false, OFF_REQUESTS, 0);
+		poll = emit_jcc(b, CC_NE);
+	}
+	emit_align_field(b, 1);
+	at = emit_jmp(b);
+	exit = exit_new(t, exit_target(t, target), flags_e);
+	j->exits[exit].rel = off_of(t, at);
+	if (poll)
+		emit_fix32(poll, t->cold.p);
+	emit_fix32(at, exit_stub(t, exit, flags_e));
+}
+
+void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live)
+{
+	struct jit *j = t->j;
+	uint8_t *at;
+
+	if (target >= 0 && target < 4096) {
+		bool flags_e = !t->fl_m;
+		uint32_t exit;
+
+		if (target <= t->it->off) {
+			/* A loop: the poll stays in line, the way out is the branch. */
+			at = emit_jcc(&t->hot, cc ^ 1);
+			tr_exit_to(t, &t->hot, target, live, true);
+			emit_fix32(at, t->hot.p);
+			return;
+		}
+		emit_align_field(&t->hot, 2);
+		at = emit_jcc(&t->hot, cc);
+		exit = exit_new(t, exit_target(t, target), flags_e);
+		j->exits[exit].rel = off_of(t, at);
+		emit_fix32(at, exit_stub(t, exit, flags_e));
+		return;
+	}
+	at = emit_jcc(&t->hot, cc);
+	emit_fix32(at, t->cold.p);
+	tr_exit_to(t, &t->cold, target, live, target < 0);
+}
+
+static bool jcc(struct tr *t)
+{
+	const struct ir_insn *it = t->it;
+
+	tr_need(t, H_T1);
+	tr_exit_jcc(t, it->in.cc, block_target(it), it->live_taken);
+	return true;
+}
+
+/* jrcxz, loop: eight-bit displacements only, so over a jump. */
+static bool jump_rcx(struct tr *t)
+{
+	const struct ir_insn *it = t->it;
+	int64_t target = block_target(it);
+	uint8_t *skip;
+
+	if (!t->code64 && it->in.addrsize == 2)
+		return false;
+	tr_need(t, H_T1);
+	if (it->in.addrsize == 4)
+		emit8(&t->hot, 0x67);
+	emit8(&t->hot, it->in.opcode);
+	emit8(&t->hot, 5);
+	skip = emit_jmp(&t->hot);
+	tr_exit_to(t, &t->hot, target, it->live_taken, target <= it->off);
+	emit_fix32(skip, t->hot.p);
+	return true;
+}
+
+static void indirect(struct tr *t, int sp_undo)
+{
+	jump_cached(t, &t->hot, sp_undo);
+}
+
+static bool jmp_ind(struct tr *t)
+{
+	const struct x86_insn *in = &t->it->in;
+	unsigned size = t->code64 ? 8 : 4;
+
+	tr_clobber(t, H_T1);
+	if (in->opnd[0].kind == X86_OPND_MEM) {
+		struct tr_access a = {.size = (uint8_t)size};
+		struct hmem m;
+
+		if (!tr_mem(t, &a, &m))
+			return false;
+		emit_rm(&t->hot, OP_LOAD, t->code64, H_T0, m);
+	} else {
+		unsigned h = tr_reg(t, in->opnd[0].reg, H_T0);
+
+		emit_rr(&t->hot, OP_LOAD, t->code64, H_T0, h);
+	}
+	indirect(t, 0);
+	return true;
+}
+
+/* Pushes the address of the next instruction. Uses both temporaries. */
+static void push_return(struct tr *t)
+{
+	struct tr_access a = {.size = t->code64 ? 8 : 4, .write = true, .free_t1 = true};
+	int64_t next = (int64_t)t->it->off + t->it->in.len;
+	int64_t la = exit_target(t, next);
+	struct hmem m;
+
+	tr_stack(t, H_GSP, -(int)a.size, &a, &m);
+	if (!t->user && (fits_int32(la) || !t->code64)) {
+		uint32_t imm = (uint32_t)la;
+		uint8_t bytes[4];
+		struct henc e = {.opcode = 0xc7, .w = t->code64};
+
+		memcpy(bytes, &imm, 4);
+		emit_enc_mem(&t->hot, &e, 0, &m, bytes, 4);
+	} else {
+		load_pc(t, &t->hot, H_T1, next);
+		emit_rm(&t->hot, OP_STORE, t->code64, H_T1, m);
+	}
+	emit_rm(&t->hot, OP_LEA, t->code64, H_GSP,
+		(struct hmem){H_GSP, H_NONE, 0, -(int)a.size});
+}
+
+static bool call(struct tr *t)
+{
+	int64_t target = block_target(t->it);
+
+	tr_clobber(t, H_T1);
+	push_return(t);
+	tr_exit_to(t, &t->hot, target, t->it->live_out, target <= t->it->off);
+	return true;
+}
+
+static bool call_ind(struct tr *t)
+{
+	const struct x86_insn *in = &t->it->in;
+	unsigned size = t->code64 ? 8 : 4;
+
+	tr_clobber(t, H_T1);
+	if (in->opnd[0].kind == X86_OPND_MEM) {
+		struct tr_access a = {.size = (uint8_t)size};
+		struct hmem m;
+
+		if (!tr_mem(t, &a, &m))
+			return false;
+		emit_rm(&t->hot, OP_LOAD, t->code64, H_T1, m);
+	} else {
+		unsigned h = tr_reg(t, in->opnd[0].reg, H_T1);
+
+		emit_rr(&t->hot, OP_LOAD, t->code64, H_T1, h);
+	}
+	emit_cpu(&t->hot, OP_STORE, true, H_T1, OFF_SPILL);
+	push_return(t);
+	emit_cpu(&t->hot, OP_LOAD, true, H_T0, OFF_SPILL);
+	indirect(t, (int)size);
+	return true;
+}
+
+static bool ret(struct tr *t)
+{
+	const struct x86_insn *in = &t->it->in;
+	struct tr_access a = {.size = t->code64 ? 8 : 4};
+	int32_t pop = a.size + (in->n_opnds ? (int32_t)(uint16_t)in->imm : 0);
+	struct hmem m;
+
+	if (pop > 127)
+		return false;
+	tr_clobber(t, H_T1);
+	tr_stack(t, H_GSP, 0, &a, &m);
+	emit_rm(&t->hot, OP_LOAD, t->code64, H_T0, m);
+	emit_rm(&t->hot, OP_LEA, t->code64, H_GSP, (struct hmem){H_GSP, H_NONE, 0, pop});
+	indirect(t, -pop);
+	return true;
+}
+
+bool tr_flow(struct tr *t)
+{
+	switch (t->it->kind) {
+	case TR_JMP: {
+		int64_t target = block_target(t->it);
+
+		tr_exit_to(t, &t->hot, target, t->it->live_out, target <= t->it->off);
+		return true;
+	}
+	case TR_JCC: return jcc(t);
+	case TR_CALL: return call(t);
+	case TR_RET: return ret(t);
+	case TR_JRCXZ:
+	case TR_LOOP: return jump_rcx(t);
+	case TR_JMP_IND: return jmp_ind(t);
+	case TR_CALL_IND: return call_ind(t);
+	default: return false;
+	}
+}

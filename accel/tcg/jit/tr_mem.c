@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest memory operands: effective address, look-up in the TLB, host operand.
+ *
+ * The check compares the page of the access's last byte with the tag in the slot of its first
+ * byte, so one that crosses a page misses. An access that must be aligned is compared with its
+ * low bits kept instead: misaligned ones miss. A miss calls run_miss(), which comes back with the
+ * addend, or has had the interpreter execute the instruction.
+ *
+ * rsp-based operands use the stack slot, one entry at a fixed place, which is valid for reads and
+ * writes of aligned data on the page that the stack is on.
+ *
+ * Addresses whose registers live in host registers are computed twice rather than kept, since
+ * both temporaries are in use during the check.
+ */
+#include "accel/tcg/jit/translate.h"
+
+struct ea { /* how to get at an effective address */
+	struct hmem m;
+	bool temp;    /* m uses a temporary that ea_load() fills */
+	bool is_const;
+	uint64_t la;  /* if is_const */
+};
+
+static int seg_off(const struct tr *t, const struct x86_insn *in)
+{
+	if (in->mem.seg == X86_FS || in->mem.seg == X86_GS)
+		return (int)(offsetof(struct cpu, seg) + in->mem.seg * sizeof(struct x86_seg) +
+			     offsetof(struct x86_seg, base));
+	return 0;
+}
+
+static unsigned shift_of(unsigned scale)
+{
+	return scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
+}
+
+/* temp = base + index * scale + disp + segment base, piece by piece. Destroys EFLAGS. */
+static void ea_sum(struct jit_buf *b, const struct x86_mem *m, int seg, int32_t disp,
+		   unsigned temp, bool addr32)
+{
+	unsigned base = m->base == X86_NO_REG ? H_NONE : regs_host(m->base);
+
+	if (m->index != X86_NO_REG) {
+		unsigned index = regs_host(m->index);
+
+		if (index == H_NONE) {
+			emit_cpu(b, OP_LOAD, true, temp, off_gpr(m->index));
+			index = temp;
+		}
+		emit_lea(b, temp,
+			 (struct hmem){base, (uint8_t)index, (uint8_t)shift_of(m->scale), disp});
+		if (m->base != X86_NO_REG && base == H_NONE)
+			emit_cpu(b, OP_ADD_LOAD, true, temp, off_gpr(m->base));
+	} else if (m->base != X86_NO_REG) {
+		if (base == H_NONE) {
+			emit_cpu(b, OP_LOAD, true, temp, off_gpr(m->base));
+			base = temp;
+		}
+		emit_lea(b, temp, (struct hmem){(uint8_t)base, H_NONE, 0, disp});
+	} else {
+		emit_mov_imm(b, temp, (uint64_t)(int64_t)disp);
+	}
+	if (addr32)
+		emit_rr(b, OP_LOAD, false, temp, temp);
+	if (seg)
+		emit_cpu(b, OP_ADD_LOAD, true, temp, seg);
+}
+
+enum ea_form { EA_PLAIN, EA_SUM, EA_BASE_MEM, EA_INDEX_MEM, EA_SEG, EA_PC, EA_PC_SEG, EA_CONST };
+
+/* Decides how to address; false if no template fits. */
+static bool ea_form(const struct tr *t, struct ea *a, enum ea_form *form)
+{
+	const struct x86_insn *in = &t->it->in;
+	const struct x86_mem *m = &in->mem;
+	int seg = seg_off(t, in);
+	bool base_mem = m->base < 16 && regs_host(m->base) == H_NONE;
+	bool index_mem = m->index < 16 && regs_host(m->index) == H_NONE;
+	int64_t disp = m->disp;
+
+	*a = (struct ea){.m = {H_NONE, H_NONE, 0, 0}};
+	if (!t->code64 && (seg || in->addrsize == 2 || m->seg == X86_CS))
+		return false;
+	if (m->base == X86_REG_RIP) {
+		uint64_t pc = (uint64_t)t->it->off + in->len + (uint64_t)disp;
+
+		if (in->addrsize != 8)
+			return false;
+		if (t->user) { /* relative to the page that the block is mapped at */
+			if (!fits_int32((int64_t)pc))
+				return false;
+			a->m.disp = (int32_t)pc;
+			*form = seg ? EA_PC_SEG : EA_PC;
+			return true;
+		}
+		disp = (int64_t)((t->b->va & ~0xfffull) + pc);
+		if (!seg) {
+			a->la = (uint64_t)disp;
+			*form = EA_CONST;
+			return true;
+		}
+		if (!fits_int32(disp))
+			return false;
+		a->m.disp = (int32_t)disp;
+		*form = EA_SEG;
+		return true;
+	}
+	if (!fits_int32(disp)) {
+		if (m->base != X86_NO_REG || m->index != X86_NO_REG || seg)
+			return false;
+		a->la = (uint64_t)disp;
+		*form = EA_CONST;
+		return true;
+	}
+	a->m.disp = (int32_t)disp;
+	if (in->addrsize == 4) {
+		if (m->base == X86_NO_REG && m->index == X86_NO_REG && !seg) {
+			a->la = (uint32_t)disp;
+			*form = EA_CONST;
+		} else {
+			*form = EA_SUM;
+		}
+		return true;
+	}
+	if (m->base == X86_NO_REG && m->index == X86_NO_REG) {
+		a->la = (uint64_t)disp;
+		*form = seg ? EA_SEG : EA_CONST;
+		return true;
+	}
+	if (seg) {
+		*form = base_mem || index_mem || (m->base != X86_NO_REG && m->index != X86_NO_REG)
+				? EA_SUM
+				: EA_SEG;
+		return true;
+	}
+	*form = base_mem && index_mem ? EA_SUM
+		: base_mem	      ? EA_BASE_MEM
+		: index_mem	      ? EA_INDEX_MEM
+				      : EA_PLAIN;
+	return true;
+}
+
+/* Emits what has to be loaded into temp, and completes a->m. */
+static void ea_load(const struct tr *t, struct jit_buf *b, struct ea *a, enum ea_form form,
+		    unsigned temp)
+{
+	const struct x86_insn *in = &t->it->in;
+	const struct x86_mem *m = &in->mem;
+	uint8_t base = m->base < 16 ? (uint8_t)regs_host(m->base) : H_NONE;
+	uint8_t index = m->index < 16 ? (uint8_t)regs_host(m->index) : H_NONE;
+	uint8_t tmp = (uint8_t)temp, shift = (uint8_t)shift_of(m->scale);
+	int32_t disp = a->m.disp;
+
+	a->temp = true;
+	switch (form) {
+	case EA_PLAIN:
+		a->m = (struct hmem){base, index, index == H_NONE ? 0 : shift, disp};
+		a->temp = false;
+		break;
+	case EA_BASE_MEM:
+		emit_cpu(b, OP_LOAD, true, temp, off_gpr(m->base));
+		a->m = (struct hmem){tmp, index, index == H_NONE ? 0 : shift, disp};
+		break;
+	case EA_INDEX_MEM:
+		emit_cpu(b, OP_LOAD, true, temp, off_gpr(m->index));
+		a->m = (struct hmem){base, tmp, shift, disp};
+		break;
+	case EA_SEG:
+		emit_cpu(b, OP_LOAD, true, temp, seg_off(t, in));
+		if (base != H_NONE)
+			a->m = (struct hmem){base, tmp, 0, disp};
+		else
+			a->m = (struct hmem){tmp, index, index == H_NONE ? 0 : shift, disp};
+		break;
+	case EA_PC:
+		emit_cpu(b, OP_LOAD, true, temp, OFF_PCBASE);
+		a->m = (struct hmem){tmp, H_NONE, 0, disp};
+		break;
+	case EA_PC_SEG:
+		emit_cpu(b, OP_LOAD, true, temp, OFF_PCBASE);
+		emit_cpu(b, OP_ADD_LOAD, true, temp, seg_off(t, in));
+		a->m = (struct hmem){tmp, H_NONE, 0, disp};
+		break;
+	case EA_SUM:
+		ea_sum(b, m, seg_off(t, in), (int32_t)m->disp, temp, in->addrsize == 4);
+		a->m = (struct hmem){tmp, H_NONE, 0, 0};
+		break;
+	case EA_CONST:
+		emit_mov_imm(b, temp, a->la);
+		a->m = (struct hmem){tmp, H_NONE, 0, 0};
+		break;
+	}
+}
+
+static unsigned site_flags(const struct tr *t, const struct tr_access *a)
+{
+	return (a->write ? SITE_WRITE : 0) | (a->align ? SITE_ALIGN : 0) |
+	       (t->it->in.mem.seg == X86_SS ? SITE_SS : 0);
+}
+
+/* Out of line: T0 holds the linear address; comes back to `back` with T0 = addend. */
+static void miss_emit(struct tr *t, uint32_t site, const uint8_t *back)
+{
+	emit_mov_imm(&t->cold, H_T1, site);
+	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_miss));
+	emit_jmp_to(&t->cold, back);
+}
+
+/* The mask that leaves a page's tag, or for aligned accesses also what must be zero. */
+static int32_t tag_mask(unsigned align)
+{
+	return align ? -4096 | (int32_t)(align - 1) : -4096;
+}
+
+/* T0 is the addend; m without it addresses linear memory. Puts the two together. */
+static void join(struct tr *t, const struct tr_access *acc, struct hmem *m)
+{
+	bool uses_t1 = m->base == H_T1 || m->index == H_T1;
+
+	if (acc->pointer || (m->base != H_NONE && m->index != H_NONE) ||
+	    (uses_t1 && acc->free_t1)) {
+		if (acc->pointer || m->index == H_T1) {
+			/* All of it into T0. */
+			if (m->base != H_NONE)
+				emit_lea(&t->hot, H_T0, (struct hmem){H_T0, m->base, 0, m->disp});
+			else if (m->disp)
+				emit_lea(&t->hot, H_T0, (struct hmem){H_T0, H_NONE, 0, m->disp});
+			if (m->index != H_NONE)
+				emit_lea(&t->hot, H_T0,
+					 (struct hmem){H_T0, m->index, m->shift, 0});
+			*m = (struct hmem){H_T0, H_NONE, 0, 0};
+			return;
+		}
+		emit_lea(&t->hot, H_T0, (struct hmem){H_T0, m->base, 0, 0});
+		m->base = H_T0;
+		return;
+	}
+	if (m->base == H_NONE)
+		m->base = H_T0;
+	else
+		m->index = H_T0;
+}
+
+/* A constant address whose page fits in a sign-extended immediate. */
+static void mem_const(struct tr *t, const struct tr_access *acc, uint64_t la, struct hmem *m)
+{
+	unsigned slot = cpu_tlb_slot(la);
+	int off = off_tlb(t->tlb_idx, acc->write) + (int)slot * 16;
+	uint8_t *miss, *back;
+	uint32_t site = tr_site(t, acc->size, site_flags(t, acc));
+
+	emit_cpu(&t->hot, 0x81, true, ALU_CMP, off);
+	emit32(&t->hot, (uint32_t)(la & ~0xfffull));
+	miss = emit_jcc(&t->hot, CC_NE);
+	emit_cpu(&t->hot, OP_LOAD, true, H_T0, off + 8);
+	back = t->hot.p;
+	emit_fix32(miss, t->cold.p);
+	emit_mov_imm(&t->cold, H_T0, la);
+	miss_emit(t, site, back);
+	*m = (struct hmem){H_T0, H_NONE, 0, (int32_t)la};
+	if (acc->pointer && m->disp) {
+		emit_lea(&t->hot, H_T0, *m);
+		m->disp = 0;
+	}
+}
+
+static bool uses_slot(const struct tr *t, const struct tr_access *acc)
+{
+	const struct x86_insn *in = &t->it->in;
+
+	return in->mem.base == X86_RSP && in->mem.index == X86_NO_REG && !seg_off(t, in) &&
+	       in->addrsize == 8 && !(acc->size & (acc->size - 1)) && acc->size <= 32 &&
+	       fits_int32(in->mem.disp);
+}
+
+bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
+{
+	enum ea_form form;
+	struct ea a;
+	uint8_t *miss, *back;
+	uint32_t site;
+	int table = off_tlb(t->tlb_idx, acc->write);
+
+	if (uses_slot(t, acc)) {
+		tr_stack(t, H_GSP, (int32_t)t->it->in.mem.disp, acc, m);
+		return true;
+	}
+	if (!ea_form(t, &a, &form))
+		return false;
+	if (form == EA_CONST) {
+		if (acc->align && a.la & (acc->align - 1u))
+			return false;
+		if ((a.la & 0xfff) + acc->size > 4096)
+			return false;
+		if (fits_int32((int64_t)a.la)) {
+			mem_const(t, acc, a.la, m);
+			return true;
+		}
+	}
+	site = tr_site(t, acc->size, site_flags(t, acc));
+	ea_load(t, &t->hot, &a, form, H_T1);
+	emit_lea(&t->hot, H_T0, a.m);
+	if (acc->align || acc->size == 1) {
+		emit_mov_rr(&t->hot, H_T1, H_T0);
+	} else if (a.temp || !fits_int32((int64_t)a.m.disp + acc->size - 1)) {
+		emit_lea(&t->hot, H_T1, (struct hmem){H_T0, H_NONE, 0, acc->size - 1});
+	} else {
+		struct hmem last = a.m;
+
+		last.disp += acc->size - 1;
+		emit_lea(&t->hot, H_T1, last);
+	}
+	emit_shift_imm(&t->hot, 5, true, H_T0, 8);
+	emit_alu_imm(&t->hot, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
+	emit_alu_imm(&t->hot, ALU_AND, true, H_T1, tag_mask(acc->align));
+	emit_rm(&t->hot, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
+	miss = emit_jcc(&t->hot, CC_NE);
+	emit_rm(&t->hot, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
+	back = t->hot.p;
+	/* Out of line. */
+	emit_fix32(miss, t->cold.p);
+	ea_load(t, &t->cold, &a, form, H_T1);
+	emit_lea(&t->cold, H_T0, a.m);
+	miss_emit(t, site, back);
+	/* The operand. */
+	if (a.temp)
+		ea_load(t, &t->hot, &a, form, H_T1);
+	*m = a.m;
+	join(t, acc, m);
+	return true;
+}
+
+void tr_stack(struct tr *t, unsigned reg, int32_t disp, const struct tr_access *acc,
+	      struct hmem *m)
+{
+	struct hmem at = {(uint8_t)reg, H_NONE, 0, disp};
+	uint8_t *miss, *back;
+	uint32_t site = tr_site(t, acc->size,
+				SITE_SLOT | SITE_SS | (acc->write ? SITE_WRITE : 0) |
+					(acc->align ? SITE_ALIGN : 0));
+
+	emit_rm(&t->hot, OP_LEA, t->code64, H_T0, at);
+	emit_alu_imm(&t->hot, ALU_AND, true, H_T0, tag_mask(acc->size));
+	emit_cpu(&t->hot, OP_CMP_LOAD, true, H_T0, OFF_SLOT_TAG);
+	miss = emit_jcc(&t->hot, CC_NE);
+	emit_cpu(&t->hot, OP_LOAD, true, H_T0, OFF_SLOT_ADDEND);
+	back = t->hot.p;
+	emit_fix32(miss, t->cold.p);
+	emit_rm(&t->cold, OP_LEA, t->code64, H_T0, at);
+	miss_emit(t, site, back);
+	if (!t->code64) { /* the sum may wrap at 4 GiB */
+		emit_rm(&t->hot, OP_LEA, false, H_T1, at);
+		at = (struct hmem){H_T1, H_NONE, 0, 0};
+	}
+	*m = at;
+	join(t, acc, m);
+}
+
+bool tr_lea(struct tr *t, unsigned dst)
+{
+	const struct x86_insn *in = &t->it->in;
+	const struct x86_mem *m = &in->mem;
+	bool narrow = in->addrsize == 4 || in->opsize == 4;
+	struct hmem a = {H_NONE, H_NONE, 0, 0};
+	struct henc e = {.opcode = OP_LEA, .p66 = in->opsize == 2, .w = in->opsize == 8};
+
+	if (in->addrsize == 2 || !fits_int32(m->disp))
+		return false;
+	/* 32-bit addresses are the low half of the sum; a 16-bit result is its low part. */
+	if (narrow)
+		e.w = false;
+	a.disp = (int32_t)m->disp;
+	if (m->base == X86_REG_RIP) {
+		int64_t pc = (int64_t)t->it->off + in->len + m->disp;
+
+		if (!fits_int32(pc) || in->opsize == 2)
+			return false;
+		if (!t->user) {
+			uint64_t la = (t->b->va & ~0xfffull) + (uint64_t)pc;
+
+			emit_mov_imm(&t->hot, dst, narrow ? (uint32_t)la : la);
+			return true;
+		}
+		emit_cpu(&t->hot, OP_LOAD, true, H_T0, OFF_PCBASE);
+		a = (struct hmem){H_T0, H_NONE, 0, (int32_t)pc};
+	} else {
+		if (m->base != X86_NO_REG)
+			a.base = (uint8_t)tr_reg(t, m->base, H_T0);
+		if (m->index != X86_NO_REG) {
+			a.index = (uint8_t)tr_reg(t, m->index, H_T1);
+			a.shift = (uint8_t)shift_of(m->scale);
+		}
+	}
+	emit_enc_mem(&t->hot, &e, dst, &a, NULL, 0);
+	return true;
+}

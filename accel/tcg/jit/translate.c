@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a formed block to host code: entry points, flags, and which template an instruction gets.
+ *
+ * Every instruction without a template, or whose operands a template declines, becomes a call of
+ * the interpreter with its decoded form; the block goes on behind it.
+ *
+ * Refs: docs/translator.md.
+ */
+#include "accel/tcg/jit/translate.h"
+
+/* --- which template --- */
+
+static const uint8_t kind_of_op[X86_N_OPS] = {
+	[X86_ADD] = TR_GENERIC, [X86_OR] = TR_GENERIC, [X86_ADC] = TR_GENERIC,
+	[X86_SBB] = TR_GENERIC, [X86_AND] = TR_GENERIC, [X86_SUB] = TR_GENERIC,
+	[X86_XOR] = TR_GENERIC, [X86_CMP] = TR_GENERIC, [X86_TEST] = TR_GENERIC,
+	[X86_INC] = TR_GENERIC, [X86_DEC] = TR_GENERIC, [X86_NEG] = TR_GENERIC,
+	[X86_NOT] = TR_GENERIC, [X86_MUL] = TR_GENERIC, [X86_IMUL] = TR_GENERIC,
+	[X86_DIV] = TR_DIV, [X86_IDIV] = TR_DIV,
+	[X86_ROL] = TR_GENERIC, [X86_ROR] = TR_GENERIC, [X86_RCL] = TR_GENERIC,
+	[X86_RCR] = TR_GENERIC, [X86_SHL] = TR_GENERIC, [X86_SHR] = TR_GENERIC,
+	[X86_SAR] = TR_GENERIC, [X86_SHLD] = TR_GENERIC, [X86_SHRD] = TR_GENERIC,
+	[X86_MOV] = TR_GENERIC, [X86_MOVZX] = TR_GENERIC, [X86_MOVSX] = TR_GENERIC,
+	[X86_MOVSXD] = TR_GENERIC, [X86_LEA] = TR_LEA, [X86_XCHG] = TR_GENERIC,
+	[X86_XADD] = TR_GENERIC, [X86_CMPXCHG] = TR_GENERIC, [X86_CMPXCHG8B] = TR_GENERIC,
+	[X86_CMPXCHG16B] = TR_GENERIC, [X86_BSWAP] = TR_BSWAP, [X86_MOVBE] = TR_GENERIC,
+	[X86_MOVNTI] = TR_GENERIC, [X86_CBW] = TR_COPY, [X86_CWD] = TR_COPY,
+	[X86_LAHF] = TR_COPY, [X86_SAHF] = TR_COPY, [X86_SETCC] = TR_GENERIC,
+	[X86_CMOVCC] = TR_GENERIC, [X86_BT] = TR_GENERIC, [X86_BTS] = TR_GENERIC,
+	[X86_BTR] = TR_GENERIC, [X86_BTC] = TR_GENERIC, [X86_BSF] = TR_GENERIC,
+	[X86_BSR] = TR_GENERIC, [X86_TZCNT] = TR_GENERIC, [X86_LZCNT] = TR_GENERIC,
+	[X86_POPCNT] = TR_GENERIC, [X86_CRC32] = TR_GENERIC, [X86_ANDN] = TR_GENERIC,
+	[X86_BEXTR] = TR_GENERIC, [X86_BLSI] = TR_GENERIC, [X86_BLSMSK] = TR_GENERIC,
+	[X86_BLSR] = TR_GENERIC, [X86_BZHI] = TR_GENERIC, [X86_MULX] = TR_GENERIC,
+	[X86_PDEP] = TR_GENERIC, [X86_PEXT] = TR_GENERIC, [X86_RORX] = TR_GENERIC,
+	[X86_SARX] = TR_GENERIC, [X86_SHLX] = TR_GENERIC, [X86_SHRX] = TR_GENERIC,
+	[X86_ADCX] = TR_GENERIC, [X86_ADOX] = TR_GENERIC,
+	[X86_CLC] = TR_COPY, [X86_STC] = TR_COPY, [X86_CMC] = TR_COPY,
+	[X86_CLD] = TR_CLD, [X86_STD] = TR_STD,
+	[X86_NOP] = TR_NOP, [X86_PAUSE] = TR_COPY, [X86_ENDBR32] = TR_NOP,
+	[X86_ENDBR64] = TR_NOP, [X86_PREFETCH] = TR_NOP, [X86_PREFETCHW] = TR_NOP,
+	[X86_PREFETCHNTA] = TR_NOP, [X86_PREFETCHT0] = TR_NOP, [X86_PREFETCHT1] = TR_NOP,
+	[X86_PREFETCHT2] = TR_NOP,
+	[X86_PUSH] = TR_PUSH, [X86_POP] = TR_POP, [X86_LEAVE] = TR_LEAVE,
+	[X86_JMP] = TR_JMP, [X86_JCC] = TR_JCC, [X86_CALL] = TR_CALL, [X86_RET] = TR_RET,
+	[X86_JRCXZ] = TR_JRCXZ, [X86_LOOP] = TR_LOOP, [X86_LOOPE] = TR_LOOP,
+	[X86_LOOPNE] = TR_LOOP,
+};
+
+static uint8_t kind_of_fence(const struct x86_insn *in)
+{
+	return in->op == X86_LFENCE || in->op == X86_MFENCE || in->op == X86_SFENCE ? TR_COPY
+										  : TR_INTERP;
+}
+
+/* The special encodings of ordinary operations. */
+static uint8_t kind_of_form(const struct x86_insn *in, uint8_t kind)
+{
+	unsigned opc = in->opcode;
+
+	if (in->op == X86_JMP || in->op == X86_CALL) {
+		if (in->opnd[0].kind != X86_OPND_REL)
+			return in->op == X86_JMP ? TR_JMP_IND : TR_CALL_IND;
+		return kind;
+	}
+	if (kind != TR_GENERIC || in->attr & X86_AT_MODRM)
+		return kind;
+	if (in->op == X86_MOV)
+		return opc >= 0xb0 ? TR_MOV_IMM : TR_MOFFS;
+	if (in->op == X86_XCHG)
+		return TR_XCHG_ACC;
+	if (in->op == X86_INC || in->op == X86_DEC)
+		return TR_INC_SHORT;
+	return TR_ACC_IMM;
+}
+
+/* Encodings whose bits mean something else in 64-bit code: VEX.W where it sizes a general
+ * register, and the fourth register's top bit. */
+static bool only_32bit(const struct x86_insn *in)
+{
+	if (!(in->attr & X86_AT_VEX))
+		return false;
+	switch (in->op) {
+	case X86_BLENDVPS: case X86_BLENDVPD: case X86_PBLENDVB:
+		return true;
+	case X86_CVTSI2SS: case X86_CVTSI2SD: case X86_CVTSS2SI: case X86_CVTSD2SI:
+	case X86_CVTTSS2SI: case X86_CVTTSD2SI: case X86_MOVD: case X86_MOVQ: case X86_PINSRD:
+	case X86_PINSRQ: case X86_PEXTRD: case X86_PEXTRQ:
+		return in->prefix & X86_PFX_REXW;
+	default:
+		return in->cls == X86_CL_ALU && in->prefix & X86_PFX_REXW;
+	}
+}
+
+uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode)
+{
+	uint8_t kind = kind_of_op[in->op];
+
+	if (!(mode & MODE_CS64) && only_32bit(in))
+		return TR_INTERP;
+	if (in->cls == X86_CL_VEC || in->cls == X86_CL_X87) {
+		kind = kind_of_fence(in);
+		return kind ? kind : tr_vec_kind(j, in, mode);
+	}
+	if (!kind)
+		kind = kind_of_fence(in);
+	if (!kind)
+		return TR_INTERP;
+	if (in->feature != X86_FEAT_NONE && kind != TR_NOP && kind != TR_COPY &&
+	    (!cpu_has_feature(in->feature) || !jit_host_has(j, in->feature)))
+		return TR_INTERP;
+	/* 66 on a near branch makes rip 16 bits wide; stack operations of another size. */
+	if ((in->cls == X86_CL_CTI || in->cls == X86_CL_STACK) && in->opsize == 2)
+		return TR_INTERP;
+	return kind_of_form(in, kind);
+}
+
+/* --- flags --- */
+
+void tr_clobber(struct tr *t, unsigned park)
+{
+	if (t->it && t->it->live_in && !t->fl_m)
+		emit_save_flags(&t->hot, park);
+	t->fl_m = true;
+	t->fl_e = false;
+}
+
+void tr_need(struct tr *t, unsigned park)
+{
+	if (t->fl_e || !t->it->need)
+		return;
+	emit_load_flags(&t->hot, park);
+	t->fl_e = true;
+}
+
+/* --- registers --- */
+
+unsigned tr_reg(struct tr *t, unsigned guest, unsigned temp)
+{
+	unsigned h = regs_host(guest);
+
+	if (h != H_NONE)
+		return h;
+	emit_cpu(&t->hot, OP_LOAD, true, temp, off_gpr(guest));
+	return temp;
+}
+
+void tr_reg_store(struct tr *t, unsigned guest, unsigned temp)
+{
+	if (regs_host(guest) == H_NONE)
+		emit_cpu(&t->hot, OP_STORE, true, temp, off_gpr(guest));
+}
+
+/* --- calls of C --- */
+
+uint32_t tr_site(struct tr *t, unsigned size, unsigned flags)
+{
+	struct jit *j = t->j;
+	struct jit_site *s;
+
+	if (j->n_sites >= j->max_sites) {
+		t->full = true;
+		return 0;
+	}
+	s = &j->sites[j->n_sites];
+	*s = (struct jit_site){.block = t->block, .pc_off = t->it->off, .len = t->it->in.len,
+			       .size = (uint8_t)size, .flags = (uint8_t)flags};
+	return j->n_sites++;
+}
+
+/* The interpreter executes the current instruction. Saves live flags; all flags are valid in
+ * both places behind it. */
+void tr_interp(struct tr *t, bool step)
+{
+	struct jit *j = t->j;
+	unsigned flags = step ? SITE_STEP | SITE_LEAVE : 0;
+	uint32_t site;
+
+	if (t->it->kind == TR_STEP || t->it->in.attr & X86_AT_ENDS_BLOCK ||
+	    t->it->in.cls == X86_CL_CTI)
+		flags |= SITE_LEAVE;
+	tr_clobber(t, H_T1);
+	site = tr_site(t, 0, flags);
+	if (!step && site) {
+		if (j->n_insns >= j->max_insns) {
+			t->full = true;
+			return;
+		}
+		j->insns[j->n_insns] = t->it->in;
+		j->sites[site].insn = j->n_insns++;
+	}
+	emit_mov_imm(&t->hot, H_T1, site);
+	emit_call_to(&t->hot, jit_rw(j, j->stub_interp));
+	t->fl_e = t->fl_m = true;
+	j->st.interp_insns++;
+}
+
+/* --- a block --- */
+
+static bool insn_emit(struct tr *t)
+{
+	switch (t->it->kind) {
+	case TR_GENERIC:
+	case TR_VEC:
+		return tr_generic(t);
+	case TR_NOP:
+		return true;
+	case TR_PUSH: case TR_POP: case TR_LEAVE:
+		return tr_stack_insn(t);
+	case TR_JMP: case TR_JCC: case TR_CALL: case TR_RET: case TR_JRCXZ: case TR_LOOP:
+	case TR_JMP_IND: case TR_CALL_IND:
+		return tr_flow(t);
+	case TR_CLD: case TR_STD:
+		return tr_system(t);
+	case TR_INTERP: case TR_STEP:
+		return false;
+	default:
+		return tr_alu_misc(t);
+	}
+}
+
+static void insn_translate(struct tr *t)
+{
+	struct jit *j = t->j;
+
+	t->first_site = j->n_sites;
+	if (!insn_emit(t))
+		tr_interp(t, t->it->kind == TR_STEP);
+	for (uint32_t s = t->first_site; s < j->n_sites; s++)
+		j->sites[s].resume = (uint32_t)(t->hot.p - j->rw);
+}
+
+/* Whether EFLAGS are wanted by the block before anything destroys them. */
+static bool reads_first(const struct block_ir *ir)
+{
+	for (unsigned i = 0; i < ir->n; i++) {
+		const struct ir_insn *it = &ir->insn[i];
+
+		if (it->in.mem.base != X86_NO_REG && it->kind == TR_GENERIC &&
+		    (it->in.attr & (X86_AT_MEM_READ | X86_AT_MEM_WRITE)))
+			return false;
+		switch (it->kind) {
+		case TR_GENERIC: case TR_COPY: case TR_NOP: case TR_MOV_IMM: case TR_ACC_IMM:
+		case TR_LEA: case TR_BSWAP: case TR_XCHG_ACC: case TR_INC_SHORT: case TR_JCC:
+			break;
+		default:
+			return false;
+		}
+		if (it->need)
+			return true;
+		if (it->kind == TR_JCC)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The three entries. The first instruction is five bytes within eight aligned ones, so that a
+ * killed block's entry can be replaced by a jump in one store while others execute it.
+ */
+static void entries_emit(struct tr *t)
+{
+	static const uint8_t poll[] = {0x83, 0x7c, 0x24, OFF_REQUESTS, 0x00};
+	struct jit *j = t->j;
+	struct jit_block *b = t->b;
+	uint16_t live = t->ir->insn[0].live_in;
+
+	while ((uintptr_t)t->hot.p & 15)
+		emit8(&t->hot, 0xcc);
+	b->entry_ind = (uint32_t)(t->hot.p - j->rw);
+	memcpy(t->hot.p, poll, sizeof(poll)); /* cmp dword [rsp + 0], 0 */
+	t->hot.p += sizeof(poll);
+	emit_fix32(emit_jcc(&t->hot, CC_NE), jit_rw(j, j->stub_poll));
+	if (t->user) {
+		emit_lea(&t->hot, H_T1, (struct hmem){H_T0, H_NONE, 0, -(int)t->ir->start});
+		emit_cpu(&t->hot, OP_STORE, true, H_T1, OFF_PCBASE);
+	}
+	b->entry_m = (uint32_t)(t->hot.p - j->rw);
+	if (!live) {
+		t->fl_e = t->fl_m = true;
+		b->entry_e = b->entry_m;
+	} else if (reads_first(t->ir)) {
+		emit_load_flags(&t->hot, H_T1);
+		b->entry_e = (uint32_t)(t->hot.p - j->rw);
+		t->fl_e = true;
+		t->fl_m = false;
+	} else {
+		b->entry_e = (uint32_t)(t->cold.p - j->rw);
+		emit_save_flags(&t->cold, H_T1);
+		emit_jmp_to(&t->cold, t->hot.p);
+		t->fl_e = false;
+		t->fl_m = true;
+	}
+}
+
+static void block_emit(struct tr *t)
+{
+	struct block_ir *ir = t->ir;
+
+	entries_emit(t);
+	for (unsigned i = 0; i < ir->n; i++) {
+		t->it = &ir->insn[i];
+		insn_translate(t);
+	}
+	if (ir->falls_through) {
+		/* The exit sees the flags after the last instruction. */
+		struct ir_insn after = {.off = (uint16_t)ir->end,
+					.live_in = ir->insn[ir->n - 1].live_out};
+
+		t->it = &after;
+		tr_exit_to(t, &t->hot, ir->end, after.live_in, false);
+	}
+}
+
+uint32_t translate_block(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode,
+			 const uint8_t *page)
+{
+	struct tr t = {.j = j, .ir = j->ir, .mode = mode};
+	uint32_t n_exits = j->n_exits, n_sites = j->n_sites, n_insns = j->n_insns;
+
+	if (j->n_blocks >= j->max_blocks || j->hot_end - j->hot < JIT_BLOCK_ROOM ||
+	    j->cold_end - j->cold < JIT_BLOCK_ROOM)
+		return 0;
+	t.ir->host = page;
+	t.ir->code_mode = mode & MODE_CS64 ? X86_MODE64 : X86_MODE32;
+	t.ir->user = t.user = (mode & MODE_CPL) == MODE_CPL;
+	t.ir->strict = j->strict;
+	block_form(j, t.ir, gpa & 0xfff, mode);
+	t.code64 = mode & MODE_CS64;
+	t.tlb_idx = (mode & MODE_TLB) >> MODE_TLB_SHIFT;
+	t.block = j->n_blocks;
+	t.b = &j->blocks[t.block];
+	*t.b = (struct jit_block){.gpa = gpa, .va = t.user ? 0 : va, .mode = mode, .user = t.user,
+				  .lines = t.ir->lines, .n_insns = (uint16_t)t.ir->n,
+				  .n_bytes = (uint16_t)(t.ir->end - t.ir->start),
+				  .first_exit = j->n_exits};
+	t.hot.p = jit_rw(j, j->hot);
+	t.cold.p = jit_rw(j, j->cold);
+	block_emit(&t);
+	if (t.full) {
+		j->n_exits = n_exits;
+		j->n_sites = n_sites;
+		j->n_insns = n_insns;
+		return 0;
+	}
+	t.b->n_exits = j->n_exits - t.b->first_exit;
+	t.b->hot_end = (uint32_t)(t.hot.p - j->rw);
+	j->st.blocks++;
+	j->st.insns += t.ir->n;
+	j->st.hot_bytes += t.b->hot_end - j->hot;
+	j->st.cold_bytes += (uint32_t)(t.cold.p - j->rw) - j->cold;
+	j->hot = t.b->hot_end;
+	j->cold = (uint32_t)(t.cold.p - j->rw);
+	j->n_blocks++;
+	return t.block;
+}

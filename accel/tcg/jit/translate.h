@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_ACCEL_TCG_JIT_TRANSLATE_H
+#define MAYFLY_ACCEL_TCG_JIT_TRANSLATE_H
+/*
+ * The templates' common part: state of a translation, flags, memory access, exits.
+ *
+ * Flags. At each point of a block the guest's arithmetic flags are in EFLAGS (fl_e), in jit_flags
+ * (fl_m), in both, or dead. tr_clobber() comes before anything that destroys EFLAGS, tr_need()
+ * before something that reads them.
+ *
+ * Out-of-line code goes to a second stream (cold) at once, jumping back to addresses of the first
+ * (hot) that are known by then.
+ */
+#include "accel/tcg/jit/block.h"
+
+enum tr_kind {
+	TR_INTERP, /* a call of the interpreter */
+	TR_STEP,   /* ditto, fetched and decoded again: cannot be decoded from this page alone */
+	TR_GENERIC, /* operands in modrm.reg and modrm.rm: encode again with host operands */
+	TR_COPY,   /* no explicit operands: copy */
+	TR_NOP,
+	TR_ACC_IMM, /* al/eax/rax, imm */
+	TR_MOV_IMM, TR_MOFFS, TR_XCHG_ACC, TR_BSWAP, TR_INC_SHORT, TR_LEA, TR_DIV, TR_BT_MEM,
+	TR_PUSH, TR_POP, TR_LEAVE, TR_PUSHF, TR_POPF,
+	TR_JMP, TR_JCC, TR_CALL, TR_RET, TR_JRCXZ, TR_LOOP, TR_JMP_IND, TR_CALL_IND,
+	TR_CLD, TR_STD, TR_CLI, TR_STI, TR_RDTSC,
+	TR_VEC, /* as TR_GENERIC, with SIMD or x87 state in host registers */
+};
+
+struct tr {
+	struct jit *j;
+	struct block_ir *ir;
+	struct ir_insn *it; /* the current instruction */
+	struct jit_block *b;
+	uint32_t block;
+	uint32_t mode;
+	unsigned tlb_idx;
+	bool user, code64, simd;
+	bool fl_e, fl_m;
+	struct jit_buf hot, cold;
+	uint32_t first_site; /* of the current instruction */
+	bool full;           /* a pool overflowed: the block is thrown away */
+};
+
+/* --- flags --- */
+void tr_clobber(struct tr *t, unsigned park);
+void tr_need(struct tr *t, unsigned park);
+static inline void tr_wrote_flags(struct tr *t)
+{
+	t->fl_e = true;
+	t->fl_m = false;
+}
+
+/* --- memory (tr_mem.c) --- */
+struct tr_access {
+	uint8_t size;
+	uint8_t align;  /* 0, or the size that misalignment to is #GP(0) */
+	bool write;
+	bool free_t1;   /* the operand must not use T1 */
+	bool pointer;   /* the operand must be [T0] alone */
+};
+/* Checks the memory operand of the current instruction; *m addresses it then and may use T0 and
+ * T1. EFLAGS are destroyed: call tr_clobber() before. False: leave it to the interpreter. */
+bool tr_mem(struct tr *t, const struct tr_access *a, struct hmem *m);
+/* The same for [reg + disp] on the stack, reg a host register; uses T0 only unless in 32-bit
+ * code, where T1, too, unless free_t1. */
+void tr_stack(struct tr *t, unsigned reg, int32_t disp, const struct tr_access *a,
+	      struct hmem *m);
+/* dst = effective address of LEA. */
+bool tr_lea(struct tr *t, unsigned dst);
+uint32_t tr_site(struct tr *t, unsigned size, unsigned flags);
+
+/* --- templates; false: leave it to the interpreter, nothing was emitted --- */
+bool tr_generic(struct tr *t);
+bool tr_alu_misc(struct tr *t);
+bool tr_stack_insn(struct tr *t);
+bool tr_flow(struct tr *t);
+bool tr_system(struct tr *t);
+void tr_simd_check(struct tr *t);
+uint8_t tr_vec_kind(struct jit *j, const struct x86_insn *in, uint32_t mode);
+unsigned tr_vec_align(const struct x86_insn *in);
+void tr_interp(struct tr *t, bool step);
+
+/* Jump to page offset `target` at the end of the block. */
+void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, bool backward);
+/* rcx-type tests and jcc: the jump's own rel32 field becomes the exit if that is possible. */
+void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live);
+
+/* Host register of a guest register, loaded into temp if it lives in memory. */
+unsigned tr_reg(struct tr *t, unsigned guest, unsigned temp);
+void tr_reg_store(struct tr *t, unsigned guest, unsigned temp);
+
+#endif

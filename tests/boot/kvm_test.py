@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Payloads and stock guests under KVM. usage: kvm_test.py [REGEX]
+
+Where this host's /dev/kvm runs guests they run here; elsewhere in kvm_outer.py's machine, all in
+one boot of it.
+"""
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+import payload
+from harness import MAYFLY, Skip, Suite, guest, initrd, run
+from kvm_outer import Outer, Step
+
+BAD = [r"Kernel panic", r"BUG:", r"Oops", r"WARNING: CPU", r"soft lockup", r"rcu.*stall", r"unchecked MSR access",
+       r"general protection", r"Sanitizer"]
+PAYLOAD_TEST = os.path.join(os.path.dirname(os.path.dirname(MAYFLY)), "tests", "boot", "payload_test")
+
+
+class Here:
+    """The same steps on this host."""
+
+    def __init__(self, tmp):
+        self.tmp, self.paths = tmp, {}
+
+    def add_file(self, host, path, mode=0o644):
+        self.paths[path] = host
+
+    add_binary = add_file
+
+    def run(self, steps, timeout=0):
+        out = []
+        for name, command, limit in steps:
+            for path in sorted(self.paths, key=len, reverse=True):
+                command = command.replace(path, self.paths[path])
+            start = time.monotonic()
+            res = subprocess.run(["timeout", "-s", "KILL", str(limit), "sh", "-c", command], capture_output=True,
+                                 stdin=subprocess.DEVNULL)
+            out.append(Step(name, res.returncode, (res.stdout + res.stderr).decode("utf-8", "replace"),
+                            time.monotonic() - start))
+        return out
+
+
+def kvm_works_here():
+    doc = json.loads(run(["doctor", "--json"]).out)
+    return any(c["name"] == "kvm" and c["result"] == "ok" for c in doc["checks"])
+
+
+class Plan:
+    """Steps to run in one go, each with what is expected of it."""
+
+    def __init__(self):
+        self.steps, self.wants = [], []
+
+    def add(self, name, command, code=0, out=(), not_out=(), limit=60):
+        self.steps.append((name.replace(" ", "-"), command, limit))
+        self.wants.append((name, code, [out] if isinstance(out, str) else out, not_out))
+
+    def select(self, regex):
+        keep = [i for i, w in enumerate(self.wants) if not regex or re.search(regex, "kvm: " + w[0])]
+        self.steps = [self.steps[i] for i in keep]
+        self.wants = [self.wants[i] for i in keep]
+
+
+def verdict(step, code, out, not_out):
+    wrong = []
+    if step.code != code:
+        wrong.append(f"exit code {step.code}, expected {code}")
+    wrong += [f"console lacks {w!r}" for w in out if not re.search(w, step.out)]
+    wrong += [f"console has {b!r}" for b in not_out if re.search(b, step.out)]
+    if wrong:
+        raise AssertionError("; ".join(wrong) + "\n" + step.tail())
+    return f"{step.seconds:.1f} s there"
+
+
+def linux(kernel, cpus=1, words="mayfly.poweroff", extra="", accel="kvm", mem="256M"):
+    return (f"/bin/mayfly run --accel {accel} --mem {mem} --cpus {cpus} --kernel /guest/{kernel} "
+            f"--initrd /guest/initrd --cmdline+ {shlex.quote('loglevel=5 ' + words)} --timeout 50s {extra}")
+
+
+def plan_payloads(plan, names):
+    plan.add("probe accepts this KVM", "/bin/mayfly doctor --json", out=r'"kvm", "result": "ok"')
+    plan.add("payloads", "/bin/payload_test kvm", out=[rf"ok - kvm: {n}" for n in names], not_out=["not ok"], limit=120)
+    for name, code, want, text, extra in [
+        ("prints and powers off", payload.print_text("hello\n") + payload.POWEROFF, 0, "hello", ""),
+        ("exits through the debug port", payload.debug_exit(3), 7, "", ""),
+        ("triple fault", payload.TRIPLE_FAULT, 33, "triple fault", ""),
+        ("undefined opcode without an IDT", payload.UD2, 33, "", ""),
+        ("reset port", payload.RESET_PORT, 32, "", "--no-reboot"),
+        ("keyboard reset", payload.RESET_KEYBOARD, 32, "", "--no-reboot"),
+        ("spins until the timeout", payload.SPIN, 124, "", "--timeout 1s"),
+        ("halts for good until the timeout", payload.HALT_FOR_GOOD, 124, "", "--timeout 1s"),
+        ("floods the console until the timeout", payload.FLOOD, 124, "", "--timeout 1s >/dev/null"),
+    ]:
+        path = f"/guest/{name.replace(' ', '-')}.bin"
+        plan.add(name, f"/bin/mayfly run --accel kvm --mem 16M --kernel {path} {extra}", want, text, limit=20)
+        yield path, payload.image(code)
+
+
+def plan_linux(plan):
+    boots = r"mayfly-init: userspace reached"
+    for kernel in ("cloud-6.1", "cloud-6.12"):
+        for cpus in (1, 2):
+            plan.add(f"{kernel} boots and powers off, {cpus} vCPU", linux(kernel, cpus), 0, boots, BAD)
+    plan.add("cloud-6.1, 4 vCPUs", linux("cloud-6.1", 4), 0, boots, BAD)
+    plan.add("auto takes KVM", linux("cloud-6.1", accel="auto", extra="--log info"), 0,
+             [boots, r"accelerator kvm"], BAD)
+    plan.add("acpi=off boots by the MP table", linux("cloud-6.1", 2, "acpi=off mayfly.reboot reboot=k", "--no-reboot"),
+             32, boots, BAD)
+    plan.add("guest reboot ends with 32", linux("cloud-6.1", 1, "mayfly.reboot", "--no-reboot"), 32, boots, BAD)
+    plan.add("guest reboot boots again", linux("cloud-6.1", 2, "mayfly.reboot") + " >/tmp/twice 2>&1 & pid=$!;"
+             "until [ $(grep -c reached /tmp/twice) -ge 2 ]; do sleep 1; done; kill -HUP $pid; wait $pid;"
+             "code=$?; cat /tmp/twice; exit $code", 129, r"(?s)reached.*reached", BAD, limit=150)
+    plan.add("guest crash ends with 33", linux("cloud-6.1", 1, "mayfly.crash panic=-1 reboot=t", "--no-reboot"), 33,
+             [boots, "sysrq triggered crash"])
+    plan.add("TERM shuts the guest down", "mkfifo /tmp/in; sleep 60 >/tmp/in & " +
+             linux("cloud-6.1", 1, "mayfly.shell", "--log info") + " </tmp/in >/tmp/out 2>&1 & pid=$!;"
+             "until grep -q reached /tmp/out; do sleep 1; done; sleep 1;"
+             "kill -TERM $pid; wait $pid; code=$?; cat /tmp/out; exit $code", 0, boots, BAD)
+
+
+def main():
+    regex = sys.argv[1] if len(sys.argv) > 1 else None
+    suite = Suite()
+    plan = Plan()
+    with tempfile.TemporaryDirectory(prefix="mayfly-kvm-") as tmp:
+        try:
+            place = Here(tmp) if kvm_works_here() else Outer(cpus=2, mem=1536)
+            place.add_binary(MAYFLY, "/bin/mayfly")
+            place.add_binary(PAYLOAD_TEST, "/bin/payload_test")
+            names = ["ports of all sizes", "kicks", "msi", "second processor starts", "state and reset"]
+            for path, data in plan_payloads(plan, names):
+                host = os.path.join(tmp, os.path.basename(path))
+                with open(host, "wb") as f:
+                    f.write(data)
+                place.add_file(host, path)
+            plan_linux(plan)
+            for kernel in ("cloud-6.1", "cloud-6.12"):
+                place.add_file(guest(kernel), f"/guest/{kernel}")
+            place.add_file(initrd("cloud-6.1"), "/guest/initrd")
+            plan.select(regex)
+            results = place.run(plan.steps, timeout=900)
+        except Skip as why:
+            reason = str(why)
+
+            def skipped():
+                raise Skip(reason)
+
+            suite.check("kvm", skipped)
+            sys.exit(suite.finish())
+        except AssertionError as why:
+            failure = str(why)
+
+            def failed():
+                raise AssertionError(failure)
+
+            suite.check("kvm", failed)
+            sys.exit(suite.finish())
+    for step, (name, code, out, not_out) in zip(results, plan.wants):
+        suite.check("kvm: " + name, lambda s=step, c=code, o=out, b=not_out: verdict(s, c, o, b))
+    sys.exit(suite.finish())
+
+
+if __name__ == "__main__":
+    main()

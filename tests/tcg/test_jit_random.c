@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Random straight-line code, translated against interpreted: registers, flags, SIMD state,
+ * memory, and faults at every position.
+ *
+ * Instructions are made from random opcodes, prefixes and operands that the decoder accepts;
+ * before most memory operands a register is pointed at the data pages, some of which are
+ * read-only, absent, or devices. Arithmetic flags that an instruction leaves undefined are not
+ * compared and not read. MAYFLY_CASES sets the number of instructions, MAYFLY_SEED the start.
+ */
+#include "jit_rig.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_CODE = 600, MAX_INSNS = 40, DEFAULT_CASES = 1000000,
+       LOW = 0x16000 };
+
+struct sequence {
+	uint8_t code[MAX_CODE];
+	unsigned len, n;
+	uint16_t undef; /* flags undefined at the end */
+	uint16_t at[MAX_INSNS * 3], undef_at[MAX_INSNS * 3];
+};
+
+static unsigned pick(struct rig *r, unsigned n)
+{
+	return (unsigned)((rig_random(r) >> 20) % n);
+}
+
+/* Not comparable: approximate or random results, time, what faults by design of the host. */
+static bool excluded(const struct x86_insn *in)
+{
+	switch (in->op) {
+	case X86_RCPPS: case X86_RCPSS: case X86_RSQRTPS: case X86_RSQRTSS:
+	case X86_RDRAND: case X86_RDSEED: case X86_RDPID: case X86_POPF: case X86_ENTER:
+	case X86_FFREEP: case X86_FNSTSW: case X86_FLDENV: case X86_FNSTENV: case X86_FNSAVE: case X86_FRSTOR:
+	case X86_CLFLUSH: case X86_CLFLUSHOPT: case X86_CLWB: case X86_CLZERO:
+		return true;
+	default:
+		break;
+	}
+	if ((in->op == X86_SHLD || in->op == X86_SHRD) && in->opsize == 2)
+		return true; /* undefined for counts above 16 */
+	if ((in->op == X86_BSF || in->op == X86_BSR || in->op == X86_BSWAP) && in->opsize == 2)
+		return true;
+	if (in->op == X86_FSTP && in->opcode == 0xd9 && in->modrm >= 0xc0)
+		return true; /* undocumented: does not look for an empty register */
+	switch (in->cls) {
+	case X86_CL_ALU: case X86_CL_STACK: case X86_CL_VEC: case X86_CL_X87:
+		return false;
+	default:
+		return in->op != X86_XLAT && in->op != X86_STMXCSR;
+	}
+}
+
+static unsigned random_bytes(struct rig *r, uint8_t *b, bool code64)
+{
+	unsigned n = 0, map = pick(r, 100);
+
+	if (pick(r, 8) == 0)
+		b[n++] = 0x66;
+	if (pick(r, 40) == 0)
+		b[n++] = 0xf0;
+	if (map >= 40 && pick(r, 3) == 0)
+		b[n++] = pick(r, 2) ? 0xf2 : 0xf3;
+	if (map >= 85 && map < 94) { /* VEX */
+		b[0] = 0xc4;
+		b[1] = (uint8_t)((rig_random(r) & 0xe0) | (1 + pick(r, 3)));
+		b[2] = (uint8_t)rig_random(r);
+		n = 3;
+	} else {
+		if (code64 && pick(r, 10) < 6)
+			b[n++] = (uint8_t)(0x40 | pick(r, 16));
+		if (map >= 94) {
+			b[n++] = (uint8_t)(0xd8 | pick(r, 8));
+		} else if (map >= 40) {
+			b[n++] = 0x0f;
+			if (map >= 70 && map < 78)
+				b[n++] = 0x38;
+			else if (map >= 78)
+				b[n++] = 0x3a;
+		}
+	}
+	for (; n < 15; n++)
+		b[n] = (uint8_t)(rig_random(r) >> 13);
+	return n;
+}
+
+static void append(struct sequence *s, const void *bytes, unsigned len)
+{
+	s->undef_at[s->n] = s->undef;
+	s->at[s->n++] = (uint16_t)s->len;
+	memcpy(s->code + s->len, bytes, len);
+	s->len += len;
+}
+
+static uint64_t data_address(struct rig *r)
+{
+	switch (pick(r, 40)) {
+	case 0: return FIX_READONLY + pick(r, 4000);
+	case 1: return FIX_ABSENT + pick(r, 4000);
+	case 2: return FIX_MMIO + pick(r, 256);
+	case 3: return FIX_DATA + 0x1000 - pick(r, 40); /* may cross */
+	case 4: return FIX_READONLY - pick(r, 24);
+	case 5: return FIX_SUPER + pick(r, 4000);
+	case 6: return 0x8000000000000000ull + pick(r, 64); /* not canonical */
+	case 7: return 0x00007ffffffffff0ull + pick(r, 32);
+	default: return FIX_DATA + 64 + (pick(r, 2) ? 16 * pick(r, 500) : pick(r, 8000));
+	}
+}
+
+/* mov reg, imm64 (imm32 in 32-bit code) */
+static void append_mov(struct sequence *s, unsigned reg, uint64_t val, bool code64)
+{
+	uint8_t b[10];
+
+	if (code64) {
+		b[0] = (uint8_t)(0x48 | reg >> 3);
+		b[1] = (uint8_t)(0xb8 | (reg & 7));
+		memcpy(b + 2, &val, 8);
+		append(s, b, 10);
+	} else {
+		b[0] = (uint8_t)(0xb8 | (reg & 7));
+		memcpy(b + 1, &val, 4);
+		append(s, b, 5);
+	}
+}
+
+static bool has_mem(const struct x86_insn *in)
+{
+	for (unsigned i = 0; i < in->n_opnds && i < 4; i++)
+		if (in->opnd[i].kind == X86_OPND_MEM)
+			return true;
+	return false;
+}
+
+static bool in_data(uint64_t la)
+{
+	return la < FIX_RAM;
+}
+
+/* One random instruction with what it needs before it. */
+static void append_random(struct rig *r, struct sequence *s, bool code64)
+{
+	enum x86_mode mode = code64 ? X86_MODE64 : X86_MODE32;
+	struct x86_insn in;
+	uint8_t b[15];
+
+	for (;;) {
+		random_bytes(r, b, code64);
+		if (x86_decode(b, 15, mode, &in) != X86_DECODE_OK || excluded(&in))
+			continue;
+		if (in.fl_read & s->undef && in.op != X86_PUSHF)
+			continue;
+		if (in.op == X86_PUSHF && s->undef)
+			continue;
+		if (!cpu_has_feature(in.feature) && in.feature && pick(r, 50))
+			continue;
+		break;
+	}
+	if (has_mem(&in) && in.addrsize != 2) {
+		if (in.disp_len == 4) {
+			int32_t d = (int32_t)pick(r, 64) - 32;
+
+			if (in.mem.base == X86_NO_REG && in.mem.index == X86_NO_REG)
+				d = (int32_t)data_address(r);
+			else if (in.mem.base == X86_REG_RIP)
+				d = FIX_DATA - RIG_CODE + (int32_t)pick(r, 6000);
+			else if (in.mem.base == X86_NO_REG)
+				d = FIX_DATA + (int32_t)pick(r, 4000);
+			memcpy(b + in.disp_at, &d, 4);
+		} else if (in.disp_len == 8) {
+			uint64_t d = data_address(r);
+
+			memcpy(b + in.disp_at, &d, 8);
+		}
+		if (in.mem.index < 16 && pick(r, 20) && !(in.attr & X86_AT_VSIB))
+			append_mov(s, in.mem.index, pick(r, 200), code64);
+		if (in.mem.base < 16 && in.mem.base != in.mem.index && pick(r, 20)) {
+			uint64_t la = data_address(r);
+
+			if (in.mem.base == X86_RSP && !in_data(la))
+				la = FIX_DATA + 0x800;
+			append_mov(s, in.mem.base, la, code64);
+		}
+	}
+	append(s, b, in.len);
+	s->undef = (uint16_t)((s->undef & ~in.fl_written) | (in.fl_undef & X86_FL_ARITH));
+}
+
+/* jcc over one instruction */
+static void append_jcc(struct rig *r, struct sequence *s, bool code64)
+{
+	static const uint8_t nop = 0x90;
+	uint8_t b[2] = {(uint8_t)(0x70 | pick(r, 16)), 0};
+	uint16_t undef = s->undef;
+	unsigned at;
+
+	if (s->undef) {
+		append(s, &nop, 1);
+		return;
+	}
+	append(s, b, 2);
+	at = s->len;
+	append_random(r, s, code64);
+	s->code[at - 1] = (uint8_t)(s->len - at);
+	s->undef |= undef;
+}
+
+static void make(struct rig *r, struct sequence *s, bool code64)
+{
+	static const uint8_t ud2[] = {0x0f, 0x0b};
+	unsigned n = 1 + pick(r, MAX_INSNS);
+
+	s->len = s->n = s->undef = 0;
+	while (n-- && s->n < MAX_INSNS && s->len < MAX_CODE - 80)
+		if (pick(r, 12))
+			append_random(r, s, code64);
+		else
+			append_jcc(r, s, code64);
+	append(s, ud2, 2);
+}
+
+static void random_state(struct rig *r, uint64_t rip, bool code64)
+{
+	struct cpu *c = r->ref->c;
+
+	for (unsigned i = 0; i < 16; i++) {
+		switch (pick(r, 6)) {
+		case 0: c->gpr[i] = rig_random(r); break;
+		case 1: c->gpr[i] = rig_random(r) & 0xff; break;
+		case 2: c->gpr[i] = ~(rig_random(r) & 0xff); break;
+		default: c->gpr[i] = FIX_DATA + pick(r, 8000); break;
+		}
+		if (!code64)
+			c->gpr[i] = i < 8 ? (uint32_t)c->gpr[i] : 0;
+	}
+	c->gpr[X86_RSP] = RIG_STACK - 0x400 + (pick(r, 10) ? 0 : pick(r, 16));
+	c->rip = rip;
+	c->rflags = 2 | (rig_random(r) & X86_FL_ARITH);
+	c->halted = 0;
+	c->cr2 = 0;
+	if (pick(r, 4) == 0) {
+		uint8_t *p = (uint8_t *)c->xs.st;
+
+		for (unsigned i = 0; i < sizeof(c->xs.st) + sizeof(c->xs.xmm); i++)
+			p[i] = (uint8_t)rig_random(r);
+		for (unsigned i = 0; i < sizeof(c->xs.ymmh); i++)
+			((uint8_t *)c->xs.ymmh)[i] = (uint8_t)rig_random(r);
+		for (unsigned i = 0; i < 8; i++)
+			memset(c->xs.st[i] + 10, 0, 6);
+	}
+	c->xs.fcw = pick(r, 10) ? 0x37f : (uint16_t)(0x340 | (rig_random(r) & 0xc3f));
+	c->xs.fsw = (uint16_t)(pick(r, 8) << 11);
+	c->xs.ftw = (uint8_t)rig_random(r);
+	c->xs.mxcsr = pick(r, 10) ? 0x1f80 : 0x1f80 ^ (rig_random(r) & 0xff80);
+	c->xs.xstate_bv = 7;
+}
+
+static void print_sequence(const struct sequence *s, uint64_t pc, bool code64)
+{
+	char text[100];
+	struct x86_insn in;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		const uint8_t *p = s->code + s->at[i];
+
+		if (x86_decode(p, 15, code64 ? X86_MODE64 : X86_MODE32, &in) != X86_DECODE_OK)
+			continue;
+		fprintf(stderr, "  %llx:", (unsigned long long)(pc + s->at[i]));
+		for (unsigned k = 0; k < in.len; k++)
+			fprintf(stderr, " %02x", p[k]);
+		fprintf(stderr, "  %s\n", x86_format(&in, pc + s->at[i], text, sizeof(text)));
+	}
+}
+
+/* Which instruction's address the interrupt frame has, with or without an error code below it. */
+static int stopped_at(struct rig *r, const struct sequence *s, uint64_t pc)
+{
+	unsigned size = r->ref->c->mode & MODE_CS64 ? 8 : 4;
+
+	for (unsigned k = 0; k < 2; k++) {
+		uint64_t rsp = (r->ref->c->gpr[X86_RSP] + k * size) & (FIX_RAM - 1);
+		uint64_t pushed = rsp + 8 <= FIX_RAM ? fixture_peek(r->ref, rsp, size) : 0;
+
+		for (unsigned i = 0; i < s->n; i++)
+			if (pushed == pc + s->at[i])
+				return (int)i;
+	}
+	return -1;
+}
+
+static bool one(struct rig *r, enum fix_mode mode, bool strict, bool all_ram)
+{
+	bool code64 = mode != FIX_PROT32;
+	uint64_t seed = r->seed, rip = RIG_CODE + pick(r, 4096);
+	struct sequence s;
+	uint16_t mask, frame;
+	int at;
+
+	make(r, &s, code64);
+	fixture_set_mode(r->ref, mode);
+	fixture_set_mode(r->jit, mode);
+	random_state(r, rip, code64);
+	rig_sync(r);
+	rig_write(r, rip, s.code, s.len);
+	if (!rig_run_ref(r, 1000)) {
+		fprintf(stderr, "the interpreter did not end\n");
+		goto bad;
+	}
+	if (!rig_run_jit(r, 1000)) {
+		fprintf(stderr, "translated code did not end\n");
+		goto bad;
+	}
+	/* Flags are exact at the end, and at faults before it on request; but for undefined ones. */
+	frame = X86_FL_ARITH;
+	at = stopped_at(r, &s, rip);
+	if (at < 0 || (!strict && at != (int)s.n - 1))
+		frame = 0;
+	else
+		frame &= (uint16_t)~s.undef_at[at];
+	mask = frame;
+	if (!rig_equal(r, mask, frame, all_ram))
+		goto bad;
+	return true;
+bad:
+	fprintf(stderr, "seed %#llx mode %d strict %d\n", (unsigned long long)seed, (int)mode, strict);
+	print_sequence(&s, rip, code64);
+	return false;
+}
+
+/* Stray stacks write over tables and handlers. */
+static void restore_low(struct rig *r, const uint8_t *pristine)
+{
+	for (gpaddr at = 0; at < LOW; at += 0x1000) {
+		if (memcmp(r->ref->ram + at, pristine + at, 0x1000))
+			cr_assert(gmem_write(r->ref->mem, at, pristine + at, 0x1000));
+		if (memcmp(r->jit->ram + at, pristine + at, 0x1000))
+			cr_assert(gmem_write(r->jit->mem, at, pristine + at, 0x1000));
+	}
+}
+
+static int run_mode(enum fix_mode mode, const char *debug, unsigned long cases, uint64_t seed)
+{
+	struct rig *r = rig_create(mode, debug);
+	uint8_t *pristine = malloc(LOW);
+	unsigned long done = 0, n = 0;
+	int bad = 0;
+
+	for (unsigned i = FIX_DATA; i < FIX_DATA + 0x6000; i += 8) {
+		uint64_t v = rig_random(r);
+
+		rig_write(r, i, &v, 8);
+	}
+	r->seed = seed;
+	cr_assert(pristine);
+	memcpy(pristine, r->ref->ram, LOW);
+	while (done < cases && bad < 5) {
+		restore_low(r, pristine);
+		if (!one(r, mode, debug != NULL, n++ % (debug ? 20 : 2000) == 0)) {
+			bad++;
+			/* Go on from equal memory. */
+			for (gpaddr at = 0; at < FIX_RAM; at += 0x1000)
+				if (memcmp(r->jit->ram + at, r->ref->ram + at, 0x1000))
+					cr_assert(gmem_write(r->jit->mem, at, r->ref->ram + at,
+							     0x1000));
+		}
+		done += 20;
+	}
+	free(pristine);
+	rig_destroy(r);
+	return bad;
+}
+
+int main(void)
+{
+	const char *cases = getenv("MAYFLY_CASES"), *seed = getenv("MAYFLY_SEED");
+	unsigned long n = cases ? strtoul(cases, NULL, 0) : DEFAULT_CASES;
+	uint64_t s = seed ? strtoull(seed, NULL, 0) : 0x9e3779b97f4a7c15ull;
+	int bad = 0;
+
+	bad += run_mode(FIX_USER, NULL, n / 2, s);
+	bad += run_mode(FIX_LONG, NULL, n / 4, s);
+	/* Its IDT has handlers for few vectors: several frames per fault, all with flags. */
+	bad += run_mode(FIX_PROT32, "strict-flags", n / 8, s);
+	bad += run_mode(FIX_USER, "nochain,strict-flags", n / 8, s);
+	if (!bad)
+		printf("%lu instructions\n", n);
+	return bad ? 1 : 0;
+}

@@ -13,6 +13,7 @@
  */
 #include "accel/tcg/jit/priv.h"
 
+#include "accel/tcg/cpu/exclusive.h"
 #include "accel/tcg/interp/interp.h"
 
 #include <assert.h>
@@ -370,6 +371,7 @@ void jit_run(struct cpu *c)
 		return;
 	c->fault_jmp = &here;
 	if (setjmp(here)) {
+		exclusive_abort(c);
 		c->inhibit_irq = 0;
 		cpu_deliver_raised(c);
 		c->fault_jmp = &here;

@@ -206,6 +206,15 @@ int fixture_step(struct fixture *f)
 	return NO_FAULT;
 }
 
+void fixture_deliver(struct fixture *f)
+{
+	f->c->fault_jmp = &f->jmp;
+	/* A fault of the delivery comes back here and is delivered in turn. */
+	if (setjmp(f->jmp))
+		exclusive_abort(f->c);
+	cpu_deliver_raised(f->c);
+}
+
 int fixture_run_n(struct fixture *f, struct code code, unsigned n)
 {
 	int vec = NO_FAULT;

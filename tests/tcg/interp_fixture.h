@@ -74,6 +74,8 @@ enum { NO_FAULT = -1 };
 int fixture_run(struct fixture *f, struct code code);
 int fixture_run_n(struct fixture *f, struct code code, unsigned n);
 int fixture_step(struct fixture *f);
+/* Delivers the fault that a step returned, and what comes of that, down to shutdown. */
+void fixture_deliver(struct fixture *f);
 
 uint64_t fixture_peek(struct fixture *f, gpaddr at, unsigned size);
 void fixture_poke(struct fixture *f, gpaddr at, unsigned size, uint64_t val);

@@ -301,3 +301,49 @@ Test(run, second_processor_starts_by_sipi_and_shares_memory)
 		board_close();
 	}
 }
+
+Test(run, locked_operations_across_pages_exclude_each_other)
+{
+	for (unsigned m = 0; m < 2; m++) {
+		struct code ap = ASM16("xor ax, ax\nmov ds, ax\nmov ecx, 2000\n"
+				       "1: lock inc dword ptr [0x9ffe]\nloop 1b\n"
+				       "mov byte ptr [0x9008], 1\ncli\nhlt");
+		pthread_t t;
+
+		board_open(2, modes[m]);
+		memcpy(b.ram + RUN_AP, ap.bytes, ap.len);
+		board_start(ASM64(APIC_ON "mov dword ptr [rbx+0x310], 0x01000000\n"
+				  "mov dword ptr [rbx+0x300], 0x4500\n"
+				  "mov dword ptr [rbx+0x300], 0x4608\n"
+				  "mov ecx, 2000\n1: lock inc dword ptr [0x9ffe]\n"
+				  "dec ecx\njnz 1b\n"
+				  "2: pause\ncmp byte ptr [0x9008], 1\njne 2b\ncli\nhlt"));
+		pthread_create(&t, NULL, second, NULL);
+		board_run(0);
+		accel_tcg.vcpu_kick(b.cpu[1]);
+		pthread_join(t, NULL);
+		cr_expect_eq(peek64(0x9ffe) & 0xffffffff, 4000);
+		board_close();
+	}
+}
+
+/* Page faults raised inside an exclusive section release it: the other processor goes on. */
+Test(run, fault_of_a_locked_operation_does_not_stop_the_others)
+{
+	for (unsigned m = 0; m < 2; m++) {
+		board_open(1, modes[m]);
+		/* #PF handler counts and skips the instruction of eight bytes */
+		struct code h = ASM64("pop rax\ninc qword ptr [0x90000]\nadd qword ptr [rsp], 9\n"
+				      "iretq");
+
+		memcpy(b.ram + RUN_HANDLER, h.bytes, h.len);
+		memcpy(b.ram + RUN_IDT + 16 * 14, b.ram + RUN_IDT + 16 * RUN_VECTOR, 16);
+		poke64(RUN_TABLES + 0x1000 + 8 * 3, 0); /* above 3 GiB nothing is mapped */
+		board_start(ASM64("mov ebx, 0xbfffffff\nmov ecx, 100\n"
+				  "1: lock inc qword ptr [rbx+0x00000000]\n.skip 9 - (. - 1b), 0x90\n"
+				  "dec ecx\njnz 1b\ncli\nhlt"));
+		cr_expect_eq(board_run(0), VCPU_HALTED);
+		cr_expect_eq(peek64(RUN_COUNT), 100);
+		board_close();
+	}
+}

@@ -4,7 +4,7 @@
  * random states, executed natively (native_host.c) and by interp_exec() in flat 64-bit user mode
  * whose page tables map copies of the same pages at the same addresses. Compared are the vector
  * of a fault (with error code and CR2), all registers, the defined flags, x87, SSE and AVX state
- * and memory.
+ * and memory. A part of the cases also checks what the decoder says about flags and memory.
  *
  * Usage: test_native [cases [seed [operation]]], or MAYFLY_CASES, MAYFLY_SEED, MAYFLY_OP.
  * MAYFLY_STRICT=1 compares undefined flags, too: of use on a host of the model's vendor.
@@ -393,6 +393,57 @@ static void print_example(const struct native_case *cs, const struct diff *d,
 	       b->gpr[2], d->text);
 }
 
+/*
+ * What the decoder says of an instruction, on the host alone: flags that are neither written nor
+ * undefined are kept, the outcome does not depend on flags that are not read, and memory is written
+ * only by instructions that say so. The translator's liveness rests on this. Leaves memory as it
+ * was.
+ */
+static void check_decoded(struct test *t, const struct native_case *cs, struct diff *d)
+{
+	static uint8_t saved[NATIVE_DATA_BYTES], after_a[NATIVE_DATA_BYTES];
+	uint8_t *mem = (uint8_t *)(uintptr_t)NATIVE_DATA;
+	const struct x86_insn *in = &cs->in;
+	uint64_t touched = in->fl_written | in->fl_undef, unread = X86_FL_ARITH & ~in->fl_read;
+	struct native_state other = cs->before, a, b;
+	bool writes = in->attr & X86_AT_MEM_WRITE;
+
+	d->len = 0;
+	d->text[0] = 0;
+	memcpy(saved, mem, sizeof(saved));
+	native_run(&cs->before, &a);
+	memcpy(after_a, mem, sizeof(after_a));
+	memcpy(mem, saved, sizeof(saved));
+	other.rflags ^= unread;
+	native_run(&other, &b);
+	if (a.vector != b.vector)
+		note(d, "flags not read: vector", (uint64_t)a.vector, (uint64_t)b.vector);
+	if (a.vector == NATIVE_NO_FAULT) {
+		uint64_t kept = X86_FL_ARITH & ~touched;
+
+		if ((a.rflags ^ cs->before.rflags) & kept || (b.rflags ^ other.rflags) & kept)
+			note(d, "flags not kept", a.rflags & kept, cs->before.rflags & kept);
+		if ((a.rflags ^ b.rflags) & in->fl_written)
+			note(d, "flags not read: flags", a.rflags & in->fl_written,
+			     b.rflags & in->fl_written);
+		if (a.rip != b.rip)
+			note(d, "flags not read: rip", a.rip, b.rip);
+		for (unsigned i = 0; i < 16; i++)
+			if (a.gpr[i] != b.gpr[i])
+				note(d, "flags not read: register", a.gpr[i], b.gpr[i]);
+		if (memcmp(a.xs.st, b.xs.st, sizeof(a.xs.st) + sizeof(a.xs.xmm)))
+			note(d, "flags not read: vector registers", 0, 0);
+		if (memcmp(after_a, mem, sizeof(after_a)))
+			note(d, "flags not read: memory", 0, 0);
+		/* these have no operand in memory, but write to it */
+		writes |= in->cls == X86_CL_STRING || in->cls == X86_CL_STACK || in->op == X86_CALL ||
+			  in->op == X86_PUSHSEG || in->op == X86_MASKMOVQ || in->op == X86_MASKMOVDQU;
+		if (!writes && memcmp(saved, after_a, sizeof(saved)))
+			note(d, "memory written", 0, 0);
+	}
+	memcpy(mem, saved, sizeof(saved));
+}
+
 static bool accept_insn(void *ctx, const struct x86_insn *in)
 {
 	struct test *t = ctx;
@@ -404,12 +455,21 @@ static bool accept_insn(void *ctx, const struct x86_insn *in)
 
 static void run_case(struct test *t, struct native_case *cs)
 {
-	struct native_state h, o;
+	struct native_state h = { .vector = NATIVE_NO_FAULT }, o;
 	struct diff d;
 
 	if (cs->poke_len) {
 		memcpy((void *)(uintptr_t)(NATIVE_DATA + cs->poke_at), cs->poke, cs->poke_len);
 		memcpy(t->ram + GPA_DATA + cs->poke_at, cs->poke, cs->poke_len);
+	}
+	if (native_pick(&t->rng, 4) == 0) {
+		check_decoded(t, cs, &d);
+		if (d.len) {
+			t->n_bad++;
+			t->bad[cs->in.op]++;
+			if (t->n_examples[cs->in.op]++ < MAX_EXAMPLES)
+				print_example(cs, &d, &h);
+		}
 	}
 	native_run(&cs->before, &h);
 	guest_run(t, cs, &o);

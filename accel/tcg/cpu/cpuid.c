@@ -264,9 +264,10 @@ static void extended_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, stru
 		break;
 	case 0x80000021:
 		/* NoNestedDataBp LFENCE-serializing null-selector-clears-base AutoIBRS
-		 * no-SMM-CTL SRSO_NO; TSA_SQ_NO TSA_L1_NO */
+		 * no-SMM-CTL SRSO_NO; TSA_SQ_NO TSA_L1_NO and the bit that newer
+		 * kernels want beside these two */
 		r->eax = BIT(0) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(29);
-		r->ecx = BIT(1) | BIT(2);
+		r->ecx = BIT(1) | BIT(2) | BIT(7);
 		break;
 	}
 }

@@ -37,25 +37,25 @@ static enum exit_result fail(struct exit_outcome *out)
 static enum exit_result exit_io(struct vcpu *cpu, struct kvm_run *run, struct exit_outcome *out)
 {
 	const struct accel_io *io = cpu->vm->io;
-	uint64_t bytes = (uint64_t)run->io.size * run->io.count, end;
+	uint32_t size = run->io.size, count = run->io.count, i;
+	uint64_t bytes = (uint64_t)size * count, end;
 	uint8_t *p = (uint8_t *)run + run->io.data_offset;
 	bool write = run->io.direction == KVM_EXIT_IO_OUT;
-	uint32_t i;
+	uint16_t port = run->io.port;
 
 	if (!ck_add(run->io.data_offset, bytes, &end) || end > cpu->vm->run_bytes ||
-	    (run->io.size != 1 && run->io.size != 2 && run->io.size != 4)) {
-		err_set(out->e, EINVAL, "kvm: port access of %u x %u bytes", run->io.count,
-			run->io.size);
+	    (size != 1 && size != 2 && size != 4)) {
+		err_set(out->e, EINVAL, "kvm: port access of %u x %u bytes", count, size);
 		return fail(out);
 	}
-	for (i = 0; i < run->io.count; i++, p += run->io.size) {
+	for (i = 0; i < count; i++, p += size) {
 		uint32_t val = 0;
 
 		if (write)
-			memcpy(&val, p, run->io.size);
-		io->pio(io->ctx, run->io.port, run->io.size, write, &val);
+			memcpy(&val, p, size);
+		io->pio(io->ctx, port, size, write, &val);
 		if (!write)
-			memcpy(p, &val, run->io.size);
+			memcpy(p, &val, size);
 	}
 	return EXIT_GO_ON;
 }
@@ -66,6 +66,7 @@ static enum exit_result exit_mmio(struct vcpu *cpu, struct kvm_run *run, struct 
 	const struct accel_io *io = cpu->vm->io;
 	unsigned len = run->mmio.len, at, size;
 	bool write = run->mmio.is_write;
+	gpaddr gpa = run->mmio.phys_addr;
 
 	if (len > sizeof(run->mmio.data)) {
 		err_set(out->e, EINVAL, "kvm: memory-mapped access of %u bytes", len);
@@ -78,7 +79,7 @@ static enum exit_result exit_mmio(struct vcpu *cpu, struct kvm_run *run, struct 
 			;
 		if (write)
 			memcpy(&val, run->mmio.data + at, size);
-		io->mmio(io->ctx, run->mmio.phys_addr + at, size, write, &val);
+		io->mmio(io->ctx, gpa + at, size, write, &val);
 		if (!write)
 			memcpy(run->mmio.data + at, &val, size);
 	}

@@ -9,7 +9,7 @@
  *	0x070-0x071        mc146818
  *	0x0e9              debug console           interrupts (GSI)
  *	0x0f4              debug exit              0 i8254 *, 1 keyboard, 4 COM1, 8 RTC, 9 SCI,
- *	0x3f8-0x3ff        ns16550, COM1           5 6 7 10 11 12 and 16 upwards: virtio slots
+ *	0x3f8-0x3ff        ns16550, COM1           5 6 7 10 11 12 16..23 virtio slots 0..13
  *	0x600-0x60b        ACPI power management
  *	0xcf9              reset                   * if the accelerator has none of its own
  *
@@ -18,6 +18,7 @@
 #include "vmm/board.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,10 @@
 #include "devices/legacy/mc146818.h"
 #include "devices/legacy/ns16550.h"
 #include "devices/legacy/reset_port.h"
+#include "devices/virtio/blk.h"
+#include "devices/virtio/mmio.h"
+#include "devices/virtio/rng.h"
+#include "devices/virtio/virtio.h"
 #include "vmm/core/bus.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/device.h"
@@ -53,6 +58,8 @@ struct board {
 	struct device *devices[BOARD_MAX_DEVICES]; /* in the order of creation */
 	unsigned n_devices;
 	bool started;
+	uint32_t caps;
+	unsigned n_slots; /* virtio-mmio slots in use */
 
 	/* Chips others on the board are wired to. */
 	struct device *uart, *pic, *ioapic, *keyboard, *pm;
@@ -326,14 +333,89 @@ static int solder_debug_ports(struct board *b, struct err *e)
 	return 0;
 }
 
+/* GSIs nobody else on a PC claims, by slot. */
+static const uint8_t slot_gsis[] = { 5, 6, 7, 10, 11, 12, 16, 17, 18, 19, 20, 21, 22, 23 };
+_Static_assert(ARRAY_LEN(slot_gsis) >= MACHINE_MAX_DISKS + 1, "a slot for each device");
+
+/* Lets the accelerator signal the queues' eventfds itself where it can. */
+static int bind_notifications(struct board *b, const struct virtio *v, gpaddr base, struct err *e)
+{
+	unsigned q;
+	int fd;
+
+	if (!(b->caps & ACCEL_CAP_IOEVENTFD))
+		return 0;
+	for (q = 0; (fd = virtio_mmio_notify_fd(v, q)) >= 0; q++) {
+		int r = b->accel->ioeventfd(b->vm, base + VIRTIO_MMIO_NOTIFY, 4, q, fd);
+
+		if (r < 0)
+			return err_set(e, -r, "%s: ioeventfd: %s", v->dev.id, strerror(-r));
+	}
+	return 0;
+}
+
+/* Takes v: on failure it is destroyed. */
+static int plug(struct board *b, struct virtio *v, struct err *e)
+{
+	const struct virtio_mmio_config c = {
+		.base = PC_VIRTIO_BASE + (uint64_t)b->n_slots * PC_VIRTIO_LEN,
+	};
+	const struct virtio_mmio_wiring w = {
+		.bus = b->mmio,
+		.irq = gsi_line(b, slot_gsis[b->n_slots]),
+	};
+	int r = virtio_mmio_attach(v, &c, &w, e);
+
+	if (r < 0) {
+		v->dev.ops->destroy(&v->dev);
+		return r;
+	}
+	keep(b, &v->dev);
+	b->n_slots++;
+	return bind_notifications(b, v, c.base, e);
+}
+
+static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned index,
+		     struct err *e)
+{
+	const struct virtio_blk_wiring w = { .mem = b->mem, .loop = b->loop };
+	struct virtio_blk_config c = { 0 };
+	struct virtio *v;
+	char id[16];
+	int r;
+
+	snprintf(id, sizeof(id), "disk%u", index);
+	c.id = disk->id ? disk->id : id;
+	r = blk_image_open(disk->path, disk->read_only, &c.image, e);
+	if (r < 0)
+		return r;
+	r = virtio_blk_create(&c, &w, &v, e);
+	if (r < 0) {
+		blk_image_close(&c.image);
+		return r;
+	}
+	return plug(b, v, e);
+}
+
+static int plug_rng(struct board *b, struct err *e)
+{
+	const struct virtio_rng_config c = { .id = "rng" };
+	const struct virtio_rng_wiring w = { .mem = b->mem, .loop = b->loop };
+	struct virtio *v;
+	int r = virtio_rng_create(&c, &w, &v, e);
+
+	return r < 0 ? r : plug(b, v, e);
+}
+
 int board_populate(struct board *b, const struct machine_config *c, const struct accel_ops *accel,
 		   struct accel_vm *vm, uint32_t caps, struct err *e)
 {
+	unsigned i;
 	int r = 0;
 
-	(void)c;
 	b->accel = accel;
 	b->vm = vm;
+	b->caps = caps;
 	if (!(caps & ACCEL_CAP_IRQCHIP))
 		r = solder_interrupt_chips(b, e);
 	if (r == 0 && !(caps & ACCEL_CAP_IRQCHIP))
@@ -350,12 +432,17 @@ int board_populate(struct board *b, const struct machine_config *c, const struct
 		r = solder_reset(b, e);
 	if (r == 0)
 		r = solder_debug_ports(b, e);
+	for (i = 0; r == 0 && i < c->n_disks; i++)
+		r = plug_disk(b, &c->disks[i], i, e);
+	if (r == 0 && c->rng)
+		r = plug_rng(b, e);
 	return r;
 }
 
 void board_describe(const struct board *b, struct boot_platform *out)
 {
-	(void)b;
+	unsigned i;
+
 	out->mmio_hole_base = PC_MMIO_HOLE;
 	out->mmio_hole_len = (1ull << 32) - PC_MMIO_HOLE;
 	out->ioapic_base = PC_IOAPIC_BASE;
@@ -369,6 +456,13 @@ void board_describe(const struct board *b, struct boot_platform *out)
 	out->s5_slp_typ = PC_S5_SLP_TYP;
 	out->com1_port = PC_COM1_PORT;
 	out->com1_gsi = PC_GSI_COM1;
+	out->n_virtio = b->n_slots;
+	for (i = 0; i < b->n_slots; i++)
+		out->virtio[i] = (struct boot_virtio_mmio){
+			.base = PC_VIRTIO_BASE + (uint64_t)i * PC_VIRTIO_LEN,
+			.len_bytes = PC_VIRTIO_LEN,
+			.gsi = slot_gsis[i],
+		};
 }
 
 /* --- life ---------------------------------------------------------------------------------- */

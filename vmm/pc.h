@@ -5,9 +5,7 @@
 
 enum {
 	/* guest-physical addresses; RAM is [0, PC_RAM_LOW_MAX) and from 4 GiB upwards */
-	PC_RAM_LOW_MAX_MIB = 3072,
 	PC_VIRTIO_LEN = 0x1000,
-	PC_MAX_VIRTIO = 16,
 
 	/* ports */
 	PC_COM1_PORT = 0x3f8,

@@ -136,6 +136,52 @@ def image_cases(s, tmp):
     s.check("kernel: none at all", lambda: no_default_kernel(tmp))
 
 
+def disk_cases(s, tmp):
+    k = payload.write(tmp, "disk guest", payload.SPIN)
+    good = sparse(tmp, "good.img", 1 << 20)
+    base = ["run", "--accel", ACCEL, "--kernel", k, "--mem", "16M"]
+    for name, disk, err in [
+        ("missing", tmp + "/no.img", r"no\.img: .*[Nn]o such file"),
+        ("a directory", tmp, r"directory"),
+        ("a FIFO", fifo(tmp, "fifo.img"), r"fifo\.img: .*(FIFO|regular file)"),
+        ("empty", sparse(tmp, "empty.img", 0), r"empty\.img: .*empty"),
+        ("not whole sectors", sparse(tmp, "odd.img", 1025), r"odd\.img: .*1025.*512"),
+        ("a device that is no disk", "/dev/null", r"/dev/null: "),
+    ]:
+        s.check("disk: " + name, lambda d=disk, e=err: fails(base + ["--disk", d], 3, e))
+    s.check("disk: same file twice", lambda: fails(base + ["--disk", good, "--disk", good], 3, r"good\.img: .*(lock|use)"))
+    s.check("disk: too many", lambda: fails(base + sum((["--disk", f"{good},ro"] for _ in range(13)), []), 2,
+                                            r"at most 12 disks"))
+    s.check("disk: same id twice", lambda: fails(base + ["--disk", good + ",id=a", "--disk", good + ",id=a"], 3,
+                                                 r"id 'a' is used twice"))
+    if os.geteuid() != 0:
+        locked = file_with(tmp, "ro.img", bytes(512), 0o444)
+        s.check("disk: read-only file", lambda: fails(base + ["--disk", locked], 3, r"ro\.img: .*ermission.*,ro"))
+
+    def in_use():
+        proc = start(["--kernel", k, "--disk", good])
+        wait_for(lambda: locks_held(proc.pid), "a lock on the image")
+        fails(base + ["--disk", good], 3, r"good\.img: .*(lock|use)")
+        fails(base + ["--disk", good + ",ro"], 3, r"good\.img: .*(lock|use)")
+        proc.kill_and_check(signal.SIGHUP, 129)
+        expect(run(base + ["--disk", good, "--timeout", "300ms"]), code=124)
+        expect(run(base + ["--disk", good + ",ro", "--disk", good + ",ro", "--timeout", "300ms"]), code=124)
+
+    s.check("disk: in use by another mayfly, free when that ends", in_use)
+
+
+def locks_held(pid):
+    """OFD locks have no pid in /proc/locks; the image's fdinfo shows them."""
+    folder = f"/proc/{pid}/fdinfo"
+    for fd in os.listdir(folder):
+        try:
+            if "OFDLCK" in open(os.path.join(folder, fd)).read():
+                return True
+        except OSError:
+            pass
+    return False
+
+
 def no_default_kernel(tmp):
     if any(n.startswith("vmlinuz-") for n in (os.listdir("/boot") if os.path.isdir("/boot") else [])):
         raise Skip("this host has kernels in /boot")
@@ -507,7 +553,7 @@ def terminal_cases(s, tmp):
 def main():
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     usage_cases(suite)
-    for cases in (config_cases, image_cases, output_cases, guest_cases, stream_cases, terminal_cases):
+    for cases in (config_cases, image_cases, disk_cases, output_cases, guest_cases, stream_cases, terminal_cases):
         with tempfile.TemporaryDirectory(prefix="mayfly-cli-") as tmp:
             cases(suite, tmp)
     sys.exit(suite.finish())

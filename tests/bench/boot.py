@@ -23,7 +23,7 @@ MARK = b"mayfly-init: userspace reached"
 
 
 def timed(cmd, timeout=180):
-    """(seconds to marker, seconds to exit, exit code)"""
+    """(seconds to marker, seconds to exit, CPU seconds)"""
     start = time.monotonic()
     proc = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     seen, tail = None, b""
@@ -36,10 +36,11 @@ def timed(cmd, timeout=180):
             seen = time.monotonic() - start
         if time.monotonic() - start > timeout:
             proc.kill()
-    code = proc.wait()
+    _, status, usage = os.wait4(proc.pid, 0)
+    code = proc.returncode = os.waitstatus_to_exitcode(status)
     if seen is None:
         sys.exit(f"{cmd[0]}: no marker, exit {code}\n" + tail.decode("utf-8", "replace")[-600:])
-    return seen, time.monotonic() - start, code
+    return seen, time.monotonic() - start, usage.ru_utime + usage.ru_stime
 
 
 def main():
@@ -69,7 +70,7 @@ def main():
             rows[name].append(timed(cmd))
     out = {"kernel": a.kernel, "accel": a.accel, "cpus": a.cpus, "runs": a.runs, "commands": {"mayfly": ours, "qemu": theirs}}
     print(f"{a.kernel}, {a.accel}, {a.cpus} vCPU, {a.runs} paired runs")
-    for k, what in enumerate(("to userspace", "to exit")):
+    for k, what in enumerate(("to userspace", "to exit", "CPU time")):
         m, q = (statistics.median(r[k] for r in rows[n]) for n in ("mayfly", "qemu"))
         pair = statistics.median(x[k] / y[k] for x, y in zip(rows["mayfly"], rows["qemu"]))
         out[what] = {"mayfly_s": [r[k] for r in rows["mayfly"]], "qemu_s": [r[k] for r in rows["qemu"]],

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static bool list_has(const char *list, const char *word)
@@ -127,6 +128,31 @@ void jit_cpu_destroy(struct cpu *c)
 	c->jit = NULL;
 }
 
+/* The operations that the interpreter was called for most. */
+static void log_interp_ops(const struct cpu *c)
+{
+	enum { TOP = 12 };
+	uint32_t below = UINT32_MAX;
+	char line[400] = "";
+	size_t n = 0;
+
+	for (unsigned k = 0; k < TOP; k++) {
+		unsigned best = 0;
+
+		for (unsigned op = 0; op < X86_N_OPS; op++)
+			if (c->jit->st.interp_ops[op] < below &&
+			    c->jit->st.interp_ops[op] > c->jit->st.interp_ops[best])
+				best = op;
+		below = c->jit->st.interp_ops[best];
+		if (!best || n >= sizeof(line) - 40)
+			break;
+		n += (size_t)snprintf(line + n, sizeof(line) - n, " %s %" PRIu32, x86_op_name(best),
+				      below);
+	}
+	if (n)
+		log_info(NULL, "jit: vcpu %u: interpreted most:%s", c->index, line);
+}
+
 void jit_log_stats(const struct jit *j)
 {
 	const struct jit_stats *s = &j->st;
@@ -146,5 +172,6 @@ void jit_log_stats(const struct jit *j)
 			 " interpreted), %" PRIu64 " jump cache flushes", i, c->jit->st.enters,
 			 c->jit->st.dispatches, c->jit->st.interp_calls, c->jit->st.mem_misses,
 			 c->jit->st.mem_interp, c->jit->st.jump_flushes);
+		log_interp_ops(c);
 	}
 }

@@ -84,6 +84,7 @@ struct jit_stats {
 };
 
 struct jit_cpu_stats {
+	uint32_t interp_ops[X86_N_OPS]; /* calls of the interpreter by operation */
 	uint64_t dispatches, links, interp_calls, mem_misses, mem_interp, enters, jump_flushes;
 };
 

@@ -228,10 +228,14 @@ struct jit_ret run_interp(struct cpu *c, uint32_t site, uint64_t unused)
 	c->rip = pc_of(c, &j->blocks[s->block], s->pc_off);
 	next = pc_of(c, &j->blocks[s->block], s->pc_off + s->len);
 	sync_flags(c);
-	if (s->flags & SITE_STEP)
+	if (s->flags & SITE_STEP) {
 		interp_step(c);
-	else
-		interp_exec(c, &j->insns[s->insn]);
+	} else {
+		const struct x86_insn *in = &j->insns[s->insn];
+
+		c->jit->st.interp_ops[in->op]++;
+		interp_exec(c, in);
+	}
 	return after_interp(c, s, next);
 }
 

@@ -15,6 +15,9 @@
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 
+/* A UART sends byte by byte; bytes that follow within this time are written in one go. */
+enum { GATHER_MS = 2, GATHER_BYTES = 4096 };
+
 enum console_keys { KEYS_PLAIN, KEYS_ESCAPED, KEYS_PROMPT };
 
 struct console {
@@ -31,7 +34,9 @@ struct console {
 	uint64_t n_written, n_dropped;
 	bool stalled; /* the reader made no progress for CONSOLE_WAIT_MS */
 	bool broken;  /* a write failed: the reader is gone */
-	bool ending, idle;
+	bool ending;
+	bool idle;      /* the writer waits for a first byte */
+	bool gathering; /* the writer waits for more */
 
 	/* input; the loop thread's */
 	struct loop_source source;
@@ -63,6 +68,19 @@ static ssize_t cancellable_write(int fd, const uint8_t *p, size_t n)
 	return r;
 }
 
+/* Gives the sender a moment to say more. Under the lock. */
+static void gather(struct console *c)
+{
+	struct timespec until;
+
+	deadline_in_ms(&until, GATHER_MS);
+	c->gathering = true;
+	while (c->used < GATHER_BYTES && !c->ending &&
+	       pthread_cond_clockwait(&c->changed, &c->lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+		;
+	c->gathering = false;
+}
+
 static void *writer_main(void *arg)
 {
 	struct console *c = arg;
@@ -71,17 +89,19 @@ static void *writer_main(void *arg)
 	pthread_setname_np(pthread_self(), "console");
 	pthread_mutex_lock(&c->lock);
 	while (!c->ending || c->used) {
-		uint8_t chunk[4096];
-		size_t n = c->used, first;
+		uint8_t chunk[GATHER_BYTES];
+		size_t n, first;
 		ssize_t done;
 
-		if (n == 0) {
+		if (c->used == 0) {
 			c->idle = true;
 			pthread_cond_broadcast(&c->changed);
 			pthread_cond_wait(&c->changed, &c->lock);
+			c->idle = false;
 			continue;
 		}
-		c->idle = false;
+		gather(c);
+		n = c->used;
 		if (n > sizeof(chunk))
 			n = sizeof(chunk);
 		first = CONSOLE_RING - c->head < n ? CONSOLE_RING - c->head : n;
@@ -150,7 +170,7 @@ void console_tx(struct console *c, const uint8_t *p, size_t n)
 		c->used += part;
 		p += part;
 		n -= part;
-		if (c->idle)
+		if (c->idle || (c->gathering && c->used >= GATHER_BYTES))
 			pthread_cond_broadcast(&c->changed);
 	}
 	pthread_mutex_unlock(&c->lock);

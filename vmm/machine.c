@@ -142,6 +142,7 @@ static int load_guest(struct machine *m, struct err *e)
 	int r;
 	struct boot_config c = {
 		.kernel_path = m->config.kernel_path,
+		.direct = m->config.unpack_kernel,
 		.initrd_path = m->config.initrd_path,
 		.cmdline = m->config.cmdline,
 		.platform = &platform,

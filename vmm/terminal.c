@@ -47,6 +47,8 @@ bool terminal_enter_raw(void)
 	t.c_cc[VMIN] = 1;
 	t.c_cc[VTIME] = 0;
 	if (!terminal.at_exit) {
+		/* Restoring it must work from the background, too. */
+		signal(SIGTTOU, SIG_IGN);
 		atexit(terminal_restore);
 		terminal.at_exit = true;
 	}

@@ -15,12 +15,32 @@ import tempfile
 import time
 
 import payload
-from harness import MAYFLY, Skip, Suite, guest, initrd, run
+from harness import MAYFLY, ROOT, Skip, Suite, guest, initrd, run
 from kvm_outer import Outer, Step
 
 BAD = [r"Kernel panic", r"BUG:", r"Oops", r"WARNING: CPU", r"soft lockup", r"rcu.*stall", r"unchecked MSR access",
        r"general protection", r"Sanitizer"]
 PAYLOAD_TEST = os.path.join(os.path.dirname(os.path.dirname(MAYFLY)), "tests", "boot", "payload_test")
+
+
+DISK_SCRIPT = """dd if=/dev/vda bs=512 count=1 2>/dev/null | head -c 13; echo
+dd if=/dev/urandom of=/tmp/r bs=64k count=64 2>/dev/null
+dd if=/tmp/r of=/dev/vda bs=64k seek=16 conv=fsync 2>/dev/null
+echo 3 >/proc/sys/vm/drop_caches
+echo "$(dd if=/dev/vda bs=64k skip=16 count=64 2>/dev/null | md5sum | cut -c1-32) guest"
+echo hwrng $(dd if=/dev/hwrng bs=16 count=4 2>/dev/null | wc -c)
+"""
+
+
+def disk_initrd(tmp):
+    script, out = os.path.join(tmp, "script"), os.path.join(tmp, "initrd")
+    with open(script, "w") as f:
+        f.write(DISK_SCRIPT)
+    cmd = [os.path.join(ROOT, "tools", "mkinitrd"), "--modules", os.path.dirname(os.path.dirname(guest("cloud-6.1")))]
+    for module in ("virtio_mmio", "virtio_blk", "virtio_rng"):
+        cmd += ["--module", module]
+    subprocess.run(cmd + ["--script", script, out], check=True, capture_output=True)
+    return out
 
 
 class Here:
@@ -97,6 +117,7 @@ def plan_payloads(plan, names):
         ("spins until the timeout", payload.SPIN, 124, "", "--timeout 1s"),
         ("halts for good until the timeout", payload.HALT_FOR_GOOD, 124, "", "--timeout 1s"),
         ("floods the console until the timeout", payload.FLOOD, 124, "", "--timeout 1s >/dev/null"),
+        ("powers off with 32 vCPUs", payload.POWEROFF, 0, "", "--cpus 32"),
     ]:
         path = f"/guest/{name.replace(' ', '-')}.bin"
         plan.add(name, f"/bin/mayfly run --accel kvm --mem 16M --kernel {path} {extra}", want, text, limit=20)
@@ -119,6 +140,12 @@ def plan_linux(plan):
              "code=$?; cat /tmp/twice; exit $code", 129, r"(?s)reached.*reached", BAD, limit=150)
     plan.add("guest crash ends with 33", linux("cloud-6.1", 1, "mayfly.crash panic=-1 reboot=t", "--no-reboot"), 33,
              [boots, "sysrq triggered crash"])
+    plan.add("cloud-6.1 unpacked on the host", linux("cloud-6.1", 1, extra="--unpack"), 0, boots, BAD)
+    plan.add("disk and random numbers", "truncate -s 32M /tmp/disk.img; echo first-sector | dd of=/tmp/disk.img "
+             "conv=notrunc 2>/dev/null; /bin/mayfly run --accel kvm --mem 256M --kernel /guest/cloud-6.1 --initrd "
+             "/guest/initrd-disk --disk /tmp/disk.img --rng --timeout 50s --cmdline 'console=ttyS0 loglevel=5';"
+             "code=$?; dd if=/tmp/disk.img bs=1M skip=1 count=4 2>/dev/null | md5sum; exit $code", 0,
+             [r"first-sector", r"(?s)([0-9a-f]{32}) guest.*\b\1\b", r"hwrng 64"], BAD)
     plan.add("TERM shuts the guest down", "mkfifo /tmp/in; sleep 60 >/tmp/in & " +
              linux("cloud-6.1", 1, "mayfly.shell", "--log info") + " </tmp/in >/tmp/out 2>&1 & pid=$!;"
              "until grep -q reached /tmp/out; do sleep 1; done; sleep 1;"
@@ -144,6 +171,7 @@ def main():
             for kernel in ("cloud-6.1", "cloud-6.12"):
                 place.add_file(guest(kernel), f"/guest/{kernel}")
             place.add_file(initrd("cloud-6.1"), "/guest/initrd")
+            place.add_file(disk_initrd(tmp), "/guest/initrd-disk")
             plan.select(regex)
             results = place.run(plan.steps, timeout=900)
         except Skip as why:

@@ -27,6 +27,7 @@ enum run_option {
 	RUN_CPUS,
 	RUN_MEM,
 	RUN_KERNEL,
+	RUN_UNPACK,
 	RUN_INITRD,
 	RUN_CMDLINE,
 	RUN_CMDLINE_ADD,
@@ -78,6 +79,8 @@ static const struct opt_key log_keys[] = {
 static const struct opt run_options[] = {
 	{ RUN_KERNEL, "kernel", file_keys, "kernel to boot: bzImage, vmlinux (PVH), Multiboot" },
 	{ RUN_INITRD, "initrd", file_keys, "initial ramdisk" },
+	{ RUN_UNPACK, "unpack", NULL,
+	  "unpack a bzImage on the host: starts sooner under the translator, but without KASLR" },
 	{ RUN_CMDLINE, "cmdline", text_keys,
 	  "kernel command line; the default is \"" DEFAULT_CMDLINE "\"" },
 	{ RUN_CMDLINE_ADD, "cmdline+", text_keys, "add to the command line; may be repeated" },
@@ -182,6 +185,9 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return 0;
 	case RUN_KERNEL:
 		m->kernel_path = v[0].text;
+		return 0;
+	case RUN_UNPACK:
+		m->unpack_kernel = true;
 		return 0;
 	case RUN_INITRD:
 		m->initrd_path = v[0].text;
@@ -435,9 +441,10 @@ void run_config_print_json(const struct run_config *c)
 	       (unsigned long long)(m->mem_bytes >> 20));
 	printf("  \"mayfly\": { ");
 	print_member("accel", m->accel);
-	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"no_reboot\": %s, \"timeout_ms\": %llu, ",
+	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"unpack\": %s, \"no_reboot\": %s, "
+	       "\"timeout_ms\": %llu, ",
 	       (unsigned long long)m->mem_bytes, m->rng ? "true" : "false",
-	       m->no_reboot ? "true" : "false", (unsigned long long)(c->timeout_ns / 1000000));
+	       m->unpack_kernel ? "true" : "false", m->no_reboot ? "true" : "false", (unsigned long long)(c->timeout_ns / 1000000));
 	print_member("serial", serials[c->serial]);
 	printf(", ");
 	print_member("serial_path", c->serial_path);

@@ -58,6 +58,11 @@ static void enter(ucontext_t *uc)
 	host.phase = PHASE_LEAVE;
 }
 
+static bool is_breakpoint(uint64_t rip)
+{
+	return rip >= NATIVE_CODE && rip < NATIVE_CODE + 4096 && host.code[rip - NATIVE_CODE] == 0xcc;
+}
+
 static void leave(ucontext_t *uc)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
@@ -88,6 +93,9 @@ static void leave(ucontext_t *uc)
 	if (a->vector == X86_EXC_BP) {
 		a->vector = NATIVE_NO_FAULT;
 		a->rip--;
+	} else if (a->vector == X86_EXC_UD && is_breakpoint(a->rip)) {
+		/* Some virtual machines cannot deliver a breakpoint while rsp is not canonical. */
+		a->vector = NATIVE_NO_FAULT;
 	}
 	memcpy(g, host.own_gregs, sizeof(host.own_gregs));
 	memcpy(fp, host.own_fp, host.fp_bytes);

@@ -305,10 +305,6 @@ static void compare(struct test *t, const struct native_case *cs, const struct n
 	if ((cs->in.op == X86_FXRSTOR || cs->in.op == X86_XRSTOR || cs->in.op == X86_LDMXCSR) &&
 	    h->xs.mxcsr >> 16)
 		return;
-	/* The signal of the breakpoint after POP RSP, now not canonical, is a strange one. */
-	if (cs->in.op == X86_POP && h->gpr[X86_RSP] == o->gpr[X86_RSP] &&
-	    (int64_t)(h->gpr[X86_RSP] << 16) >> 16 != (int64_t)h->gpr[X86_RSP] && h->rip == o->rip)
-		return;
 	/* A branch to where nothing can be fetched: the fault comes before the next instruction for
 	 * the host, and is not ours to raise here. */
 	if (h->vector == X86_EXC_PF && h->error & 16 && o->vector == NATIVE_NO_FAULT)

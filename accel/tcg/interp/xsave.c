@@ -251,10 +251,11 @@ static void do_xrstor(struct cpu *c, const struct x86_insn *in)
 		cpu_raise_gp0(c);
 	rfbm = requested(c, in->op == X86_XRSTORS ? c->xss : 0);
 	la = aligned_linear(c, in, AT_YMMH, false, 64);
+	/* The page fault of the first byte comes before the #GP of a bad header. */
+	get(c, la, &img, 0, AT_HEADER);
 	get(c, la, &img, AT_HEADER, HEADER_SIZE);
 	check_header(c, in, &img);
 	load = rfbm & img.xstate_bv;
-	get(c, la, &img, 0, AT_HEADER);
 	if (load & XSAVE_AVX) {
 		aligned_linear(c, in, AT_YMMH + n_vec(c) * 16, false, 64);
 		get(c, la, &img, AT_YMMH, n_vec(c) * 16);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The block device behind its registers: a driver that writes memory and registers as it likes,
+ * while transfers finish in any order, short, or with errors. Input: operations of a code and its
+ * arguments; see run().
+ */
+#include "devices/virtio/blk.h"
+#include "tests/device/vdriver.h"
+#include "vmm/core/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { SECTORS = 64, MAX_OPS = 512 };
+
+struct input {
+	const uint8_t *p;
+	size_t left;
+};
+
+static uint8_t byte(struct input *in)
+{
+	if (!in->left)
+		return 0;
+	in->left--;
+	return *in->p++;
+}
+
+static uint32_t word(struct input *in)
+{
+	uint32_t v = byte(in);
+
+	return v | (uint32_t)byte(in) << 8;
+}
+
+/* A request in descriptors 3n.. as a driver would make it, each part bent by the input. */
+static void offer_request(struct vdriver *d, struct input *in)
+{
+	uint8_t header[16] = {0}, bend = byte(in);
+	uint16_t n = byte(in) % 20;
+	uint32_t len = word(in);
+	gpaddr at = VD_BUF + 0x40u * n;
+
+	header[0] = byte(in);
+	header[8] = byte(in);
+	memset(header + 10, bend & 0x40 ? 0xff : 0, 6);
+	gmem_write(d->mem, at, header, sizeof(header));
+	vdriver_desc(d, 3u * n, at, bend & 1 ? byte(in) : 16, VD_NEXT, 3 * n + 1);
+	vdriver_desc(d, 3u * n + 1, bend & 2 ? VD_RAM - 100 : VD_BUF + 0x1000,
+		     bend & 4 ? len * 512 : len, VD_NEXT | (bend & 8 ? VD_WRITE : 0), 3 * n + 2);
+	vdriver_desc(d, 3u * n + 2, at + 32, bend & 16 ? byte(in) : 1,
+		     bend & 32 ? byte(in) : VD_WRITE, 0);
+	vdriver_offer(d, 3 * n);
+}
+
+static void finish_transfer(struct vdriver *d, struct input *in)
+{
+	static const int32_t results[] = {FAKE_DO, FAKE_DO, FAKE_DO, 0, -5, -28, -11, -4};
+	unsigned n = fake_loop_transfers(d->loop);
+	uint8_t how = byte(in);
+
+	if (n)
+		fake_loop_finish(d->loop, how % n, results[how >> 3 & 7],
+				 how & 0x40 ? 1 + byte(in) * 7u : 0);
+}
+
+static void run(struct vdriver *d, struct input *in)
+{
+	uint8_t op = byte(in);
+	uint64_t v;
+
+	switch (op % 10) {
+	case 0 ... 3:
+		offer_request(d, in);
+		break;
+	case 4:
+		vdriver_kick(d);
+		break;
+	case 5:
+		finish_transfer(d, in);
+		break;
+	case 6: /* anything anywhere in the rings */
+		v = word(in) | (uint64_t)word(in) << 32;
+		gmem_write(d->mem, VD_DESC + word(in) % 0x5000, &v, 1u << op / 10 % 4);
+		break;
+	case 7:
+		bus_write(d->bus, VD_BASE + word(in) % 0x150, op & 0x80 ? 1 : 4, word(in));
+		break;
+	case 8:
+		bus_read(d->bus, VD_BASE + word(in) % 0x150, op & 0x80 ? 2 : 4, &v);
+		break;
+	case 9:
+		if (op & 0x40)
+			vdriver_start(d, op & 0x80 ? 1u << 9 | 7u << 28 : 0, 64);
+		else
+			vdriver_write(d, 0x70, op & 0x20 ? 0 : byte(in));
+		break;
+	}
+}
+
+/* Made once for each kind: a reset must be as good as a new one, and is faster. */
+static void make(struct vdriver *d, bool read_only)
+{
+	struct virtio_blk_config cfg = {.id = "disk", .image = {.size_bytes = SECTORS * 512}};
+	struct virtio *v;
+
+	log_set_level(LOG_LEVEL_ERROR);
+	vdriver_init(d);
+	cfg.image.fd = memfd_create("disk", MFD_CLOEXEC);
+	if (cfg.image.fd < 0 || ftruncate(cfg.image.fd, SECTORS * 512) < 0)
+		abort();
+	cfg.image.read_only = read_only;
+	cfg.image.can_discard = !read_only;
+	if (virtio_blk_create(&cfg, &(struct virtio_blk_wiring){d->mem, d->loop}, &v, NULL) < 0)
+		abort();
+	vdriver_attach(d, v);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct vdriver drivers[2];
+	struct input in = {data, size};
+	bool read_only = byte(&in) % 8 == 7;
+	struct vdriver *d = &drivers[read_only];
+
+	if (!d->v)
+		make(d, read_only);
+	vdriver_start(d, 1u << 9, 64);
+	for (unsigned i = 0; i < MAX_OPS && in.left; i++)
+		run(d, &in);
+	/* whatever happened, a good driver gets its disk back */
+	vdriver_write(d, 0x70, 0);
+	assert(fake_loop_transfers(d->loop) == 0);
+	vdriver_start(d, 1u << 9, 64);
+	assert(vdriver_status(d) == 15);
+	return 0;
+}

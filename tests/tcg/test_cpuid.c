@@ -213,6 +213,26 @@ Test(cpuid, tsc_runs_at_the_told_frequency)
 	rig_destroy(r);
 }
 
+/* Linux multiplies the crystal's kHz by the numerator in 32 bits. */
+Test(cpuid, crystal_ratio_is_close_and_fits)
+{
+	static const uint64_t khz[] = {1000000, 2096038, 2096000, 3700001, 800123, 4200000, 999983};
+	struct rig *r = rig_create(1);
+
+	for (unsigned i = 0; i < ARRAY_LEN(khz); i++) {
+		struct cpuid_regs l;
+		uint64_t got;
+
+		r->vm.tsc_khz = khz[i];
+		l = leaf(r, 0x15, 0);
+		cr_assert((uint64_t)l.ebx * (l.ecx / 1000) <= UINT32_MAX);
+		got = (uint64_t)l.ebx * (l.ecx / 1000) / l.eax;
+		cr_assert(got + khz[i] / 20000 >= khz[i] && got <= khz[i] + khz[i] / 20000, "%llu for %llu",
+			  (unsigned long long)got, (unsigned long long)khz[i]);
+	}
+	rig_destroy(r);
+}
+
 Test(cpuid, tsc_write_and_adjust_move_together)
 {
 	struct rig *r = rig_create(1);

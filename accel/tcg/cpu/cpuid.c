@@ -23,7 +23,8 @@
 #define BIT(n) (1u << (n))
 
 enum { SIG_AMD = 0x00a10f11, SIG_INTEL = 0x000806f8 };
-enum { MAX_BASIC = 0x16, XSAVE_X87_SSE = 576, XSAVE_AVX = 256 };
+enum { MAX_BASIC = 0x16, XSAVE_X87_SSE = 576, XSAVE_AVX = 256,
+       CRYSTAL_KHZ = 1000000 };
 static const uint32_t max_ext_amd = 0x80000021, max_ext_intel = 0x80000008;
 static const uint32_t kvm_base = 0x40000000;
 
@@ -126,6 +127,32 @@ static void cache_leaf(const struct tcg_vm *vm, uint32_t sub, bool intel, struct
 	r->ecx = k->sets - 1;
 }
 
+/*
+ * TSC over the 1 GHz crystal as a fraction: the last convergent whose numerator times the crystal's
+ * kHz fits 32 bits, because Linux multiplies so. At worst some 50 parts in a million off.
+ */
+static void tsc_ratio(uint64_t tsc_khz, uint32_t *num, uint32_t *den)
+{
+	uint64_t a = tsc_khz, b = CRYSTAL_KHZ;
+	uint64_t n0 = 0, d0 = 1, n1 = 1, d1 = 0;
+
+	while (b) {
+		uint64_t q = a / b, r = a % b;
+		uint64_t n2 = q * n1 + n0, d2 = q * d1 + d0;
+
+		if (n2 > UINT32_MAX / CRYSTAL_KHZ)
+			break;
+		n0 = n1;
+		d0 = d1;
+		n1 = n2;
+		d1 = d2;
+		a = b;
+		b = r;
+	}
+	*num = (uint32_t)n1;
+	*den = (uint32_t)d1;
+}
+
 static void basic_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
 {
 	const struct tcg_vm *vm = c->vm;
@@ -188,9 +215,8 @@ static void basic_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, struct 
 		}
 		break;
 	case 0x15: /* TSC = crystal * ebx / eax; the crystal is the APIC timer's clock */
-		r->eax = 1000000;
-		r->ebx = (uint32_t)vm->tsc_khz;
-		r->ecx = 1000000000;
+		tsc_ratio(vm->tsc_khz, &r->ebx, &r->eax);
+		r->ecx = CRYSTAL_KHZ * 1000;
 		break;
 	case 0x16:
 		r->eax = r->ebx = (uint32_t)(vm->tsc_khz / 1000);
@@ -284,7 +310,7 @@ static void kvm_leaf(const struct cpu *c, uint32_t leaf, struct cpuid_regs *r)
 		r->eax = BIT(1) | BIT(3) | BIT(7) | BIT(11) | BIT(24);
 	} else if (leaf == kvm_base + 0x10) {
 		r->eax = (uint32_t)c->vm->tsc_khz;
-		r->ebx = 1000000; /* APIC timer, kHz */
+		r->ebx = CRYSTAL_KHZ; /* the APIC timer's */
 	}
 }
 

@@ -310,6 +310,9 @@ Test(lapic, i8259_comes_through_lint0)
 	ready(r, 0x30);
 	cpu_set_rflags(c, X86_FL_IF | 2);
 	r->intack_vector = 0x30;
+	/* Unmasked from reset: the virtual wire. */
+	cr_assert_eq(lapic_mmio_read(c, APIC_LVT_LINT0), 0x700);
+	lapic_mmio_write(c, APIC_LVT_LINT0, 0x10700);
 	lapic_extint_set(&r->vm, true);
 	cpu_poll(c);
 	cr_assert_eq(c->rip, 0x5000); /* LINT0 masked */

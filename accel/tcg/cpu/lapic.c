@@ -73,6 +73,10 @@ void lapic_reset(struct lapic *l)
 {
 	lapic_set_base(l, 0xfee00000 | APIC_BASE_ENABLE | (l->cpu->index == 0 ? APIC_BASE_BSP : 0));
 	reset_registers(l);
+	/* The virtual wire that a PC's firmware leaves behind, as KVM has it from reset: a kernel
+	 * that uses no local APIC hears the i8259 all the same (MP 1.4, "Virtual Wire Mode"). */
+	if (l->cpu->index == 0)
+		atomic_store(&l->lvt[LVT_LINT0], DELIVER_EXTINT << 8);
 }
 
 void lapic_init_signal(struct lapic *l)

@@ -127,12 +127,6 @@ void vdriver_offer(struct vdriver *d, uint16_t head)
 	vdriver_set_avail_idx(d, d->avail + 1);
 }
 
-void vdriver_kick(struct vdriver *d)
-{
-	vdriver_write(d, VIRTIO_MMIO_NOTIFY, 0);
-	fake_loop_poll(d->loop);
-}
-
 bool vdriver_take(struct vdriver *d, struct vdriver_used *out)
 {
 	uint8_t raw[8];

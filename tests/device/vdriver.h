@@ -58,7 +58,7 @@ void vdriver_desc(struct vdriver *d, unsigned i, uint64_t addr, uint32_t len, ui
 /* Makes a chain available without notifying. */
 void vdriver_offer(struct vdriver *d, uint16_t head);
 void vdriver_set_avail_idx(struct vdriver *d, uint16_t idx);
-/* Notifies and lets the loop run. */
+/* Notifies and lets the fake loop run. */
 void vdriver_kick(struct vdriver *d);
 /* The next used element; false if there is none. */
 bool vdriver_take(struct vdriver *d, struct vdriver_used *out);

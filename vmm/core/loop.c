@@ -6,7 +6,6 @@
  */
 #include "vmm/core/loop_int.h"
 
-#include "config.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/device.h"
 #include "vmm/core/err.h"
@@ -48,11 +47,8 @@ static int watch_internal(struct loop *l, int fd, void *ptr)
 
 static int create_io(struct loop *l)
 {
-	int r = -ENOSYS;
+	int r = loop_uring_create(&l->io);
 
-#if MAYFLY_IO_URING
-	r = loop_uring_create(&l->io);
-#endif
 	l->has_uring = r == 0;
 	if (r < 0) {
 		log_debug(NULL, "loop: no io_uring here (%s); disk I/O is synchronous",

@@ -187,6 +187,9 @@ static void basic_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, struct 
 			r->ebx = leaf7_ebx;
 			r->ecx = leaf7_ecx;
 			r->edx = leaf7_edx | (vm->intel ? leaf7_edx_intel : 0);
+			r->eax = vm->intel ? 2 : 0;
+		} else if (sub == 2 && vm->intel) {
+			r->edx = BIT(4); /* BHI_CTRL: or kernels clear branch history by hand */
 		}
 		break;
 	case 0xb:

@@ -338,8 +338,8 @@ static void write_vendor(struct cpu *c, uint32_t msr, uint64_t val)
 {
 	if (c->vm->intel) {
 		switch (msr) {
-		case MSR_SPEC_CTRL: /* IBRS, STIBP, SSBD: nothing speculates for this guest */
-			only_bits(c, val, 7);
+		case MSR_SPEC_CTRL: /* IBRS STIBP SSBD BHI_DIS_S: kept, without effect */
+			only_bits(c, val, 0x407);
 			c->spec_ctrl = val;
 			return;
 		case MSR_PRED_CMD:

@@ -200,6 +200,39 @@ static unsigned access_bytes(const struct x86_insn *in)
 	return 32;
 }
 
+/* For instructions that load a state image: one that they accept, mostly. */
+static void make_image(struct native_rng *r, struct native_case *c)
+{
+	unsigned at = c->in.op == X86_FRSTOR ? 28 : 32, step = c->in.op == X86_FRSTOR ? 10 : 16;
+	struct xsave_area xs;
+	uint64_t header[8] = { native_pick(r, 8) };
+
+	if (c->in.op != X86_FRSTOR && c->in.op != X86_FXRSTOR && c->in.op != X86_XRSTOR)
+		return;
+	for (unsigned i = 0; i + 16 <= sizeof(c->poke); i += 16)
+		interesting_bytes(r, c->poke + i, 16);
+	random_fp_state(r, &xs);
+	if (c->in.op == X86_FRSTOR) {
+		uint32_t env[3] = { xs.fcw, xs.fsw, (uint32_t)native_random(r) & 0xffff };
+
+		memcpy(c->poke, env, sizeof(env));
+	} else {
+		memcpy(c->poke, &xs, 6);
+		if (native_pick(r, 8))
+			memcpy(c->poke + 24, &xs.mxcsr, 4);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		memcpy(c->poke + at + i * step, xs.st[i], 10);
+	if (c->in.op == X86_XRSTOR) {
+		if (native_pick(r, 4) == 0) /* compacted */
+			header[1] = 1ull << 63 | header[0] | native_pick(r, 8);
+		if (native_pick(r, 16) == 0) /* reserved for the host, too */
+			header[native_pick(r, 8)] ^= 1ull << (20 + native_pick(r, 44));
+		memcpy(c->poke + 512, header, sizeof(header));
+	}
+	c->poke_len = access_bytes(&c->in);
+}
+
 /* An address for an access of len bytes: mostly on the pages and aligned, sometimes across their
  * boundary, sometimes partly or wholly outside. */
 static uint64_t data_address(struct native_rng *r, unsigned len)
@@ -438,11 +471,13 @@ void native_make_state(struct native_rng *r, struct native_case *c)
 	target = data_address(r, len);
 	c->poke_len = 0;
 	c->poke_at = (unsigned)(target - NATIVE_DATA);
-	interesting_bytes(r, c->poke, sizeof(c->poke));
+	interesting_bytes(r, c->poke, 64);
 	if (c->in.cls == X86_CL_X87 && native_pick(r, 2))
 		interesting_f80(r, c->poke);
 	if (len <= 64 && native_pick(r, 4))
 		c->poke_len = len;
+	else if (len > 64 && native_pick(r, 8))
+		make_image(r, c);
 	steer_implicit(r, c);
 	if (c->poke_at >= NATIVE_DATA_BYTES || c->poke_at + c->poke_len > NATIVE_DATA_BYTES)
 		c->poke_len = 0;

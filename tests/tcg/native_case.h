@@ -20,7 +20,7 @@ struct native_case {
 	struct native_state before;
 	/* bytes to put at NATIVE_DATA + poke_at before the run */
 	unsigned poke_at, poke_len;
-	uint8_t poke[64];
+	uint8_t poke[832]; /* the largest: an XSAVE area */
 };
 
 /* Decides what instructions are wanted. */

@@ -422,6 +422,12 @@ void machine_info(const struct machine *m, struct machine_info *out)
 
 void machine_log_stats(struct machine *m)
 {
-	if (m->accel->log_stats)
-		m->accel->log_stats(m->vm);
+	if (!m->accel->log_stats)
+		return;
+	/* The counters belong to the vCPU threads. */
+	if (m->state == MACHINE_RUNNING)
+		stop_vcpus(m);
+	m->accel->log_stats(m->vm);
+	if (m->state == MACHINE_RUNNING)
+		run_vcpus(m);
 }

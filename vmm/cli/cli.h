@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef MAYFLY_VMM_CLI_CLI_H
 #define MAYFLY_VMM_CLI_CLI_H
-/* The commands of the mayfly program and its exit codes (docs/exit-codes in `mayfly help`). */
+/* The commands of the mayfly program and its exit codes (`mayfly help exit-codes`). */
 
 struct err;
 

@@ -347,3 +347,54 @@ Test(run, fault_of_a_locked_operation_does_not_stop_the_others)
 		board_close();
 	}
 }
+
+Test(run, reset_brings_back_the_state_after_power_on)
+{
+	for (unsigned m = 0; m < 2; m++) {
+		struct x86_state fresh, s;
+		struct err e = {0};
+
+		board_open(2, modes[m]);
+		for (unsigned i = 0; i < 2; i++) {
+			cr_assert_eq(accel_tcg.get_state(b.cpu[i], &fresh, &e), 0);
+			cr_expect_eq(fresh.rip, 0xfff0);
+			cr_expect_eq(fresh.seg[X86_CS].base, 0xffff0000);
+			cr_expect_eq(fresh.halted, i != 0);
+		}
+		/* a triple fault ends the guest; after a reset it runs again */
+		for (unsigned round = 0; round < 2; round++) {
+			cr_assert_eq(accel_tcg.get_state(b.cpu[0], &fresh, &e), 0);
+			board_start(ASM64("mov ecx, 0x1b\nrdmsr\nmov dword ptr [0x100], 0\n"
+					  "lidt [0x100]\nout 0x80, al\nud2"));
+			cr_expect_eq(board_run(0), VCPU_SHUTDOWN);
+			cr_expect_eq(b.n_out, round + 1);
+			for (unsigned i = 0; i < 2; i++)
+				cr_assert_eq(accel_tcg.vcpu_reset(b.cpu[i], &e), 0);
+			cr_assert_eq(accel_tcg.get_state(b.cpu[0], &s, &e), 0);
+			cr_expect(!memcmp(&s, &fresh, sizeof(s)));
+		}
+		board_close();
+	}
+}
+
+Test(run, state_that_was_set_is_read_back)
+{
+	struct x86_state s, back;
+	struct err e = {0};
+
+	board_open(1, "");
+	board_start(ASM64("nop"));
+	cr_assert_eq(accel_tcg.get_state(b.cpu[0], &s, &e), 0);
+	for (unsigned i = 0; i < 16; i++)
+		s.gpr[i] = 0x1111111111111111u * i;
+	s.rflags = 2 | X86_FL_IF | X86_FL_CF;
+	s.seg[X86_FS].base = 0x7f0012345000;
+	s.cr2 = 0x1234;
+	s.cr8 = 3;
+	s.xcr0 = 7;
+	s.dr[0] = 0x5678;
+	cr_assert_eq(accel_tcg.set_state(b.cpu[0], &s, &e), 0);
+	cr_assert_eq(accel_tcg.get_state(b.cpu[0], &back, &e), 0);
+	cr_expect(!memcmp(&s, &back, sizeof(s)));
+	board_close();
+}

@@ -538,7 +538,7 @@ int main(int argc, char **argv)
 	static struct test t;
 	static struct native_case cs;
 	static struct native_pool pool;
-	unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 0) : env_number("MAYFLY_CASES", 500000);
+	unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 0) : env_number("MAYFLY_CASES", 300000);
 	unsigned long seed = argc > 2 ? strtoul(argv[2], NULL, 0) : env_number("MAYFLY_SEED", 1);
 	const char *only = argc > 3 ? argv[3] : getenv("MAYFLY_OP");
 	struct native_filter filter = { &t, accept_insn };

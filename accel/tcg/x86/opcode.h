@@ -144,20 +144,13 @@ enum { /* struct x86_entry.req: what the encoding requires, and what it has */
 	GATHER = 1 << 14, /* the three vector registers must differ */
 };
 
-enum { /* rows of x86_flag_sets */
+enum { /* how flags are affected: rows of a table in effects.c */
 	FS_NONE, FS_ARITH, FS_CARRY, FS_LOGIC, FS_INCDEC, FS_MUL, FS_DIV, FS_DAA, FS_AAA, FS_AAM,
 	FS_ROT, FS_RCX, FS_SHIFT, FS_SHXD, FS_BT, FS_BSF, FS_TZCNT, FS_ANDN, FS_BEXTR, FS_BLS,
 	FS_CF, FS_RCF, FS_CFRW, FS_OFRW, FS_SAHF, FS_LAHF, FS_RALL, FS_ZF, FS_RZF, FS_CC,
 	FS_FCMOV_B, FS_FCMOV_E, FS_FCMOV_BE, FS_FCMOV_U,
 	FS_N
 };
-
-struct x86_flag_set {
-	uint16_t read, written, undef;
-};
-
-extern const struct x86_flag_set x86_flag_sets[FS_N];
-extern const uint16_t x86_cc_flags[16]; /* what a condition reads */
 
 enum { /* struct x86_entry.kind */
 	ENT_NONE, /* #UD */
@@ -185,6 +178,10 @@ struct x86_entry {
 	uint16_t spec[4];
 	const struct x86_entry *sub;
 };
+
+/* effects.c: fill fl_*, and the attributes of operand and memory access */
+void x86_set_flags(struct x86_insn *in, const struct x86_entry *e);
+void x86_set_access(struct x86_insn *in, unsigned acc);
 
 /* clang-format off */
 #define ROW(op_, acc_, cls_, feat_, flags_, req_, ...) \

@@ -62,7 +62,7 @@ static void do_in(struct cpu *c, void *arg)
 {
 	struct args *a = arg;
 
-	a->out = cpu_in(c, (uint16_t)a->off, a->len);
+	a->out = cpu_in(c, (uint16_t)a->off, a->len == 8 ? 4 : a->len);
 }
 
 static void do_write_cr(struct cpu *c, void *arg)

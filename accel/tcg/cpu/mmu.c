@@ -84,42 +84,20 @@ static struct place look_up(struct cpu *c, gvaddr la, enum tlb_access acc, unsig
 
 static uint64_t host_load(const void *p, unsigned size)
 {
-	switch (size) {
-	case 1:
-		return *(const volatile uint8_t *)p;
-	case 2:
-		return *(const volatile uint16_t *)p;
-	case 4:
-		return *(const volatile uint32_t *)p;
-	case 8:
-		return *(const volatile uint64_t *)p;
-	default: {
-		uint64_t v = 0;
+	uint64_t v = 0;
 
-		memcpy(&v, p, size);
-		return v;
-	}
-	}
+	if (mem_size_ok(size))
+		return mem_load(p, size);
+	memcpy(&v, p, size);
+	return v;
 }
 
 static void host_store(void *p, unsigned size, uint64_t val)
 {
-	switch (size) {
-	case 1:
-		*(volatile uint8_t *)p = (uint8_t)val;
-		break;
-	case 2:
-		*(volatile uint16_t *)p = (uint16_t)val;
-		break;
-	case 4:
-		*(volatile uint32_t *)p = (uint32_t)val;
-		break;
-	case 8:
-		*(volatile uint64_t *)p = val;
-		break;
-	default:
+	if (mem_size_ok(size))
+		mem_store(p, size, val);
+	else
 		memcpy(p, &val, size);
-	}
 }
 
 /* MMIO in the widest pieces a bus has: a lone access of 1, 2, 4 or 8 bytes stays one. */

@@ -31,19 +31,49 @@ static inline void *mmu_fast(struct cpu *c, gvaddr la, unsigned size, unsigned i
 	return (void *)(uintptr_t)(la + t->addend);
 }
 
+/* Guest memory as the host sees it: any alignment, one host access for 1, 2, 4 and 8 bytes. */
+struct mem16 {
+	uint16_t v;
+} __attribute__((packed, may_alias));
+struct mem32 {
+	uint32_t v;
+} __attribute__((packed, may_alias));
+struct mem64 {
+	uint64_t v;
+} __attribute__((packed, may_alias));
+
+static inline uint64_t mem_load(const void *p, unsigned size)
+{
+	switch (size) {
+	case 1: return *(const volatile uint8_t *)p;
+	case 2: return ((const volatile struct mem16 *)p)->v;
+	case 4: return ((const volatile struct mem32 *)p)->v;
+	default: return ((const volatile struct mem64 *)p)->v;
+	}
+}
+
+static inline void mem_store(void *p, unsigned size, uint64_t val)
+{
+	switch (size) {
+	case 1: *(volatile uint8_t *)p = (uint8_t)val; break;
+	case 2: ((volatile struct mem16 *)p)->v = (uint16_t)val; break;
+	case 4: ((volatile struct mem32 *)p)->v = (uint32_t)val; break;
+	default: ((volatile struct mem64 *)p)->v = val; break;
+	}
+}
+
+static inline bool mem_size_ok(unsigned size)
+{
+	return size == 1 || size == 2 || size == 4 || size == 8;
+}
+
 static inline uint64_t mmu_load(struct cpu *c, gvaddr la, unsigned size, unsigned idx)
 {
 	if (idx < TLB_N_INDEX) {
 		void *p = mmu_fast(c, la, size, idx, TLB_READ);
 
-		if (p) {
-			switch (size) {
-			case 1: return *(volatile uint8_t *)p;
-			case 2: return *(volatile uint16_t *)p;
-			case 4: return *(volatile uint32_t *)p;
-			case 8: return *(volatile uint64_t *)p;
-			}
-		}
+		if (p && mem_size_ok(size))
+			return mem_load(p, size);
 	}
 	return mmu_load_slow(c, la, size, idx);
 }
@@ -53,13 +83,9 @@ static inline void mmu_store(struct cpu *c, gvaddr la, unsigned size, uint64_t v
 	if (idx < TLB_N_INDEX && !c->log) {
 		void *p = mmu_fast(c, la, size, idx, TLB_WRITE);
 
-		if (p) {
-			switch (size) {
-			case 1: *(volatile uint8_t *)p = (uint8_t)val; return;
-			case 2: *(volatile uint16_t *)p = (uint16_t)val; return;
-			case 4: *(volatile uint32_t *)p = (uint32_t)val; return;
-			case 8: *(volatile uint64_t *)p = val; return;
-			}
+		if (p && mem_size_ok(size)) {
+			mem_store(p, size, val);
+			return;
 		}
 	}
 	mmu_store_slow(c, la, size, val, idx);

@@ -129,31 +129,27 @@ uint64_t cpu_rdtsc(const struct cpu *c)
 
 enum { PVCLOCK_STABLE = 1 };
 
-/* Page of 32 bytes: version, pad, tsc_timestamp, system_time, mul, shift, flags. */
+/*
+ * 32 bytes: version, pad, tsc_timestamp, system_time, mul, shift, flags. The version is odd while
+ * the rest changes; a processor reads its own page only, so program order is order enough.
+ */
 static void write_system_page(struct cpu *c)
 {
 	gpaddr gpa = c->kvm_system_time & ~1ull;
 	uint8_t b[32] = {0};
-	uint8_t version[4];
-	uint32_t v;
+	uint16_t version;
 
-	if (!(c->kvm_system_time & 1) || !gmem_read(c->vm->mem, gpa, version, 4))
+	if (!(c->kvm_system_time & 1) || !gmem_load16(c->vm->mem, gpa, &version))
 		return;
-	v = (load_le32(version) | 1) + 2; /* odd: being written */
-	store_le32(version, v);
-	if (!gmem_write(c->vm->mem, gpa, version, 4))
-		return;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	version = (uint16_t)((version | 1) + 2);
+	gmem_store16(c->vm->mem, gpa, version);
 	store_le64(b + 8, c->vm->tsc_ref + c->tsc_offset);
 	store_le64(b + 16, 0); /* the clock starts with the VM */
 	store_le32(b + 24, c->vm->pvclock_mul);
 	b[28] = (uint8_t)c->vm->pvclock_shift;
 	b[29] = PVCLOCK_STABLE;
-	if (!gmem_write(c->vm->mem, gpa + 4, b + 4, sizeof(b) - 4))
-		return;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	store_le32(version, v + 1);
-	gmem_write(c->vm->mem, gpa, version, 4);
+	gmem_write(c->vm->mem, gpa + 4, b + 4, sizeof(b) - 4);
+	gmem_store16(c->vm->mem, gpa, (uint16_t)(version + 1));
 }
 
 void clock_write_system_time(struct cpu *c, uint64_t val)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "vmm/core/err.h"
 
@@ -45,6 +46,8 @@ static void *vcpu_thread_main(void *arg)
 
 	snprintf(name, sizeof(name), "vcpu%u", t->index);
 	pthread_setname_np(pthread_self(), name);
+	/* A guest's timers are not to be late by the host's default slack of 50 us. */
+	prctl(PR_SET_TIMERSLACK, 1);
 
 	pthread_mutex_lock(&t->lock);
 	while (t->wanted != VCPU_PHASE_DONE) {

@@ -171,7 +171,7 @@ struct cpu {
 	/* The JIT's: C functions that translated code calls, the stack pointer to return to,
 	 * spills; whether SIMD state is in host registers, and is wanted back there. */
 	const void *jit_helper[8];
-	uint64_t jit_host_sp, jit_spill[2];
+	uint64_t jit_host_sp, jit_spill[4];
 	uint8_t jit_simd, jit_simd_want;
 	uint32_t jit_mxcsr; /* the host's default */
 	struct xsave_area xs;

@@ -3,6 +3,8 @@
  * The block former: decodes from an entry point until control cannot go on, past conditional
  * jumps, to the page's end or a limit; and finds out which arithmetic flags are live where.
  *
+ * An instruction that crosses into the next page has a block of its own.
+ *
  * A block is made from a private copy of the bytes, taken line by line, so that what is decoded,
  * what is hashed and what is depended on are the same bytes even while another processor writes
  * to the page. The page was protected before (phys_protect_code), so a later change kills the
@@ -163,12 +165,21 @@ void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode)
 	ir->n = 0;
 	ir->start = off;
 	ir->copied = ir->lines = 0;
+	ir->wants_next = ir->crosses = false;
 	ir->falls_through = true;
 	while (ir->n < JIT_MAX_INSNS && off < 4096) {
 		struct ir_insn *it = &ir->insn[ir->n];
 		enum x86_decode_result r = decode(ir, off, &it->in);
 
 		it->off = (uint16_t)off;
+		if (r == X86_DECODE_TRUNCATED && !ir->n) {
+			/* Alone in its block, which depends on both pages. */
+			ir->wants_next = true;
+			if (ir->has_next)
+				r = x86_decode(ir->page + off, X86_MAX_INSN_BYTES, ir->code_mode,
+					       &it->in);
+			ir->crosses = r == X86_DECODE_OK;
+		}
 		if (r != X86_DECODE_OK) {
 			unsigned len = 4096 - off;
 
@@ -183,7 +194,7 @@ void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode)
 			break;
 		}
 		it->kind = tr_kind_of(j, &it->in, mode);
-		ir->lines |= smc_lines(off, it->in.len);
+		ir->lines |= smc_lines(off, ir->crosses ? 4096 - off : it->in.len);
 		off += it->in.len;
 		ir->n++;
 		if (ends_block(it)) {

@@ -19,11 +19,14 @@ struct ir_insn {
 };
 
 struct block_ir {
-	uint8_t page[4096]; /* private copy: other processors may be writing the original */
+	/* Private copy: other processors may be writing the original. Behind the page, bytes of
+	 * the next one for an instruction that reaches there. */
+	uint8_t page[4096 + 16];
 	const uint8_t *host;
 	uint64_t copied, lines; /* lines copied, lines used */
 	enum x86_mode code_mode;
 	bool user, strict;
+	bool wants_next, has_next, crosses; /* the first instruction reaches the next page */
 	unsigned n, start, end; /* offsets in the page; end: where it falls through to */
 	bool falls_through;     /* the last instruction may go on at `end` */
 	struct ir_insn insn[JIT_MAX_INSNS];

@@ -3,6 +3,8 @@
  * The jump caches: per vCPU, one for each set of data translations, from linear address to a
  * block's entry for indirect jumps. Emitted code reads them; a cache holds blocks of one mode.
  *
+ * Two ways: an address is in its slot or in that slot's neighbour.
+ *
  * They are void when the translations that they were made with are. An empty entry leads to the
  * dispatcher, so that even a jump to its tag is harmless.
  */
@@ -48,8 +50,12 @@ void jump_flush_page(struct cpu *c, gvaddr la)
 
 void jump_insert(struct cpu *c, uint64_t pc, uint32_t entry_ind)
 {
-	struct jit_jump *e = &c->jit_jump[c->tlb_idx][pc & (JIT_JUMP_ENTRIES - 1)];
-	unsigned bit = bloom(pc);
+	unsigned slot = jump_slot(pc), bit = bloom(pc);
+	struct jit_jump *e = &c->jit_jump[c->tlb_idx][slot];
+
+	/* What was here moves to the other way of its set. */
+	if (e->pc != pc)
+		c->jit_jump[c->tlb_idx][slot ^ 1] = *e;
 
 	e->pc = pc;
 	e->host = c->jit->j->rx + entry_ind;

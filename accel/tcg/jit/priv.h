@@ -36,7 +36,8 @@ struct jit_block {
 	uint32_t entry_e;   /* flags in EFLAGS */
 	uint32_t hot_end;
 	uint64_t lines; /* of the page that it was made from */
-	uint32_t next_hash, next_page;
+	gpaddr gpa2;    /* page of the last bytes, if the one instruction reaches there; else 0 */
+	uint32_t next_hash, next_page, next_page2;
 	uint32_t first_exit, n_exits;
 	uint32_t incoming; /* first of the exits that jump here */
 	uint16_t n_insns, n_bytes;
@@ -75,7 +76,6 @@ struct jit_site { /* a place in emitted code that may call C */
 
 struct jit_page { /* one per 4 KiB page of RAM */
 	uint32_t first; /* block */
-	uint32_t n_kills;
 	_Atomic uint64_t lines; /* union of its blocks' */
 };
 
@@ -110,6 +110,7 @@ struct jit {
 	/* stubs.c */
 	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
 		 stub_link_e, stub_miss, stub_interp, stub_simd, stub_jump_miss;
+	uint32_t stub_slot[TLB_N_INDEX][6]; /* by log2 of the size */
 	struct jit_block *blocks;
 	struct jit_exit *exits;
 	struct jit_site *sites;
@@ -149,10 +150,19 @@ static inline bool jit_host_has(const struct jit *j, unsigned feature)
 /* --- stubs.c --- */
 void stubs_emit(struct jit *j);
 
-/* --- translate.c: makes the block of (gpa, va, mode) from the page's bytes; lock held. 0 when
- * the cache or a pool is full. --- */
-uint32_t translate_block(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode,
-			 const uint8_t *page);
+/* --- translate.c: makes the block of (gpa, va, mode); lock held. 0 when the cache or a pool is
+ * full, JIT_WANTS_NEXT if its one instruction goes on on the next page and that is not given. --- */
+struct jit_source {
+	gpaddr gpa;
+	uint64_t va;
+	uint32_t mode;
+	const uint8_t *page; /* host bytes of gpa's page */
+	bool asked;          /* the next page was asked for */
+	const uint8_t *next; /* its host bytes; NULL: not in RAM */
+	gpaddr next_gpa;
+};
+enum { JIT_WANTS_NEXT = -1 };
+uint32_t translate_block(struct jit *j, const struct jit_source *src);
 static inline bool jit_mode_ok(uint32_t mode)
 {
 	if (mode & (MODE_TF | MODE_DBG | MODE_AC | MODE_VM86))
@@ -170,6 +180,8 @@ uint32_t table_find(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode);
 void table_insert(struct jit *j, uint32_t block);
 void table_link(struct jit *j, uint32_t exit, uint32_t block, gpaddr target_page);
 void table_kill(struct jit *j, uint32_t block);
+uint64_t table_lines(struct jit *j, uint32_t block, const struct jit_page *p);
+uint32_t table_next(struct jit *j, uint32_t block, const struct jit_page *p); /* in p's list */
 void table_reset(struct jit *j); /* no vCPU inside */
 struct jit_page *table_page(struct jit *j, gpaddr gpa);
 
@@ -186,6 +198,11 @@ struct jit_ret run_simd(struct cpu *c, uint32_t site, uint64_t unused);
 struct jit_ret run_jump_miss(struct cpu *c, uint32_t site, uint64_t pc);
 
 /* --- jump.c: per-vCPU jump caches --- */
+enum { JUMP_HASH_SHIFT = 9 }; /* functions are aligned: mix in higher bits */
+static inline unsigned jump_slot(uint64_t pc)
+{
+	return (unsigned)(pc ^ pc >> JUMP_HASH_SHIFT) & (JIT_JUMP_ENTRIES - 1);
+}
 void jump_flush(struct cpu *c, unsigned idx);
 void jump_flush_all(struct cpu *c);
 void jump_flush_page(struct cpu *c, gvaddr la);

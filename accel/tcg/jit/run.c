@@ -57,49 +57,71 @@ static void request_flush(struct jit *j, struct cpu *self)
 	}
 }
 
+/* With the page of src->gpa protected, and the lock: the block, made if there is none. */
+static uint32_t make_block(struct cpu *c, const struct jit_source *src)
+{
+	struct jit *j = c->jit->j;
+	uint32_t block;
+
+	/* A page may lose its mark whenever its last block is killed. */
+	for (;;) {
+		phys_protect_code(c, src->gpa);
+		if (src->next)
+			phys_protect_code(c, src->next_gpa);
+		pthread_mutex_lock(&j->lock);
+		if (phys_page_has_code(c->vm, src->gpa) &&
+		    (!src->next || phys_page_has_code(c->vm, src->next_gpa)))
+			break;
+		pthread_mutex_unlock(&j->lock);
+	}
+	block = table_find(j, src->gpa, src->va, src->mode);
+	if (!block) {
+		block = translate_block(j, src);
+		if (!block)
+			request_flush(j, c);
+		else if (block != (uint32_t)JIT_WANTS_NEXT)
+			table_insert(j, block);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return block;
+}
+
 /* The block at c->rip, 0 if there is none and none can be made. May raise. */
 static uint32_t find_block(struct cpu *c)
 {
 	struct jit *j = c->jit->j;
 	bool user = c->cpl == 3;
-	uint64_t la = c->rip, va;
+	uint64_t la = c->rip, next_la = (la | 0xfff) + 1;
 	struct itlb_entry *t = &c->itlb[user][la >> 12 & (ITLB_ENTRIES - 1)];
+	struct jit_source src = {.va = user ? 0 : la, .mode = c->mode};
 	const uint8_t *host;
 	uint32_t block;
-	gpaddr gpa;
 
 	if (c->mode & MODE_CS64 ? !canonical(la) : la > UINT32_MAX)
 		return 0;
-	va = user ? 0 : la;
 	if (t->tag == (la & ~0xfffull)) {
-		block = table_find(j, t->gpa | (la & 0xfff), va, c->mode);
+		block = table_find(j, t->gpa | (la & 0xfff), src.va, c->mode);
 		if (block)
 			return block;
 	}
-	gpa = mmu_fetch(c, la, &host);
-	if (!host || !table_page(j, gpa))
+	src.gpa = mmu_fetch(c, la, &host);
+	if (!host || !table_page(j, src.gpa))
 		return 0;
-	block = table_find(j, gpa, va, c->mode);
-	if (block)
+	src.page = host - (src.gpa & 0xfff);
+	block = table_find(j, src.gpa, src.va, c->mode);
+	if (!block)
+		block = make_block(c, &src);
+	if (block != (uint32_t)JIT_WANTS_NEXT)
 		return block;
-	/* The page may lose its mark whenever its last block is killed. */
-	for (;;) {
-		phys_protect_code(c, gpa);
-		pthread_mutex_lock(&j->lock);
-		if (phys_page_has_code(c->vm, gpa))
-			break;
-		pthread_mutex_unlock(&j->lock);
-	}
-	block = table_find(j, gpa, va, c->mode);
-	if (!block) {
-		block = translate_block(j, gpa, va, c->mode, host - (gpa & 0xfff));
-		if (block)
-			table_insert(j, block);
-		else
-			request_flush(j, c);
-	}
-	pthread_mutex_unlock(&j->lock);
-	return block;
+	/* Its bytes go on on the next page, which is fetched as it would be by the instruction. */
+	src.asked = true;
+	if (c->mode & MODE_CS64 ? !canonical(next_la) : next_la > UINT32_MAX)
+		return 0;
+	src.next_gpa = mmu_fetch(c, next_la, &src.next);
+	if (src.next && (!table_page(j, src.next_gpa) || src.next_gpa >> 40 ||
+			 src.next_gpa >> 12 == src.gpa >> 12))
+		src.next = NULL;
+	return make_block(c, &src);
 }
 
 static bool must_leave(const struct cpu *c)

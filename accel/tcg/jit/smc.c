@@ -26,20 +26,24 @@ void smc_written(void *ctx, struct cpu *c_or_null, gpaddr gpa, unsigned len)
 	struct jit *j = ctx;
 	struct jit_page *p = table_page(j, gpa);
 	uint64_t lines = smc_lines(gpa & 0xfff, len);
+	uint64_t all;
 	uint32_t i, next;
 
-	if (!p || !len || !(atomic_load(&p->lines) & lines))
+	if (!p || !len)
+		return;
+	all = atomic_load(&p->lines);
+	if (all && !(all & lines))
 		return;
 	pthread_mutex_lock(&j->lock);
 	for (i = p->first; i; i = next) {
-		next = j->blocks[i].next_page;
-		if (!(j->blocks[i].lines & lines))
+		next = table_next(j, i, p);
+		if (!(table_lines(j, i, p) & lines))
 			continue;
 		table_kill(j, i);
 		if (c_or_null && c_or_null->jit)
 			c_or_null->jit->leave = true;
 	}
-	if (!p->first)
+	if (!p->first) /* protected, but no block was made */
 		phys_clear_code(j->vm, gpa);
 	pthread_mutex_unlock(&j->lock);
 }

@@ -213,6 +213,34 @@ static void emit_miss(struct jit *j, struct jit_buf *b)
 	follow(j, b, 8);
 }
 
+/*
+ * The stack slot does not match: T0 = linear address, T1 = site. If the write TLB knows the page
+ * and the operand is aligned the slot takes its entry, with all registers kept.
+ */
+static void emit_slot(struct jit *j, struct jit_buf *b, unsigned idx, unsigned log2_size)
+{
+	int table = off_tlb(idx, TLB_WRITE) + 8;
+	uint8_t *miss;
+
+	j->stub_slot[idx][log2_size] = here(j, b);
+	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 8 + 8);
+	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16 + 8);
+	emit_mov_rr(b, H_T1, H_T0);
+	emit_alu_imm(b, ALU_AND, true, H_T1, -4096 | ((1 << log2_size) - 1));
+	emit_shift_imm(b, 5, true, H_T0, 8);
+	emit_alu_imm(b, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
+	emit_rm(b, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
+	miss = emit_jcc(b, CC_NE);
+	emit_rm(b, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
+	emit_cpu(b, OP_STORE, true, H_T1, OFF_SLOT_TAG + 8);
+	emit_cpu(b, OP_STORE, true, H_T0, OFF_SLOT_ADDEND + 8);
+	emit8(b, 0xc3);
+	emit_fix32(miss, b->p);
+	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 8 + 8);
+	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
+	emit_jmp_to(b, jit_rw(j, j->stub_miss));
+}
+
 /* A block wants SIMD state in registers: T1 = site. Guest registers are kept, flags are not. */
 static void emit_simd(struct jit *j, struct jit_buf *b)
 {
@@ -257,6 +285,9 @@ void stubs_emit(struct jit *j)
 	follow(j, &b, 0);
 	j->stub_interp = one_way(j, &b, HELPER_INTERP, 8);
 	emit_miss(j, &b);
+	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++)
+		for (unsigned k = 0; k < 6; k++)
+			emit_slot(j, &b, idx, k);
 	emit_simd(j, &b);
 	j->hot = here(j, &b);
 }

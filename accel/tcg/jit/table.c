@@ -92,15 +92,42 @@ uint32_t table_find(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode)
 	return 0;
 }
 
+/* The link of a block that is in the list of page p. */
+static uint32_t *link_of(struct jit *j, uint32_t block, const struct jit_page *p)
+{
+	struct jit_block *b = &j->blocks[block];
+
+	return table_page(j, b->gpa) == p ? &b->next_page : &b->next_page2;
+}
+
+uint32_t table_next(struct jit *j, uint32_t block, const struct jit_page *p)
+{
+	return *link_of(j, block, p);
+}
+
+/* Lines of page p that a block depends on; of a second page only the first. */
+uint64_t table_lines(struct jit *j, uint32_t block, const struct jit_page *p)
+{
+	struct jit_block *b = &j->blocks[block];
+
+	return table_page(j, b->gpa) == p ? b->lines : 1;
+}
+
+static void page_insert(struct jit *j, uint32_t block, struct jit_page *p)
+{
+	*link_of(j, block, p) = p->first;
+	p->first = block;
+	atomic_fetch_or(&p->lines, table_lines(j, block, p));
+}
+
 void table_insert(struct jit *j, uint32_t block)
 {
 	struct jit_block *b = &j->blocks[block];
-	struct jit_page *p = table_page(j, b->gpa);
 	_Atomic uint32_t *head = &j->buckets[bucket_of(b->gpa, b->va, b->mode)];
 
-	b->next_page = p->first;
-	p->first = block;
-	atomic_fetch_or(&p->lines, b->lines);
+	page_insert(j, block, table_page(j, b->gpa));
+	if (b->gpa2)
+		page_insert(j, block, table_page(j, b->gpa2));
 	b->next_hash = atomic_load_explicit(head, memory_order_relaxed);
 	atomic_store_explicit(head, block, memory_order_release);
 }
@@ -120,19 +147,20 @@ static void hash_remove(struct jit *j, uint32_t block)
 	__atomic_store_n(&j->blocks[i].next_hash, b->next_hash, __ATOMIC_RELEASE);
 }
 
-static void page_remove(struct jit *j, uint32_t block)
+static void page_remove(struct jit *j, uint32_t block, gpaddr gpa)
 {
-	struct jit_page *p = table_page(j, j->blocks[block].gpa);
+	struct jit_page *p = table_page(j, gpa);
 	uint32_t *at = &p->first;
 	uint64_t lines = 0;
 
 	while (*at != block)
-		at = &j->blocks[*at].next_page;
-	*at = j->blocks[block].next_page;
-	for (uint32_t i = p->first; i; i = j->blocks[i].next_page)
-		lines |= j->blocks[i].lines;
+		at = link_of(j, *at, p);
+	*at = *link_of(j, block, p);
+	for (uint32_t i = p->first; i; i = *link_of(j, i, p))
+		lines |= table_lines(j, i, p);
 	atomic_store(&p->lines, lines);
-	p->n_kills++;
+	if (!p->first)
+		phys_clear_code(j->vm, gpa);
 }
 
 /* Replaces n bytes that lie within eight aligned ones, by one store. */
@@ -190,7 +218,9 @@ void table_kill(struct jit *j, uint32_t block)
 	int32_t rel = (int32_t)(j->stub_dispatch - (b->entry_ind + 5));
 
 	hash_remove(j, block);
-	page_remove(j, block);
+	page_remove(j, block, b->gpa);
+	if (b->gpa2)
+		page_remove(j, block, b->gpa2);
 	b->dead = true;
 	for (uint32_t e = b->incoming; e; e = j->exits[e].next)
 		unlink_exit(j, e);
@@ -212,16 +242,23 @@ void table_kill(struct jit *j, uint32_t block)
 	j->st.kills++;
 }
 
+static void forget_page(struct jit *j, gpaddr gpa)
+{
+	struct jit_page *p = table_page(j, gpa);
+
+	if (!p->first)
+		return;
+	p->first = 0;
+	atomic_store(&p->lines, 0);
+	phys_clear_code(j->vm, gpa);
+}
+
 void table_reset(struct jit *j)
 {
 	for (uint32_t i = 1; i < j->n_blocks; i++) {
-		struct jit_page *p = table_page(j, j->blocks[i].gpa);
-
-		if (!p->first)
-			continue;
-		p->first = 0;
-		atomic_store(&p->lines, 0);
-		phys_clear_code(j->vm, j->blocks[i].gpa);
+		forget_page(j, j->blocks[i].gpa);
+		if (j->blocks[i].gpa2)
+			forget_page(j, j->blocks[i].gpa2);
 	}
 	for (unsigned i = 0; i < JIT_N_BUCKETS; i++)
 		atomic_store_explicit(&j->buckets[i], 0, memory_order_relaxed);

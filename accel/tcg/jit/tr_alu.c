@@ -244,6 +244,12 @@ bool tr_generic(struct tr *t)
 	unsigned rm = (in->modrm & 7u) | (in->rex & 1u) << 3;
 	bool reg_gpr = reg_is_gpr(in), ok;
 
+	if (!(in->attr & X86_AT_MODRM)) { /* vzeroupper, emms, fwait */
+		tr_simd_check(t);
+		for (unsigned i = 0; i < in->len; i++)
+			emit8(&t->hot, in->bytes[i]);
+		return true;
+	}
 	/* BMI instructions that do not use VEX.vvvv have 0 there, which must stay. */
 	if (reg_is_opcode(in))
 		reg &= 7;

@@ -3,11 +3,10 @@
  * Control transfers and the exits of blocks.
  *
  * Direct exits within the page are plain jumps, patched to the target once it exists; every
- * backward one polls for requests, so that no loop escapes. An exit to another page of kernel
- * code compares the instruction TLB's entry with what it was when the jump was patched; user
- * code, whose mapping differs between processes, goes through the jump cache.
+ * backward one polls for requests, so that no loop escapes. An exit to another page compares the
+ * instruction TLB's entry with what it was when the jump was patched.
  *
- * Indirect jumps look the target's linear address up in a per-vCPU, direct-mapped jump cache.
+ * Indirect jumps look the target's linear address up in a per-vCPU, two-way jump cache.
  * They leave live flags in jit_flags; direct ones leave them where they are and enter the target
  * accordingly.
  */
@@ -77,18 +76,23 @@ static void jump_cached(struct tr *t, struct jit_buf *b, int sp_undo)
 	uint8_t *miss;
 
 	j->sites[site].sp_undo = (int8_t)sp_undo;
-	emit_rr(b, OP_LOAD, false, H_T1, H_T0);
+	emit_mov_rr(b, H_T1, H_T0); /* jump_slot() */
+	emit_shift_imm(b, 5, true, H_T1, JUMP_HASH_SHIFT);
+	emit_rr(b, OP_XOR_LOAD, false, H_T1, H_T0);
 	emit_alu_imm(b, ALU_AND, false, H_T1, JUMP_MASK);
 	emit_shift_imm(b, 4, false, H_T1, 4);
 	emit_rm(b, OP_CMP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T1, 0, off});
 	miss = emit_jcc(b, CC_NE);
 	emit_rm(b, 0xff, false, 4, (struct hmem){H_CPU, H_T1, 0, off + 8});
-	if (b == &t->hot) {
-		emit_fix32(miss, t->cold.p);
+	if (b == &t->hot)
 		b = &t->cold;
-	} else {
-		emit_fix32(miss, b->p);
-	}
+	emit_fix32(miss, b->p);
+	/* The other way. */
+	emit_alu_imm(b, ALU_XOR, false, H_T1, 16);
+	emit_rm(b, OP_CMP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T1, 0, off});
+	miss = emit_jcc(b, CC_NE);
+	emit_rm(b, 0xff, false, 4, (struct hmem){H_CPU, H_T1, 0, off + 8});
+	emit_fix32(miss, b->p);
 	emit_mov_imm(b, H_T1, site);
 	emit_jmp_to(b, jit_rw(j, j->stub_jump_miss));
 }
@@ -100,15 +104,64 @@ static void save_for_exit(struct tr *t, struct jit_buf *b, uint16_t live)
 		emit_save_flags(b, H_T1);
 }
 
-/* A kernel exit to another page: guard, then the patchable jump. */
+/*
+ * Compares the instruction TLB's entry for the page of page offset `target` with (page, gpa). In
+ * user code T0 is the page's linear address afterwards. Returns the number of jumps to `miss`;
+ * *field is where gpa >> 8 stands.
+ */
+static unsigned guard_emit(struct tr *t, struct jit_buf *b, int64_t target, uint32_t gpa8,
+			   uint8_t *miss[2], uint8_t **field)
+{
+	uint64_t page = (uint64_t)exit_target(t, target) & ~0xfffull;
+	int off = off_itlb(t->user) + (t->user ? 0 : (int)(page >> 12 & (ITLB_ENTRIES - 1)) * 16);
+	struct hmem guard = {H_CPU, H_NONE, 0, off + 8 + 1};
+
+	if (t->user) {
+		/* It depends on where this page is mapped. */
+		load_pc(t, b, H_T0, target & ~0xfffll);
+		emit_mov_rr(b, H_T1, H_T0);
+		emit_shift_imm(b, 5, true, H_T1, 8);
+		emit_alu_imm(b, ALU_AND, false, H_T1, (ITLB_ENTRIES - 1) << 4);
+		emit_rm(b, OP_CMP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T1, 0, off});
+		guard.index = H_T1;
+	} else if (fits_int32((int64_t)page)) {
+		emit_cpu(b, 0x81, true, ALU_CMP, off);
+		emit32(b, (uint32_t)page);
+	} else {
+		emit_mov_imm(b, H_T0, page);
+		emit_cpu(b, OP_CMP_LOAD, true, H_T0, off);
+	}
+	miss[0] = emit_jcc(b, CC_NE);
+	emit_align_field(b, t->user ? 8 : 7); /* bytes before the field */
+	emit_rm(b, 0x81, false, ALU_CMP, guard);
+	*field = b->p;
+	emit32(b, gpa8);
+	miss[1] = emit_jcc(b, CC_NE);
+	return 2;
+}
+
+void tr_check_next_page(struct tr *t)
+{
+	struct jit *j = t->j;
+	uint8_t *miss[2], *field;
+	uint32_t site;
+
+	tr_clobber(t, H_T1);
+	site = tr_site(t, 0, SITE_STEP | SITE_LEAVE);
+	guard_emit(t, &t->hot, 4096, (uint32_t)(t->src->next_gpa >> 8), miss, &field);
+	for (unsigned i = 0; i < 2; i++)
+		emit_fix32(miss[i], t->cold.p);
+	emit_mov_imm(&t->cold, H_T1, site);
+	emit_call_to(&t->cold, jit_rw(j, j->stub_interp));
+}
+
+/* An exit to another page: guard, then the patchable jump. */
 static void exit_guarded(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live,
 			 bool backward)
 {
 	struct jit *j = t->j;
-	uint64_t la = (uint64_t)exit_target(t, target);
-	int off = off_itlb(false) + (int)(la >> 12 & (ITLB_ENTRIES - 1)) * 16;
-	uint32_t exit = exit_new(t, (int64_t)la, false);
-	uint8_t *miss[3], *at;
+	uint32_t exit = exit_new(t, exit_target(t, target), false);
+	uint8_t *miss[3], *at, *field;
 	unsigned n = 0;
 
 	save_for_exit(t, b, live);
@@ -116,30 +169,15 @@ static void exit_guarded(struct tr *t, struct jit_buf *b, int64_t target, uint16
 		emit_cmp_cpu_imm(b, false, OFF_REQUESTS, 0);
 		miss[n++] = emit_jcc(b, CC_NE);
 	}
-	if (fits_int32((int64_t)la)) {
-		emit_cpu(b, 0x81, true, ALU_CMP, off);
-		emit32(b, (uint32_t)(la & ~0xfffull));
-	} else {
-		emit_mov_imm(b, H_T0, la & ~0xfffull);
-		emit_cpu(b, OP_CMP_LOAD, true, H_T0, off);
-	}
-	miss[n++] = emit_jcc(b, CC_NE);
-	/* gpa >> 8 of the target's page; no page has this value. 7 bytes before the field. */
-	emit_align_field(b, 7);
-	emit_cpu(b, 0x81, false, ALU_CMP, off + 8 + 1);
-	j->exits[exit].guard = off_of(t, b->p);
-	emit32(b, ~0u);
-	miss[n++] = emit_jcc(b, CC_NE);
+	n += guard_emit(t, b, target, ~0u, miss + n, &field); /* no page has this value */
+	j->exits[exit].guard = off_of(t, field);
+	if (t->user)
+		emit_cpu(b, OP_STORE, true, H_T0, OFF_PCBASE);
 	emit_align_field(b, 1);
 	at = emit_jmp(b);
 	j->exits[exit].rel = off_of(t, at);
-	if (b == &t->hot) {
-		for (unsigned i = 0; i < n; i++)
-			emit_fix32(miss[i], t->cold.p);
-	} else {
-		for (unsigned i = 0; i < n; i++)
-			emit_fix32(miss[i], b->p);
-	}
+	for (unsigned i = 0; i < n; i++)
+		emit_fix32(miss[i], t->cold.p);
 	emit_fix32(at, exit_stub(t, exit, false));
 }
 
@@ -151,13 +189,7 @@ void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, 
 	uint8_t *at, *poll = NULL;
 
 	if (target < 0 || target > 4095) {
-		if (!t->user) {
-			exit_guarded(t, b, target, live, backward);
-			return;
-		}
-		save_for_exit(t, b, live);
-		load_pc(t, b, H_T0, target);
-		jump_cached(t, b, 0);
+		exit_guarded(t, b, target, live, backward);
 		return;
 	}
 	if (backward) {

@@ -200,10 +200,10 @@ static unsigned site_flags(const struct tr *t, const struct tr_access *a)
 }
 
 /* Out of line: T0 holds the linear address; comes back to `back` with T0 = addend. */
-static void miss_emit(struct tr *t, uint32_t site, const uint8_t *back)
+static void miss_emit(struct tr *t, uint32_t site, uint32_t stub, const uint8_t *back)
 {
 	emit_mov_imm(&t->cold, H_T1, site);
-	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_miss));
+	emit_call_to(&t->cold, jit_rw(t->j, stub));
 	emit_jmp_to(&t->cold, back);
 }
 
@@ -257,7 +257,7 @@ static void mem_const(struct tr *t, const struct tr_access *acc, uint64_t la, st
 	back = t->hot.p;
 	emit_fix32(miss, t->cold.p);
 	emit_mov_imm(&t->cold, H_T0, la);
-	miss_emit(t, site, back);
+	miss_emit(t, site, t->j->stub_miss, back);
 	*m = (struct hmem){H_T0, H_NONE, 0, (int32_t)la};
 	if (acc->pointer && m->disp) {
 		emit_lea(&t->hot, H_T0, *m);
@@ -265,13 +265,17 @@ static void mem_const(struct tr *t, const struct tr_access *acc, uint64_t la, st
 	}
 }
 
+/* The slot is for aligned operands: those that look so if rsp is, and those that must be. */
 static bool uses_slot(const struct tr *t, const struct tr_access *acc)
 {
 	const struct x86_insn *in = &t->it->in;
 
-	return in->mem.base == X86_RSP && in->mem.index == X86_NO_REG && !seg_off(t, in) &&
-	       in->addrsize == 8 && !(acc->size & (acc->size - 1)) && acc->size <= 32 &&
-	       fits_int32(in->mem.disp);
+	if (in->mem.base != X86_RSP || in->mem.index != X86_NO_REG || seg_off(t, in) ||
+	    in->addrsize != 8 || !fits_int32(in->mem.disp))
+		return false;
+	if (acc->size > 8)
+		return acc->align == acc->size;
+	return !(acc->size & (acc->size - 1)) && !(in->mem.disp & (acc->size - 1));
 }
 
 bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
@@ -322,7 +326,7 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 	emit_fix32(miss, t->cold.p);
 	ea_load(t, &t->cold, &a, form, H_T1);
 	emit_lea(&t->cold, H_T0, a.m);
-	miss_emit(t, site, back);
+	miss_emit(t, site, t->j->stub_miss, back);
 	/* The operand. */
 	if (a.temp)
 		ea_load(t, &t->hot, &a, form, H_T1);
@@ -348,7 +352,7 @@ void tr_stack(struct tr *t, unsigned reg, int32_t disp, const struct tr_access *
 	back = t->hot.p;
 	emit_fix32(miss, t->cold.p);
 	emit_rm(&t->cold, OP_LEA, t->code64, H_T0, at);
-	miss_emit(t, site, back);
+	miss_emit(t, site, t->j->stub_slot[t->tlb_idx][__builtin_ctz(acc->size)], back);
 	if (!t->code64) { /* the sum may wrap at 4 GiB */
 		emit_rm(&t->hot, OP_LEA, false, H_T1, at);
 		at = (struct hmem){H_T1, H_NONE, 0, 0};

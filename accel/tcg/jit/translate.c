@@ -299,6 +299,10 @@ static void block_emit(struct tr *t)
 	struct block_ir *ir = t->ir;
 
 	entries_emit(t);
+	if (ir->crosses) {
+		t->it = &ir->insn[0];
+		tr_check_next_page(t);
+	}
 	for (unsigned i = 0; i < ir->n; i++) {
 		t->it = &ir->insn[i];
 		insn_translate(t);
@@ -313,26 +317,33 @@ static void block_emit(struct tr *t)
 	}
 }
 
-uint32_t translate_block(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode,
-			 const uint8_t *page)
+uint32_t translate_block(struct jit *j, const struct jit_source *src)
 {
-	struct tr t = {.j = j, .ir = j->ir, .mode = mode};
+	uint32_t mode = src->mode;
+	struct tr t = {.j = j, .ir = j->ir, .mode = mode, .src = src};
 	uint32_t n_exits = j->n_exits, n_sites = j->n_sites, n_insns = j->n_insns;
 
 	if (j->n_blocks >= j->max_blocks || j->hot_end - j->hot < JIT_BLOCK_ROOM ||
 	    j->cold_end - j->cold < JIT_BLOCK_ROOM)
 		return 0;
-	t.ir->host = page;
+	t.ir->host = src->page;
+	t.ir->has_next = src->next;
+	if (src->next)
+		memcpy(t.ir->page + 4096, src->next, 16);
 	t.ir->code_mode = mode & MODE_CS64 ? X86_MODE64 : X86_MODE32;
 	t.ir->user = t.user = (mode & MODE_CPL) == MODE_CPL;
 	t.ir->strict = j->strict;
-	block_form(j, t.ir, gpa & 0xfff, mode);
+	block_form(j, t.ir, src->gpa & 0xfff, mode);
+	if (t.ir->wants_next && !src->asked)
+		return (uint32_t)JIT_WANTS_NEXT;
 	t.code64 = mode & MODE_CS64;
 	t.tlb_idx = (mode & MODE_TLB) >> MODE_TLB_SHIFT;
 	t.block = j->n_blocks;
 	t.b = &j->blocks[t.block];
-	*t.b = (struct jit_block){.gpa = gpa, .va = t.user ? 0 : va, .mode = mode, .user = t.user,
-				  .lines = t.ir->lines, .n_insns = (uint16_t)t.ir->n,
+	*t.b = (struct jit_block){.gpa = src->gpa, .va = t.user ? 0 : src->va, .mode = mode,
+				  .user = t.user, .lines = t.ir->lines,
+				  .gpa2 = t.ir->crosses ? src->next_gpa : 0,
+				  .n_insns = (uint16_t)t.ir->n,
 				  .n_bytes = (uint16_t)(t.ir->end - t.ir->start),
 				  .first_exit = j->n_exits};
 	t.hot.p = jit_rw(j, j->hot);

@@ -30,6 +30,7 @@ enum tr_kind {
 struct tr {
 	struct jit *j;
 	struct block_ir *ir;
+	const struct jit_source *src;
 	struct ir_insn *it; /* the current instruction */
 	struct jit_block *b;
 	uint32_t block;
@@ -85,6 +86,9 @@ void tr_interp(struct tr *t, bool step);
 void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, bool backward);
 /* rcx-type tests and jcc: the jump's own rel32 field becomes the exit if that is possible. */
 void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live);
+
+/* Before an instruction that goes on on the next page: that this is still mapped as it was. */
+void tr_check_next_page(struct tr *t);
 
 /* Host register of a guest register, loaded into temp if it lives in memory. */
 unsigned tr_reg(struct tr *t, unsigned guest, unsigned temp);

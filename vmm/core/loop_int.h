@@ -4,9 +4,6 @@
 /* What the parts of the event loop share: loop.c, loop_timer.c, loop_uring.c, loop_sync.c. */
 #include "vmm/core/loop.h"
 
-#include "config.h"
-
-#include <errno.h>
 #include <pthread.h>
 
 enum loop_op { LOOP_OP_READV, LOOP_OP_WRITEV, LOOP_OP_FDATASYNC };
@@ -60,15 +57,7 @@ struct io_engine {
 };
 
 /* -errno if this host refuses io_uring, or it is built out; says nothing. */
-#if MAYFLY_IO_URING
 int loop_uring_create(struct io_engine **out);
-#else
-static inline int loop_uring_create(struct io_engine **out)
-{
-	(void)out;
-	return -ENOSYS;
-}
-#endif
 int loop_sync_create(struct io_engine **out);
 
 struct timer_heap { /* heap[1] is the earliest */

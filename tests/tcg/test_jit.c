@@ -232,6 +232,33 @@ Test(flow, flags_survive_calls_and_jumps)
 	finish();
 }
 
+Test(flow, flags_through_the_stack)
+{
+	/* All values of the arithmetic flags, in user and in kernel mode. */
+	for (unsigned k = 0; k < 2; k++) {
+		start(k ? FIX_LONG : FIX_USER,
+		      ASM64("mov ecx, 0x1000\n xor r12d, r12d\n"
+			    "1: mov eax, ecx\n and eax, 0x8d5\n or eax, 2\n push rax\n popfq\n"
+			    "pushfq\n pop rdx\n lahf\n seto al\n movzx eax, ax\n"
+			    "imul r12, r12, 31\n add r12, rax\n imul r12, r12, 31\n add r12, rdx\n"
+			    "dec ecx\n jnz 1b\n ud2"));
+		run_both();
+		finish();
+	}
+}
+
+Test(flow, interrupt_flag)
+{
+	start(FIX_LONG, ASM64("sti\n nop\n pushfq\n cli\n pushfq\n push 0x202\n popfq\n pushfq\n"
+			      "pop rax\n pop rbx\n pop rcx\n std\n pushfq\n cld\n pop rdx\n"
+			      "swapgs\n mov esi, ds\n mov r9d, cs\n ud2"));
+	run_both();
+	cr_assert_eq(result(X86_RAX), 0x202);
+	cr_assert_eq(result(X86_RBX), 2);
+	cr_assert_eq(result(X86_RCX), 0x202);
+	finish();
+}
+
 Test(flow, loops_by_every_instruction)
 {
 	start(FIX_USER, ASM64("mov ecx, 50\n1: inc rax\n loop 1b\n"

@@ -112,7 +112,8 @@ static bool ends_block(const struct ir_insn *it)
 	if (it->kind == TR_STEP)
 		return true;
 	switch (it->kind) {
-	case TR_CLI: case TR_PUSHF: case TR_RDTSC: case TR_STI: case TR_POPF:
+	case TR_CLI: case TR_PUSHF: case TR_RDTSC: case TR_STI: case TR_POPF: case TR_SWAPGS:
+	case TR_MOVSEG:
 		return false;
 	default:
 		break;
@@ -140,6 +141,8 @@ static void liveness(struct block_ir *ir)
 		}
 		if (last && is_rel(&it->in) && it->kind != TR_INTERP)
 			live = peek(ir, block_target(it));
+		if (last && it->kind == TR_STAC)
+			live = peek(ir, ir->end);
 		it->live_out = live;
 		it->live_taken = X86_FL_ARITH;
 		effects(&it->in, &reads, &kills);
@@ -201,6 +204,11 @@ void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode)
 			ir->falls_through = false;
 			break;
 		}
+	}
+	/* Interrupts may come between blocks, but not right after STI. */
+	if (ir->falls_through && ir->insn[ir->n - 1].kind == TR_STI) {
+		ir->insn[ir->n - 1].kind = TR_INTERP;
+		ir->falls_through = false;
 	}
 	ir->end = off;
 	liveness(ir);

@@ -118,7 +118,7 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 		memcpy(&c->jit_helper[i], &helpers[i], sizeof(helpers[i]));
 	c->jit_mxcsr = 0x1f80;
 	c->jit_slot[0] = TLB_EMPTY;
-	jump_flush_all(c);
+	jump_create(c);
 	return 0;
 }
 

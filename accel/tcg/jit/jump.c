@@ -10,15 +10,38 @@
  */
 #include "accel/tcg/jit/priv.h"
 
-void jump_flush(struct cpu *c, unsigned idx)
+enum { LISTED = sizeof(((struct jit_cpu *)NULL)->jumps[0]) / sizeof(uint16_t) };
+
+static void empty(struct cpu *c, unsigned idx, unsigned slot)
 {
 	const struct jit *j = c->jit->j;
 
-	for (unsigned i = 0; i < JIT_JUMP_ENTRIES; i++) {
-		c->jit_jump[idx][i].pc = ~0ull;
-		c->jit_jump[idx][i].host = j->rx + j->stub_dispatch;
-	}
+	c->jit_jump[idx][slot].pc = ~0ull;
+	c->jit_jump[idx][slot].host = j->rx + j->stub_dispatch;
+}
+
+void jump_flush(struct cpu *c, unsigned idx)
+{
+	struct jit_cpu *jc = c->jit;
+
 	c->jit->st.jump_flushes++;
+	if (jc->n_jumps[idx] <= LISTED) {
+		for (unsigned i = 0; i < jc->n_jumps[idx]; i++) {
+			empty(c, idx, jc->jumps[idx][i]);
+			empty(c, idx, jc->jumps[idx][i] ^ 1u);
+		}
+	} else {
+		for (unsigned i = 0; i < JIT_JUMP_ENTRIES; i++)
+			empty(c, idx, i);
+	}
+	jc->n_jumps[idx] = 0;
+}
+
+void jump_create(struct cpu *c)
+{
+	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++)
+		c->jit->n_jumps[idx] = LISTED + 1;
+	jump_flush_all(c);
 }
 
 void jump_flush_all(struct cpu *c)
@@ -41,15 +64,13 @@ void jump_flush_page(struct cpu *c, gvaddr la)
 		return;
 	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++)
 		for (unsigned i = 0; i < JIT_JUMP_ENTRIES; i++)
-			if (c->jit_jump[idx][i].pc >> 12 == la >> 12) {
-				c->jit_jump[idx][i].pc = ~0ull;
-				c->jit_jump[idx][i].host = c->jit->j->rx +
-							   c->jit->j->stub_dispatch;
-			}
+			if (c->jit_jump[idx][i].pc >> 12 == la >> 12)
+				empty(c, idx, i);
 }
 
 void jump_insert(struct cpu *c, uint64_t pc, uint32_t entry_ind)
 {
+	struct jit_cpu *jc = c->jit;
 	unsigned slot = jump_slot(pc), bit = bloom(pc);
 	struct jit_jump *e = &c->jit_jump[c->tlb_idx][slot];
 
@@ -57,7 +78,11 @@ void jump_insert(struct cpu *c, uint64_t pc, uint32_t entry_ind)
 	if (e->pc != pc)
 		c->jit_jump[c->tlb_idx][slot ^ 1] = *e;
 
+	if (jc->n_jumps[c->tlb_idx] < LISTED)
+		jc->jumps[c->tlb_idx][jc->n_jumps[c->tlb_idx]] = (uint16_t)slot;
+	if (jc->n_jumps[c->tlb_idx] <= LISTED)
+		jc->n_jumps[c->tlb_idx]++;
 	e->pc = pc;
-	e->host = c->jit->j->rx + entry_ind;
-	c->jit->jump_pages[bit >> 6] |= 1ull << (bit & 63);
+	e->host = jc->j->rx + entry_ind;
+	jc->jump_pages[bit >> 6] |= 1ull << (bit & 63);
 }

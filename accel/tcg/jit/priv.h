@@ -47,6 +47,7 @@ struct jit_block {
 struct jit_exit { /* a direct jump out of a block */
 	int64_t target; /* linear address; of user code relative to the block's page */
 	uint32_t block;
+	uint32_t mode;  /* of the target */
 	uint32_t rel;   /* offset of the rel32 field */
 	uint32_t stub;  /* where it goes while it is not linked */
 	uint32_t guard; /* cross-page: offset of the imm32 that holds gpa >> 8; 0: none */
@@ -94,7 +95,8 @@ struct jit_cpu {
 	bool leave;        /* a block was killed: do not resume the current one */
 	uint32_t epoch;    /* of the jump caches */
 	uint32_t mode;     /* that translated code ran in last: the stack slot's */
-	uint32_t jump_mode[TLB_N_INDEX];
+	/* Slots filled since each jump cache was emptied; more than the array holds: any. */
+	uint16_t n_jumps[TLB_N_INDEX], jumps[TLB_N_INDEX][256];
 	uint64_t jump_pages[16]; /* Bloom filter: pages that jump caches may point to */
 	struct jit_cpu_stats st;
 };
@@ -203,6 +205,7 @@ static inline unsigned jump_slot(uint64_t pc)
 {
 	return (unsigned)(pc ^ pc >> JUMP_HASH_SHIFT) & (JIT_JUMP_ENTRIES - 1);
 }
+void jump_create(struct cpu *c);
 void jump_flush(struct cpu *c, unsigned idx);
 void jump_flush_all(struct cpu *c);
 void jump_flush_page(struct cpu *c, gvaddr la);

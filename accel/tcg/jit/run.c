@@ -145,8 +145,8 @@ static struct jit_ret go_on(struct cpu *c)
 	if (c->mode != jc->mode) {
 		jc->mode = c->mode;
 		c->jit_slot[0] = TLB_EMPTY;
-		if (jc->jump_mode[c->tlb_idx] != c->mode) {
-			jc->jump_mode[c->tlb_idx] = c->mode;
+		if (c->jit_jump_mode[c->tlb_idx] != c->mode) {
+			c->jit_jump_mode[c->tlb_idx] = c->mode;
 			jump_flush(c, c->tlb_idx);
 		}
 	}
@@ -190,7 +190,7 @@ struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused)
 	c->jit->st.links++;
 	page = c->itlb[c->cpl == 3][c->rip >> 12 & (ITLB_ENTRIES - 1)].gpa;
 	block = table_find(j, page | (c->rip & 0xfff), from->user ? 0 : c->rip, c->mode);
-	if (block && c->mode == from->mode) {
+	if (block && c->mode == e->mode) {
 		pthread_mutex_lock(&j->lock);
 		table_link(j, exit, block, page);
 		pthread_mutex_unlock(&j->lock);

@@ -406,7 +406,6 @@ static bool divide(struct tr *t)
 	unsigned size = in->opnd[0].size, rm = (in->modrm & 7u) | (in->rex & 1u) << 3;
 	bool wide = size == 8;
 	uint8_t *to_slow[2] = {0};
-	uint32_t site;
 
 	if (size < 4)
 		return false;
@@ -439,19 +438,7 @@ static bool divide(struct tr *t)
 	}
 	e.p66 = false;
 	emit_enc_reg(&t->hot, &e, in->modrm >> 3 & 7, H_T1, NULL, 0);
-	site = tr_site(t, 0, 0);
-	if (t->j->n_insns >= t->j->max_insns) {
-		t->full = true;
-		return true;
-	}
-	t->j->insns[t->j->n_insns] = *in;
-	t->j->sites[site].insn = t->j->n_insns++;
-	for (unsigned i = 0; i < 2; i++)
-		if (to_slow[i])
-			emit_fix32(to_slow[i], t->cold.p);
-	emit_mov_imm(&t->cold, H_T1, site);
-	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_interp));
-	emit_jmp_to(&t->cold, t->hot.p);
+	tr_interp_cold(t, to_slow, to_slow[1] ? 2 : 1, false);
 	tr_wrote_flags(t);
 	return true;
 }

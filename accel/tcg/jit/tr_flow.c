@@ -23,7 +23,7 @@ static uint32_t exit_new(struct tr *t, int64_t target, bool flags_e)
 		return 0;
 	}
 	j->exits[j->n_exits] = (struct jit_exit){.target = target, .block = t->block,
-						 .flags_e = flags_e};
+						 .mode = t->exit_mode, .flags_e = flags_e};
 	return j->n_exits++;
 }
 

@@ -1,16 +1,239 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Templates of instructions that touch system flags only.
+ * Templates of the system instructions that kernels execute most: interrupt flag, flags to and
+ * from the stack, time-stamp counter, SWAPGS, STAC and CLAC, reading segment registers.
+ *
+ * What is unusual goes to the interpreter at run time: flags other than the arithmetic ones and IF
+ * changing in POPF, an interrupt waiting for IF, RDTSC forbidden to user code.
+ *
+ * STI's shadow. Interrupts are taken at polls, and a poll never follows STI immediately: block.c
+ * does not let a block end with it. POPF has no shadow.
  */
 #include "accel/tcg/jit/translate.h"
 
+static bool kernel(uint32_t mode)
+{
+	return !(mode & MODE_CPL);
+}
+
+bool tr_system_ok(struct jit *j, const struct x86_insn *in, uint32_t mode)
+{
+	switch (in->op) {
+	case X86_CLI:
+	case X86_STI:
+		return kernel(mode);
+	case X86_SWAPGS:
+		return kernel(mode) && mode & MODE_CS64;
+	case X86_STAC:
+	case X86_CLAC:
+		return kernel(mode) && cpu_has_feature(X86_FEAT_SMAP);
+	case X86_RDTSCP:
+	case X86_RDTSC:
+		return j->vm->tsc_native && cpu_has_feature(in->feature);
+	case X86_MOVSEG: /* reads into a whole register */
+		return in->opnd[0].kind == X86_OPND_REG && in->opnd[0].rc == X86_RC_GPR &&
+		       in->opsize >= 4;
+	default:
+		return false;
+	}
+}
+
+static int irq_waiting_off(void)
+{
+	return (int)offsetof(struct cpu, irq_waiting);
+}
+
+/* cmp byte [rsp + off], 0; jne */
+static uint8_t *jump_if_byte(struct tr *t, int off)
+{
+	emit_cpu(&t->hot, 0x80, false, ALU_CMP, off);
+	emit8(&t->hot, 0);
+	return emit_jcc(&t->hot, CC_NE);
+}
+
+static void rflags_op(struct tr *t, unsigned alu, uint32_t imm)
+{
+	emit_cpu(&t->hot, 0x81, false, alu, OFF_RFLAGS);
+	emit32(&t->hot, imm);
+}
+
+static bool sti(struct tr *t)
+{
+	uint8_t *slow;
+
+	tr_clobber(t, H_T1);
+	slow = jump_if_byte(t, irq_waiting_off());
+	rflags_op(t, ALU_OR, X86_FL_IF);
+	tr_interp_cold(t, &slow, 1, true);
+	return true;
+}
+
+static bool pushf(struct tr *t)
+{
+	struct tr_access a = {.size = t->code64 ? 8 : 4, .write = true, .free_t1 = true};
+	struct jit_buf *b = &t->hot;
+	struct hmem m;
+
+	tr_clobber(t, H_T1); /* all flags are read: they are in jit_flags now */
+	emit_cpu(b, OP_LOAD, false, H_T1, OFF_FLAGS);
+	emit_rr(b, OP_LOAD, false, H_T0, H_T1);
+	emit_shift_imm(b, 5, false, H_T0, 8);
+	emit_alu_imm(b, ALU_AND, false, H_T0, X86_FL_ARITH & 0xff);
+	emit_alu_imm(b, ALU_AND, false, H_T1, 1);
+	emit_shift_imm(b, 4, false, H_T1, 11);
+	emit_rr(b, 0x0b, false, H_T0, H_T1); /* or */
+	emit_cpu(b, OP_LOAD, false, H_T1, OFF_RFLAGS);
+	emit_alu_imm(b, ALU_AND, false, H_T1, ~(X86_FL_ARITH | X86_FL_RF | X86_FL_VM));
+	emit_rr(b, 0x0b, false, H_T1, H_T0);
+	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL);
+	tr_stack(t, H_GSP, -(int)a.size, &a, &m);
+	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL);
+	emit_rm(b, OP_STORE, t->code64, H_T1, m);
+	emit_rm(b, OP_LEA, t->code64, H_GSP, (struct hmem){H_GSP, H_NONE, 0, -(int)a.size});
+	return true;
+}
+
+static bool popf(struct tr *t)
+{
+	struct tr_access a = {.size = t->code64 ? 8 : 4};
+	uint32_t rare = X86_FL_TF | X86_FL_DF | X86_FL_IOPL | X86_FL_NT | X86_FL_AC | X86_FL_ID;
+	bool may_if = kernel(t->mode);
+	struct jit_buf *b = &t->hot;
+	uint8_t *slow[2];
+	struct hmem m;
+	unsigned n = 0;
+
+	tr_clobber(t, H_T1);
+	tr_stack(t, H_GSP, 0, &a, &m);
+	emit_rm(b, OP_LOAD, t->code64, H_T1, m);
+	emit_rr(b, OP_LOAD, false, H_T0, H_T1);
+	emit_cpu(b, OP_XOR_LOAD, false, H_T0, OFF_RFLAGS);
+	emit_rr(b, 0xf7, false, 0, H_T0); /* test: something rare changes */
+	emit32(b, may_if ? rare : rare | X86_FL_IF);
+	slow[n++] = emit_jcc(b, CC_NE);
+	if (may_if) {
+		slow[n++] = jump_if_byte(t, irq_waiting_off());
+		emit_alu_imm(b, ALU_AND, false, H_T0, X86_FL_IF);
+		emit_cpu(b, 0x31, false, H_T0, OFF_RFLAGS); /* xor */
+	}
+	emit_rr(b, OP_LOAD, false, H_T0, H_T1);
+	emit_shift_imm(b, 5, false, H_T0, 11);
+	emit_alu_imm(b, ALU_AND, false, H_T0, 1);
+	emit_alu_imm(b, ALU_AND, false, H_T1, 0xff);
+	emit_shift_imm(b, 4, false, H_T1, 8);
+	emit_rr(b, 0x0b, false, H_T1, H_T0); /* or */
+	emit_cpu(b, OP_STORE, false, H_T1, OFF_FLAGS);
+	emit_rm(b, OP_LEA, t->code64, H_GSP, (struct hmem){H_GSP, H_NONE, 0, a.size});
+	tr_interp_cold(t, slow, n, true);
+	t->fl_m = true;
+	t->fl_e = false;
+	return true;
+}
+
+static bool rdtsc(struct tr *t)
+{
+	struct jit_buf *b = &t->hot;
+	uint8_t *slow = NULL;
+
+	tr_clobber(t, H_T1);
+	if (!kernel(t->mode)) {
+		emit_cpu(b, 0xf7, false, 0, (int)offsetof(struct cpu, cr4)); /* test */
+		emit32(b, X86_CR4_TSD);
+		slow = emit_jcc(b, CC_NE);
+	}
+	if (t->it->in.op == X86_RDTSCP) {
+		emit_cpu(b, OP_LOAD, false, H_RCX, (int)offsetof(struct cpu, tsc_aux));
+		emit8(b, 0x0f); /* lfence: after everything before it */
+		emit8(b, 0xae);
+		emit8(b, 0xe8);
+	}
+	emit8(b, 0x0f);
+	emit8(b, 0x31);
+	emit_shift_imm(b, 4, true, H_RDX, 32);
+	emit_rr(b, 0x0b, true, H_RDX, H_RAX);
+	emit_cpu(b, OP_ADD_LOAD, true, H_RDX, (int)offsetof(struct cpu, tsc_offset));
+	emit_rr(b, OP_LOAD, false, H_RAX, H_RDX);
+	emit_shift_imm(b, 5, true, H_RDX, 32);
+	if (slow)
+		tr_interp_cold(t, &slow, 1, false);
+	return true;
+}
+
+static bool swapgs(struct tr *t)
+{
+	int gs = (int)(offsetof(struct cpu, seg[X86_GS]) + offsetof(struct x86_seg, base));
+	int other = (int)offsetof(struct cpu, kernel_gs_base);
+
+	emit_cpu(&t->hot, OP_LOAD, true, H_T0, gs);
+	emit_cpu(&t->hot, OP_LOAD, true, H_T1, other);
+	emit_cpu(&t->hot, OP_STORE, true, H_T0, other);
+	emit_cpu(&t->hot, OP_STORE, true, H_T1, gs);
+	return true;
+}
+
+/* AC with SMAP exchanges the kernel's two sets of data translations: another mode, so the block
+ * ends. The jump cache of the new set must hold that mode's blocks. */
+static bool stac(struct tr *t)
+{
+	bool on = t->it->in.op == X86_STAC;
+	unsigned idx = on ? TLB_KERNEL_AC : TLB_KERNEL;
+	uint32_t mode = (t->mode & ~(uint32_t)MODE_TLB) | idx << MODE_TLB_SHIFT;
+	struct jit_buf *b = &t->hot;
+	uint8_t *slow[2];
+
+	tr_clobber(t, H_T1);
+	emit_cpu(b, 0xf7, false, 0, (int)offsetof(struct cpu, cr4)); /* test */
+	emit32(b, X86_CR4_SMAP);
+	slow[0] = emit_jcc(b, CC_E);
+	emit_cmp_cpu_imm(b, false, (int)offsetof(struct cpu, jit_jump_mode) + 4 * (int)idx,
+			 (int32_t)mode);
+	slow[1] = emit_jcc(b, CC_NE);
+	rflags_op(t, on ? ALU_OR : ALU_AND, on ? X86_FL_AC : ~(uint32_t)X86_FL_AC);
+	emit_store_cpu_imm(b, false, (int)offsetof(struct cpu, mode), (int32_t)mode);
+	emit_cpu(b, 0xc6, false, 0, (int)offsetof(struct cpu, tlb_idx));
+	emit8(b, idx);
+	emit_store_cpu_imm(b, true, OFF_SLOT_TAG, -1);
+	tr_interp_cold(t, slow, 2, true);
+	t->exit_mode = mode;
+	tr_exit_to(t, b, t->ir->end, t->it->live_out, false);
+	t->exit_mode = t->mode;
+	return true;
+}
+
+static bool movseg(struct tr *t)
+{
+	const struct x86_insn *in = &t->it->in;
+	unsigned guest = in->opnd[0].reg, h = regs_host(guest);
+	int off = (int)(offsetof(struct cpu, seg) + in->opnd[1].reg * sizeof(struct x86_seg) +
+			offsetof(struct x86_seg, selector));
+	struct henc e = {.map = 1, .opcode = 0xb7}; /* movzx r32, m16 */
+
+	emit_enc_mem(&t->hot, &e, h == H_NONE ? H_T0 : h, &(struct hmem){H_CPU, H_NONE, 0, off},
+		     NULL, 0);
+	tr_reg_store(t, guest, H_T0);
+	return true;
+}
+
 bool tr_system(struct tr *t)
 {
-	bool set = t->it->kind == TR_STD;
-
-	/* The host's DF stays clear: the guest's is in rflags. */
-	tr_clobber(t, H_T1);
-	emit_cpu(&t->hot, 0x81, false, set ? ALU_OR : ALU_AND, OFF_RFLAGS);
-	emit32(&t->hot, set ? (uint32_t)X86_FL_DF : ~(uint32_t)X86_FL_DF);
-	return true;
+	switch (t->it->kind) {
+	case TR_CLD: /* the host's DF stays clear: the guest's is in rflags */
+	case TR_CLI:
+		tr_clobber(t, H_T1);
+		rflags_op(t, ALU_AND,
+			  ~(uint32_t)(t->it->kind == TR_CLI ? X86_FL_IF : X86_FL_DF));
+		return true;
+	case TR_STD:
+		tr_clobber(t, H_T1);
+		rflags_op(t, ALU_OR, X86_FL_DF);
+		return true;
+	case TR_STI: return sti(t);
+	case TR_PUSHF: return pushf(t);
+	case TR_POPF: return popf(t);
+	case TR_RDTSC: return rdtsc(t);
+	case TR_SWAPGS: return swapgs(t);
+	case TR_STAC: return stac(t);
+	case TR_MOVSEG: return movseg(t);
+	default: return false;
+	}
 }

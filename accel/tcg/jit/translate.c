@@ -37,7 +37,10 @@ static const uint8_t kind_of_op[X86_N_OPS] = {
 	[X86_SARX] = TR_GENERIC, [X86_SHLX] = TR_GENERIC, [X86_SHRX] = TR_GENERIC,
 	[X86_ADCX] = TR_GENERIC, [X86_ADOX] = TR_GENERIC,
 	[X86_CLC] = TR_COPY, [X86_STC] = TR_COPY, [X86_CMC] = TR_COPY,
-	[X86_CLD] = TR_CLD, [X86_STD] = TR_STD,
+	[X86_CLD] = TR_CLD, [X86_STD] = TR_STD, [X86_CLI] = TR_CLI, [X86_STI] = TR_STI,
+	[X86_PUSHF] = TR_PUSHF, [X86_POPF] = TR_POPF, [X86_RDTSC] = TR_RDTSC,
+	[X86_RDTSCP] = TR_RDTSC, [X86_SWAPGS] = TR_SWAPGS, [X86_STAC] = TR_STAC,
+	[X86_CLAC] = TR_STAC, [X86_MOVSEG] = TR_MOVSEG,
 	[X86_NOP] = TR_NOP, [X86_PAUSE] = TR_COPY, [X86_ENDBR32] = TR_NOP,
 	[X86_ENDBR64] = TR_NOP, [X86_PREFETCH] = TR_NOP, [X86_PREFETCHW] = TR_NOP,
 	[X86_PREFETCHNTA] = TR_NOP, [X86_PREFETCHT0] = TR_NOP, [X86_PREFETCHT1] = TR_NOP,
@@ -107,6 +110,8 @@ uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode)
 		kind = kind_of_fence(in);
 	if (!kind)
 		return TR_INTERP;
+	if (in->cls == X86_CL_PRIV)
+		return tr_system_ok(j, in, mode) ? kind : TR_INTERP;
 	if (in->feature != X86_FEAT_NONE && kind != TR_NOP && kind != TR_COPY &&
 	    (!cpu_has_feature(in->feature) || !jit_host_has(j, in->feature)))
 		return TR_INTERP;
@@ -196,6 +201,27 @@ void tr_interp(struct tr *t, bool step)
 	j->st.interp_insns++;
 }
 
+/* Out of line, for the n jumps at `from`: the interpreter executes the current instruction. Live
+ * flags are saved. Comes back to here, or, with leave, through the dispatcher. */
+void tr_interp_cold(struct tr *t, uint8_t *const *from, unsigned n, bool leave)
+{
+	struct jit *j = t->j;
+	uint32_t site = tr_site(t, 0, leave ? SITE_LEAVE : 0);
+
+	if (j->n_insns >= j->max_insns) {
+		t->full = true;
+		return;
+	}
+	j->insns[j->n_insns] = t->it->in;
+	j->sites[site].insn = j->n_insns++;
+	for (unsigned i = 0; i < n; i++)
+		emit_fix32(from[i], t->cold.p);
+	emit_mov_imm(&t->cold, H_T1, site);
+	emit_call_to(&t->cold, jit_rw(j, j->stub_interp));
+	if (!leave)
+		emit_jmp_to(&t->cold, t->hot.p);
+}
+
 /* --- a block --- */
 
 static bool insn_emit(struct tr *t)
@@ -211,7 +237,8 @@ static bool insn_emit(struct tr *t)
 	case TR_JMP: case TR_JCC: case TR_CALL: case TR_RET: case TR_JRCXZ: case TR_LOOP:
 	case TR_JMP_IND: case TR_CALL_IND:
 		return tr_flow(t);
-	case TR_CLD: case TR_STD:
+	case TR_CLD: case TR_STD: case TR_CLI: case TR_STI: case TR_PUSHF: case TR_POPF:
+	case TR_RDTSC: case TR_SWAPGS: case TR_STAC: case TR_MOVSEG:
 		return tr_system(t);
 	case TR_INTERP: case TR_STEP:
 		return false;
@@ -320,7 +347,7 @@ static void block_emit(struct tr *t)
 uint32_t translate_block(struct jit *j, const struct jit_source *src)
 {
 	uint32_t mode = src->mode;
-	struct tr t = {.j = j, .ir = j->ir, .mode = mode, .src = src};
+	struct tr t = {.j = j, .ir = j->ir, .mode = mode, .exit_mode = mode, .src = src};
 	uint32_t n_exits = j->n_exits, n_sites = j->n_sites, n_insns = j->n_insns;
 
 	if (j->n_blocks >= j->max_blocks || j->hot_end - j->hot < JIT_BLOCK_ROOM ||

@@ -23,7 +23,7 @@ enum tr_kind {
 	TR_MOV_IMM, TR_MOFFS, TR_XCHG_ACC, TR_BSWAP, TR_INC_SHORT, TR_LEA, TR_DIV, TR_BT_MEM,
 	TR_PUSH, TR_POP, TR_LEAVE, TR_PUSHF, TR_POPF,
 	TR_JMP, TR_JCC, TR_CALL, TR_RET, TR_JRCXZ, TR_LOOP, TR_JMP_IND, TR_CALL_IND,
-	TR_CLD, TR_STD, TR_CLI, TR_STI, TR_RDTSC,
+	TR_CLD, TR_STD, TR_CLI, TR_STI, TR_RDTSC, TR_SWAPGS, TR_STAC, TR_MOVSEG,
 	TR_VEC, /* as TR_GENERIC, with SIMD or x87 state in host registers */
 };
 
@@ -35,6 +35,7 @@ struct tr {
 	struct jit_block *b;
 	uint32_t block;
 	uint32_t mode;
+	uint32_t exit_mode; /* of the blocks that exits go to */
 	unsigned tlb_idx;
 	bool user, code64, simd;
 	bool fl_e, fl_m;
@@ -81,6 +82,9 @@ void tr_simd_check(struct tr *t);
 uint8_t tr_vec_kind(struct jit *j, const struct x86_insn *in, uint32_t mode);
 unsigned tr_vec_align(const struct x86_insn *in);
 void tr_interp(struct tr *t, bool step);
+void tr_interp_cold(struct tr *t, uint8_t *const *from, unsigned n, bool leave);
+/* Whether there is a template for this system instruction in this mode. */
+bool tr_system_ok(struct jit *j, const struct x86_insn *in, uint32_t mode);
 
 /* Jump to page offset `target` at the end of the block. */
 void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, bool backward);

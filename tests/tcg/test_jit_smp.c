@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shared code cache under several processors: code that one writes and others execute, and a
+ * cache that overflows while all run.
+ */
+#include "interp_fixture.h" /* ASM64 */
+
+#include "accel/accel.h"
+#include "vmm/core/err.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <string.h>
+
+enum {
+	SMP_RAM = 0x4000000,
+	SMP_TABLES = 0x10000,
+	SMP_CODE = 0x20000, /* of processor i: + 0x1000 * i */
+	SMP_STACK = 0x80000, /* + 0x1000 * i */
+	SMP_DATA = 0x90000,
+	SMP_FUNCS = 0x100000,
+	SMP_MAX = 4,
+};
+
+struct machine {
+	struct gmem *mem;
+	uint8_t *ram;
+	struct accel_vm *vm;
+	struct vcpu *cpu[SMP_MAX];
+	struct accel_io io;
+	unsigned n;
+};
+
+static struct machine m;
+
+static void no_mmio(void *ctx, gpaddr gpa, unsigned size, bool write, uint64_t *val)
+{
+	if (!write)
+		*val = ~0ull;
+}
+
+static void no_pio(void *ctx, uint16_t port, unsigned size, bool write, uint32_t *val)
+{
+}
+
+static void no_eoi(void *ctx, uint8_t vector)
+{
+}
+
+static int no_intack(void *ctx)
+{
+	return -1;
+}
+
+static void poke64(gpaddr at, uint64_t val)
+{
+	memcpy(m.ram + at, &val, 8);
+}
+
+static uint64_t peek64(gpaddr at)
+{
+	uint64_t val;
+
+	memcpy(&val, m.ram + at, 8);
+	return val;
+}
+
+static void open_machine(unsigned n)
+{
+	struct accel_config cfg = {.n_vcpus = n, .code_cache_bytes = 1 << 20};
+	const struct gmem_region *r;
+	struct err e = {0};
+
+	memset(&m, 0, sizeof(m));
+	m.n = n;
+	m.io = (struct accel_io){no_mmio, no_pio, no_eoi, no_intack, NULL};
+	cr_assert_eq(gmem_create(SMP_RAM, 0xc0000000, &m.mem, &e), 0, "%s", e.msg);
+	gmem_regions(m.mem, &r);
+	m.ram = r[0].host;
+	cr_assert_eq(accel_tcg.vm_create(m.mem, &m.io, &cfg, &m.vm, &e), 0, "%s", e.msg);
+	for (unsigned i = 0; i < n; i++)
+		cr_assert_eq(accel_tcg.vcpu_create(m.vm, i, &m.cpu[i], &e), 0, "%s", e.msg);
+	poke64(SMP_TABLES, (SMP_TABLES + 0x1000) | 3);
+	poke64(SMP_TABLES + 0x1000, (SMP_TABLES + 0x2000) | 3);
+	for (unsigned i = 0; i < 32; i++) /* 4 KiB pages: 64 MiB */
+		poke64(SMP_TABLES + 0x2000 + 8 * i, (SMP_TABLES + 0x3000u + 0x1000u * i) | 3);
+	for (unsigned i = 0; i < 32 * 512; i++)
+		poke64(SMP_TABLES + 0x3000 + 8 * i, (uint64_t)i << 12 | 3);
+	poke64(0x1008, 0x00af9b000000ffff);
+	poke64(0x1010, 0x00cf93000000ffff);
+}
+
+static void set_program(unsigned i, struct code code)
+{
+	struct x86_state s;
+	struct err e;
+
+	memcpy(m.ram + SMP_CODE + 0x1000 * i, code.bytes, code.len);
+	cr_assert_eq(accel_tcg.get_state(m.cpu[i], &s, &e), 0);
+	s.rip = SMP_CODE + 0x1000 * i;
+	s.rflags = 2;
+	memset(s.gpr, 0, sizeof(s.gpr));
+	s.gpr[X86_RSP] = SMP_STACK + 0x1000 * i + 0x800;
+	for (unsigned k = 0; k < X86_N_SEGS; k++)
+		s.seg[k] = (struct x86_seg){0x10, 0xc93, 0xffffffff, 0};
+	s.seg[X86_CS] = (struct x86_seg){0x08, 0xa9b, 0xffffffff, 0};
+	s.gdt = (struct x86_table){0x1000, 0x17};
+	s.cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP;
+	s.cr3 = SMP_TABLES;
+	s.cr4 = X86_CR4_PAE;
+	s.efer = X86_EFER_LME | X86_EFER_LMA;
+	s.halted = false;
+	cr_assert_eq(accel_tcg.set_state(m.cpu[i], &s, &e), 0);
+}
+
+static void *run_one(void *arg)
+{
+	struct vcpu *cpu = arg;
+	struct err e = {0};
+	uintptr_t stop = accel_tcg.vcpu_run(cpu, &e);
+
+	/* The last one to halt reports it; the others wait to be told. */
+	for (unsigned i = 0; stop == VCPU_HALTED && i < m.n; i++)
+		if (m.cpu[i] != cpu)
+			accel_tcg.vcpu_kick(m.cpu[i]);
+	return (void *)stop;
+}
+
+/* Runs all until they have halted; their rax. */
+static void run_all(uint64_t rax[SMP_MAX])
+{
+	pthread_t t[SMP_MAX];
+	void *stop;
+
+	for (unsigned i = 0; i < m.n; i++)
+		pthread_create(&t[i], NULL, run_one, m.cpu[i]);
+	for (unsigned i = 0; i < m.n; i++) {
+		struct x86_state s;
+		struct err e;
+
+		pthread_join(t[i], &stop);
+		cr_expect((uintptr_t)stop == VCPU_HALTED || (uintptr_t)stop == VCPU_KICKED,
+			  "processor %u: %u", i, (unsigned)(uintptr_t)stop);
+		cr_assert_eq(accel_tcg.get_state(m.cpu[i], &s, &e), 0);
+		rax[i] = s.gpr[X86_RAX];
+	}
+}
+
+static void close_machine(void)
+{
+	for (unsigned i = 0; i < m.n; i++)
+		accel_tcg.vcpu_destroy(m.cpu[i]);
+	accel_tcg.vm_destroy(m.vm);
+	gmem_destroy(m.mem);
+}
+
+TestSuite(smp, .timeout = 60);
+
+Test(smp, patched_code_is_seen_after_it_was_announced)
+{
+	uint64_t rax[SMP_MAX];
+
+	/* A function at 0x100003 returns its immediate. One processor counts it up, announcing each
+	 * value behind; the others, having seen n and serialized, must not get less than n. */
+	open_machine(3);
+	memcpy(m.ram + SMP_FUNCS + 3, "\xb8\0\0\0\0\xc3", 6);
+	set_program(0, ASM64("mov ecx, 1\n"
+			     "1: mov [0x100004], ecx\n mov [0x90000], ecx\n"
+			     "mov edx, ecx\n and edx, 63\n2: pause\n dec edx\n jns 2b\n"
+			     "inc ecx\n cmp ecx, 20001\n jb 1b\n xor eax, eax\n cli\n hlt"));
+	for (unsigned i = 1; i < 3; i++)
+		set_program(i, ASM64("mov r14d, 0x100003\n"
+				     "1: mov r12d, [0x90000]\n xor eax, eax\n cpuid\n call r14\n"
+				     "cmp eax, r12d\n jb 2f\n cmp r12d, 20000\n jb 1b\n"
+				     "xor eax, eax\n cli\n hlt\n2: mov eax, 1\n cli\n hlt"));
+	run_all(rax);
+	cr_expect_eq(rax[1], 0);
+	cr_expect_eq(rax[2], 0);
+	close_machine();
+}
+
+Test(smp, new_functions_are_executed_as_written)
+{
+	uint64_t rax[SMP_MAX];
+
+	/* Functions appear on page after page, twice over, while others call the last announced. */
+	open_machine(3);
+	set_program(0, ASM64("mov r13d, 2\n mov r12d, 1\n"
+			     "4: mov edi, 0x200000\n mov ecx, 1500\n"
+			     "1: mov byte ptr [rdi], 0xb8\n mov [rdi + 1], r12d\n"
+			     "mov byte ptr [rdi + 5], 0xc3\n"
+			     /* odd while the pair below changes */
+			     "inc dword ptr [0x90010]\n mov [0x90000], rdi\n mov [0x90008], r12\n"
+			     "inc dword ptr [0x90010]\n"
+			     "mov edx, 40\n2: pause\n dec edx\n jnz 2b\n"
+			     "inc r12d\n add edi, 0x1000\n dec ecx\n jnz 1b\n"
+			     "dec r13d\n jnz 4b\n mov dword ptr [0x90018], 1\n xor eax, eax\n cli\n hlt"));
+	for (unsigned i = 1; i < 3; i++)
+		set_program(i, ASM64("1: cmp dword ptr [0x90018], 1\n je 3f\n"
+				     "mov r15d, [0x90010]\n test r15d, 1\n jnz 1b\n"
+				     "mov r14, [0x90000]\n mov r12, [0x90008]\n"
+				     "cmp r15d, [0x90010]\n jne 1b\n test r14, r14\n jz 1b\n"
+				     "xor eax, eax\n cpuid\n call r14\n"
+				     /* a newer one may be there already */
+				     "cmp eax, r12d\n jb 2f\n inc r13d\n jmp 1b\n"
+				     "3: xor eax, eax\n cli\n hlt\n2: mov eax, 1\n cli\n hlt"));
+	run_all(rax);
+	cr_expect_eq(rax[1], 0);
+	cr_expect_eq(rax[2], 0);
+	close_machine();
+}
+
+Test(smp, cache_overflows_under_all)
+{
+	uint64_t rax[SMP_MAX];
+	struct code f = ASM64("add rax, [0x90000 + rcx * 8]\n lock add [0x91000], rcx\n"
+			      "mov rdx, [rdi]\n mov rsi, [rdi + 8]\n xor rdx, [rdi + 16]\n"
+			      "mov rdx, [rdi + 24]\n mov rdx, [rdi + 32]\n mov rdx, [rdi + 40]\n ret");
+
+	open_machine(4);
+	for (unsigned i = 0; i < 8000; i++)
+		memcpy(m.ram + SMP_FUNCS + 64 * i, f.bytes, f.len);
+	for (unsigned i = 0; i < 4; i++)
+		set_program(i, ASM64("xor eax, eax\n mov ebx, 3\n"
+				     "1: mov edi, 0x100000\n mov ecx, 8000\n"
+				     "2: call rdi\n add edi, 64\n dec ecx\n jnz 2b\n"
+				     "dec ebx\n jnz 1b\n cli\n hlt"));
+	run_all(rax);
+	cr_expect_eq(peek64(0x91000), 4 * 3 * (8000ull * 8001 / 2));
+	close_machine();
+}
+
+Test(smp, each_keeps_its_own_mapping)
+{
+	uint64_t rax[SMP_MAX];
+
+	/* The same linear page is another physical one on each processor: 0x3000000 + 0x1000 * i,
+	 * by page tables of its own. Direct chains made by one must not take the other along. */
+	open_machine(4);
+	for (unsigned i = 0; i < 4; i++) {
+		gpaddr top = 0x3f00000 + 0x10000 * i;
+		struct x86_state s;
+		struct err e;
+		uint32_t val = 100 + i;
+
+		memcpy(m.ram + 0x3000000 + 0x1000 * i, "\xb8", 1);
+		memcpy(m.ram + 0x3000001 + 0x1000 * i, &val, 4);
+		memcpy(m.ram + 0x3000005 + 0x1000 * i, "\xc3", 1);
+		memcpy(m.ram + top, m.ram + SMP_TABLES, 0x3000);
+		poke64(top, (top + 0x1000) | 3);
+		poke64(top + 0x1000, (top + 0x2000) | 3);
+		/* the page table of 0x200000: own */
+		memcpy(m.ram + top + 0x4000, m.ram + SMP_TABLES + 0x4000, 0x1000);
+		poke64(top + 0x2000 + 8, (top + 0x4000) | 3);
+		poke64(top + 0x4000, (0x3000000 + 0x1000 * i) | 3);
+		set_program(i, ASM64("nop"));
+		/* The same code for all: 0x1ff000 calls 0x200000 directly. */
+		cr_assert_eq(accel_tcg.get_state(m.cpu[i], &s, &e), 0);
+		s.cr3 = top;
+		s.rip = 0x1ff000;
+		s.gpr[X86_RBX] = val;
+		cr_assert_eq(accel_tcg.set_state(m.cpu[i], &s, &e), 0);
+	}
+	{
+		struct code code = ASM64("mov ecx, 200000\n1: .byte 0xe8\n.long 0xff6\n"
+					 "cmp eax, ebx\n jne 2f\n dec ecx\n jnz 1b\n"
+					 "xor eax, eax\n cli\n hlt\n2: mov eax, 1\n cli\n hlt");
+
+		memcpy(m.ram + 0x1ff000, code.bytes, code.len);
+	}
+	run_all(rax);
+	for (unsigned i = 0; i < 4; i++)
+		cr_expect_eq(rax[i], 0);
+	close_machine();
+}

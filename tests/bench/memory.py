@@ -4,8 +4,8 @@
 
 usage: memory.py [--accel tcg] [--kernel cloud-6.1] [--mem 256] [--mayfly PATH]
 
-Adds up resident memory (Pss) of /proc/PID/smaps; guest RAM (memfd mayfly-ram) and the code cache
-(memfd mayfly-code) are counted apart.
+Adds up resident memory (Pss) of /proc/PID/smaps; guest RAM (memfd mayfly-ram), the code cache
+(memfd mayfly-code) and the cache's table of blocks (mayfly-code-index) are counted apart.
 """
 import argparse
 import os
@@ -20,10 +20,11 @@ from harness import ROOT, guest, initrd  # noqa: E402
 
 
 def measure(pid):
-    sums, kind = {"ram": 0, "code cache": 0, "mayfly": 0}, "mayfly"
+    sums, kind = {"ram": 0, "code cache": 0, "its index": 0, "all else": 0}, "all else"
     for line in open(f"/proc/{pid}/smaps", encoding="utf-8"):
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            kind = "ram" if "mayfly-ram" in line else "code cache" if "mayfly-code" in line else "mayfly"
+            kind = ("ram" if "mayfly-ram" in line else "its index" if "mayfly-code-index" in line
+                    else "code cache" if "mayfly-code" in line else "all else")
         elif line.startswith("Pss:"):
             sums[kind] += int(line.split()[1])
     return sums

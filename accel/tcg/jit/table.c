@@ -15,12 +15,21 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+/* Zeroed memory that costs nothing until it is used; a memfd so that /proc/PID/smaps tells the
+ * index of the code cache from everything else. */
 static void *reserve(size_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int fd = memfd_create("mayfly-code-index", MFD_CLOEXEC);
+	void *p;
 
+	if (fd < 0)
+		return NULL;
+	p = ftruncate(fd, (off_t)bytes) < 0
+		    ? MAP_FAILED
+		    : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
 	return p == MAP_FAILED ? NULL : p;
 }
 

@@ -6,6 +6,7 @@
 
 #include "accel/tcg/jit/block.h"
 #include "accel/tcg/jit/host.h"
+#include "accel/tcg/jit/lockstep.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
 
@@ -59,7 +60,9 @@ int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct
 	j->vm = vm;
 	pthread_mutex_init(&j->lock, NULL);
 	j->nochain = list_has(debug, "nochain");
-	j->strict = list_has(debug, "strict-flags");
+	j->lockstep = list_has(debug, "lockstep");
+	j->nochain |= j->lockstep;
+	j->strict = j->lockstep || list_has(debug, "strict-flags");
 	j->native_simd = !list_has(debug, "nosimd") && host_has_xsave_avx();
 	host_features(j->host_has);
 	rc = cache_create(j, cache_bytes, e);
@@ -113,6 +116,11 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 	if (!c->jit)
 		return err_set(e, ENOMEM, "vcpu %u: out of memory", c->index);
 	c->jit->j = j;
+	if (j->lockstep) {
+		c->jit->lockstep = lockstep_create();
+		if (!c->jit->lockstep)
+			return err_set(e, ENOMEM, "vcpu %u: out of memory", c->index);
+	}
 	c->jit->epoch = atomic_load(&j->epoch);
 	for (unsigned i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++)
 		memcpy(&c->jit_helper[i], &helpers[i], sizeof(helpers[i]));
@@ -124,6 +132,7 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 
 void jit_cpu_destroy(struct cpu *c)
 {
+	lockstep_destroy(c->jit->lockstep);
 	free(c->jit);
 	c->jit = NULL;
 }

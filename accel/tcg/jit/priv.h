@@ -98,6 +98,7 @@ struct jit_cpu {
 	/* Slots filled since each jump cache was emptied; more than the array holds: any. */
 	uint16_t n_jumps[TLB_N_INDEX], jumps[TLB_N_INDEX][256];
 	uint64_t jump_pages[16]; /* Bloom filter: pages that jump caches may point to */
+	struct lockstep *lockstep; /* NULL: off */
 	struct jit_cpu_stats st;
 };
 
@@ -124,7 +125,7 @@ struct jit {
 	_Atomic bool flush_pending;
 	_Atomic unsigned inside;
 	_Atomic uint32_t epoch;
-	bool nochain, strict, dump, native_simd;
+	bool nochain, strict, lockstep, native_simd;
 	bool host_has[X86_N_FEATURES];
 	struct block_ir *ir; /* the translation at work */
 	struct jit_stats st;

@@ -13,6 +13,8 @@
  */
 #include "accel/tcg/jit/priv.h"
 
+#include "accel/tcg/jit/lockstep.h"
+
 #include "accel/tcg/cpu/exclusive.h"
 #include "accel/tcg/interp/interp.h"
 
@@ -140,6 +142,9 @@ static struct jit_ret go_on(struct cpu *c)
 
 	c->jit_simd_want = 0;
 	jc->leave = false;
+	if (jc->lockstep)
+		lockstep_after(c, jc->lockstep);
+again:
 	if (must_leave(c))
 		return ret_exit;
 	if (c->mode != jc->mode) {
@@ -154,6 +159,16 @@ static struct jit_ret go_on(struct cpu *c)
 	if (!block)
 		return ret_exit;
 	jc->st.dispatches++;
+	if (jc->lockstep) {
+		bool entered = lockstep_before(c, jc->lockstep, &j->blocks[block]);
+
+		take_flags(c);
+		/* Its stores may have killed the block. */
+		if (j->blocks[block].dead)
+			lockstep_forget(jc->lockstep);
+		if (!entered || j->blocks[block].dead)
+			goto again;
+	}
 	if (!j->nochain)
 		jump_insert(c, c->rip, j->blocks[block].entry_ind);
 	return (struct jit_ret){c->rip, j->rx + j->blocks[block].entry_ind};
@@ -236,8 +251,10 @@ static struct jit_ret after_interp(struct cpu *c, const struct jit_site *s, uint
 	}
 	take_flags(c);
 	if (s->flags & SITE_LEAVE || c->rip != next || c->jit->leave || c->halted ||
-	    c->mode != j->blocks[s->block].mode || (c->jit_simd_want && simd_unmasked(c)))
+	    c->mode != j->blocks[s->block].mode || (c->jit_simd_want && simd_unmasked(c))) {
+		lockstep_forget(c->jit->lockstep);
 		return go_on(c);
+	}
 	return (struct jit_ret){0, j->rx + s->resume};
 }
 
@@ -269,6 +286,7 @@ struct jit_ret run_simd(struct cpu *c, uint32_t site, uint64_t unused)
 
 	c->rip = pc_of(c, &j->blocks[s->block], s->pc_off);
 	sync_flags(c);
+	lockstep_forget(c->jit->lockstep);
 	for (unsigned i = 0; i < JIT_MAX_INSNS && !(i && must_leave(c)); i++)
 		interp_step(c);
 	take_flags(c);
@@ -387,6 +405,8 @@ static void execute(struct cpu *c)
 	memcpy(&fn, &code, sizeof(fn));
 	fn(c, r.to, r.t0);
 	sync_flags(c);
+	if (c->jit->lockstep) /* an entry found a request */
+		lockstep_forget(c->jit->lockstep);
 }
 
 void jit_run(struct cpu *c)
@@ -398,6 +418,7 @@ void jit_run(struct cpu *c)
 	c->fault_jmp = &here;
 	if (setjmp(here)) {
 		exclusive_abort(c);
+		lockstep_forget(c->jit->lockstep);
 		c->inhibit_irq = 0;
 		cpu_deliver_raised(c);
 		c->fault_jmp = &here;

@@ -174,6 +174,10 @@ struct cpu {
 	uint64_t jit_host_sp, jit_spill[4];
 	uint8_t jit_simd, jit_simd_want;
 	uint32_t jit_mxcsr; /* the host's default */
+	/* Bytes of an access to two pages, and where they go afterwards. */
+	uint8_t jit_bounce[64] __attribute__((aligned(64)));
+	uint8_t *jit_commit[2];
+	uint32_t jit_commit_len[2];
 	uint32_t jit_jump_mode[TLB_N_INDEX]; /* of the blocks in each jump cache */
 	struct xsave_area xs;
 	struct tlb_entry tlb[TLB_N_INDEX][TLB_N_ACCESS][TLB_ENTRIES] __attribute__((aligned(64)));

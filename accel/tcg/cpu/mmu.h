@@ -91,7 +91,8 @@ static inline void mmu_store(struct cpu *c, gvaddr la, unsigned size, uint64_t v
 	mmu_store_slow(c, la, size, val, idx);
 }
 
-/* Told of every RAM store of a processor while cpu->log is set, before the bytes change. */
+/* Told of every RAM store of a processor while cpu->log is set, before the bytes change; not of
+ * accessed and dirty bits that page walks set. */
 struct store_log {
 	void (*before)(struct store_log *l, struct cpu *c, gpaddr gpa, uint8_t *host, unsigned len);
 };

@@ -58,11 +58,15 @@ static bool set_bits(struct cpu *c, const struct level *l, uint64_t bits, unsign
 {
 	uint64_t avail;
 	uint8_t *p = phys_ram(c->vm, l->at, &avail);
+	struct store_log *log = c->log;
 	bool ok;
 
 	if (!p || (l->val & bits) == bits)
 		return true;
+	/* Not one of the program's stores: whoever undoes those must leave these. */
+	c->log = NULL;
 	phys_store_begin(c, l->at, p, size);
+	c->log = log;
 	if (size == 8) {
 		uint64_t old = l->val;
 

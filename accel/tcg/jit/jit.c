@@ -107,10 +107,12 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 {
 	typedef struct jit_ret helper_fn(struct cpu *, uint32_t, uint64_t);
 	static helper_fn *const helpers[] = {
-		[HELPER_MISS] = run_miss,     [HELPER_INTERP] = run_interp,
+		[HELPER_FAST_MISS] = fast_miss, [HELPER_MISS] = run_miss,     [HELPER_INTERP] = run_interp,
 		[HELPER_DISPATCH] = run_dispatch, [HELPER_LINK] = run_link,
 		[HELPER_SIMD] = run_simd,     [HELPER_JUMP_MISS] = run_jump_miss,
 	};
+
+	void (*const commit)(struct cpu *) = fast_commit;
 
 	c->jit = calloc(1, sizeof(*c->jit));
 	if (!c->jit)
@@ -124,6 +126,7 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 	c->jit->epoch = atomic_load(&j->epoch);
 	for (unsigned i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++)
 		memcpy(&c->jit_helper[i], &helpers[i], sizeof(helpers[i]));
+	memcpy(&c->jit_helper[HELPER_COMMIT], &commit, sizeof(commit));
 	c->jit_mxcsr = 0x1f80;
 	c->jit_slot[0] = TLB_EMPTY;
 	jump_create(c);

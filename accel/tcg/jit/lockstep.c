@@ -171,23 +171,10 @@ static bool replay(struct cpu *c, struct lockstep *l, const struct jit_block *b)
 	return true;
 }
 
-/* An accessed or dirty bit that a page walk set: it stays, and is not compared. */
-static bool is_walk(const struct lockstep *l, unsigned i)
-{
-	const uint8_t *old = l->bytes + l->entry[i].at, *new = l->entry[i].host;
-	unsigned len = l->entry[i].len;
-
-	return (len == 4 || len == 8) && old[0] != new[0] && !((old[0] ^ new[0]) & ~0x60) &&
-	       (new[0] & old[0]) == old[0] && !memcmp(old + 1, new + 1, len - 1);
-}
-
 static void undo(struct lockstep *l)
 {
-	for (unsigned i = 0; i < l->n_entries; i++) {
-		if (is_walk(l, i))
-			l->entry[i].len = 0;
+	for (unsigned i = 0; i < l->n_entries; i++)
 		memcpy(l->bytes + LOG_BYTES + l->entry[i].at, l->entry[i].host, l->entry[i].len);
-	}
 	for (unsigned i = l->n_entries; i--;)
 		memcpy(l->entry[i].host, l->bytes + l->entry[i].at, l->entry[i].len);
 }

@@ -62,6 +62,7 @@ enum { /* struct jit_site.flags */
 	SITE_ALIGN = 1 << 3,  /* must be aligned */
 	SITE_LEAVE = 1 << 4,  /* the instruction ends the block: nothing to resume */
 	SITE_STEP = 1 << 5,   /* fetch and decode again */
+	SITE_COMMIT = 1 << 6, /* stores through the bounce buffer are committed */
 };
 
 struct jit_site { /* a place in emitted code that may call C */
@@ -112,7 +113,7 @@ struct jit {
 	uint32_t hot_start, cold_start;        /* after the stubs */
 	/* stubs.c */
 	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
-		 stub_link_e, stub_miss, stub_interp, stub_simd, stub_jump_miss;
+		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss;
 	uint32_t stub_slot[TLB_N_INDEX][6]; /* by log2 of the size */
 	struct jit_block *blocks;
 	struct jit_exit *exits;
@@ -137,8 +138,10 @@ struct jit_ret { /* of the C helpers that emitted code calls, in rax and rdx */
 };
 #define JIT_TO_RETRY NULL                        /* back to the caller, T0 = t0 */
 #define JIT_TO_EXIT ((const uint8_t *)(uintptr_t)1) /* out of translated code */
+#define JIT_TO_BOUNCE ((const uint8_t *)(uintptr_t)2) /* retry; then commit a store */
+#define JIT_TO_SLOW ((const uint8_t *)(uintptr_t)3) /* fast_miss(): ask run_miss() */
 
-enum { HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH, HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS };
+enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH, HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS };
 
 static inline uint8_t *jit_rw(const struct jit *j, uint32_t off)
 {
@@ -191,6 +194,10 @@ struct jit_page *table_page(struct jit *j, gpaddr gpa);
 /* --- smc.c --- */
 void smc_written(void *ctx, struct cpu *c_or_null, gpaddr gpa, unsigned len);
 uint64_t smc_lines(unsigned off, unsigned len);
+
+/* --- fast.c: helpers that leave SIMD registers alone --- */
+struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la);
+void fast_commit(struct cpu *c);
 
 /* --- run.c: the helpers --- */
 struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la);

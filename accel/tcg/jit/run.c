@@ -324,6 +324,14 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 		mmu_probe(c, la, s->size, s->flags & SITE_WRITE, c->tlb_idx);
 		p = tlb_ptr(c, la, s);
 	}
+	if (ok && !p && (la & 0xfff) + s->size > 4096) {
+		struct jit_ret ret;
+
+		mmu_probe(c, la, s->size, s->flags & SITE_WRITE, c->tlb_idx);
+		ret = fast_miss(c, site, la);
+		if (ret.to != JIT_TO_SLOW)
+			return ret;
+	}
 	if (p) {
 		if (s->flags & SITE_SLOT) {
 			const struct tlb_entry *t =

@@ -115,10 +115,8 @@ static uint32_t here(const struct jit *j, struct jit_buf *b)
 }
 
 /* rdi = cpu, esi = T1, rdx = T0; calls the helper with an aligned stack. `sp`: 8 or 0. */
-static void call_helper(struct jit *j, struct jit_buf *b, unsigned helper, int sp)
+static void call_saved(struct jit_buf *b, unsigned helper, int sp)
 {
-	save_regs(b, sp);
-	save_simd(j, b, sp);
 	emit_rr(b, OP_LOAD, false, H_RSI, H_T1);
 	emit_mov_rr(b, H_RDX, H_T0);
 	emit_lea(b, H_RDI, (struct hmem){H_CPU, H_NONE, 0, sp});
@@ -128,6 +126,13 @@ static void call_helper(struct jit *j, struct jit_buf *b, unsigned helper, int s
 		(struct hmem){H_CPU, H_NONE, 0, OFF_HELPER + 8 * (int)helper + 2 * sp});
 	if (sp)
 		emit_lea(b, H_CPU, (struct hmem){H_CPU, H_NONE, 0, 8});
+}
+
+static void call_helper(struct jit *j, struct jit_buf *b, unsigned helper, int sp)
+{
+	save_regs(b, sp);
+	save_simd(j, b, sp);
+	call_saved(b, helper, sp);
 }
 
 /* rax = T0, rdx = where to: leaves, or loads everything and jumps. The stack is at `sp`. */
@@ -192,25 +197,67 @@ static void emit_exit(struct jit *j, struct jit_buf *b)
 	b->p += sizeof(pop);
 }
 
-/* Of a memory access: T0 = linear address, T1 = site. Back with T0 = addend. */
-static void emit_miss(struct jit *j, struct jit_buf *b)
-{
-	static const uint8_t caller_saved[] = {X86_RAX, X86_RCX, X86_RDX, X86_RSI, X86_RDI, X86_R8,
-					       X86_RSP};
-	uint8_t *away;
+static const uint8_t caller_saved[] = {X86_RAX, X86_RCX, X86_RDX, X86_RSI, X86_RDI, X86_R8,
+				       X86_RSP};
 
-	j->stub_miss = here(j, b);
-	call_helper(j, b, HELPER_MISS, 8);
-	emit_rr(b, OP_TEST, true, H_RDX, H_RDX);
-	away = emit_jcc(b, CC_NE);
-	restore_simd(j, b, 8);
-	emit_mov_rr(b, H_T0, H_RAX);
+static void load_caller_saved(struct jit_buf *b, int sp)
+{
 	for (unsigned i = 0; i < sizeof(caller_saved); i++)
 		emit_cpu(b, OP_LOAD, true, regs_host(caller_saved[i]),
-			 off_gpr(caller_saved[i]) + 8);
+			 off_gpr(caller_saved[i]) + sp);
+}
+
+/* Of a memory access: T0 = linear address, T1 = site. Back with T0 = addend, and T1 not 0 if it
+ * is the bounce buffer's. */
+static void emit_miss(struct jit *j, struct jit_buf *b)
+{
+	uint8_t *slow, *retry, *bounce;
+
+	j->stub_miss = here(j, b);
+	save_regs(b, 8);
+	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16 + 8);
+	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 24 + 8);
+	call_saved(b, HELPER_FAST_MISS, 8);
+	emit_alu_imm(b, ALU_CMP, true, H_RDX, 3);
+	slow = emit_jcc(b, CC_E);
+	emit_mov_rr(b, H_T0, H_RAX);
+	emit_mov_rr(b, H_T1, H_RDX);
+	load_caller_saved(b, 8);
 	emit8(b, 0xc3);
-	emit_fix32(away, b->p);
+	/* With everything saved. */
+	emit_fix32(slow, b->p);
+	save_simd(j, b, 8);
+	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
+	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 24 + 8);
+	call_saved(b, HELPER_MISS, 8);
+	emit_rr(b, OP_TEST, true, H_RDX, H_RDX);
+	retry = emit_jcc(b, CC_E);
+	emit_alu_imm(b, ALU_CMP, true, H_RDX, 2);
+	bounce = emit_jcc(b, CC_E);
 	follow(j, b, 8);
+	emit_fix32(retry, b->p);
+	emit_fix32(bounce, b->p);
+	restore_simd(j, b, 8);
+	emit_mov_rr(b, H_T0, H_RAX);
+	emit_mov_rr(b, H_T1, H_RDX);
+	load_caller_saved(b, 8);
+	emit8(b, 0xc3);
+}
+
+/* After an instruction that stored to the bounce buffer; keeps everything. */
+static void emit_commit(struct jit *j, struct jit_buf *b)
+{
+	j->stub_commit = here(j, b);
+	emit8(b, 0x9c); /* pushfq: rsp is 16 below cpu now */
+	for (unsigned i = 0; i < sizeof(caller_saved); i++)
+		emit_cpu(b, OP_STORE, true, regs_host(caller_saved[i]),
+			 off_gpr(caller_saved[i]) + 16);
+	emit_lea(b, H_RDI, (struct hmem){H_CPU, H_NONE, 0, 16});
+	emit_rm(b, 0xff, false, 2,
+		(struct hmem){H_CPU, H_NONE, 0, OFF_HELPER + 8 * HELPER_COMMIT + 16});
+	load_caller_saved(b, 16);
+	emit8(b, 0x9d); /* popfq */
+	emit8(b, 0xc3);
 }
 
 /*
@@ -285,6 +332,7 @@ void stubs_emit(struct jit *j)
 	follow(j, &b, 0);
 	j->stub_interp = one_way(j, &b, HELPER_INTERP, 8);
 	emit_miss(j, &b);
+	emit_commit(j, &b);
 	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++)
 		for (unsigned k = 0; k < 6; k++)
 			emit_slot(j, &b, idx, k);

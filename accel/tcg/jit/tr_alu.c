@@ -155,6 +155,7 @@ static bool mem_form(struct tr *t, struct henc *e, unsigned reg, bool reg_gpr)
 		a.align = 16;
 	else if (in->cls == X86_CL_VEC)
 		a.align = (uint8_t)tr_vec_align(in);
+	a.commit = !e->lock && in->op != X86_XCHG;
 	a.pointer = high >= 0;
 	a.free_t1 = reg_mem || vvvv_mem || (t->it->need && t->it->live_in);
 	tr_clobber(t, H_T1);
@@ -178,6 +179,7 @@ static bool mem_form(struct tr *t, struct henc *e, unsigned reg, bool reg_gpr)
 		tr_reg_store(t, reg, H_T1);
 	if (vvvv_mem && gpr_written(in, in->vex_v))
 		tr_reg_store(t, in->vex_v, H_T1);
+	tr_commit(t);
 	return true;
 }
 
@@ -236,6 +238,24 @@ static bool reg_form(struct tr *t, struct henc *e, unsigned reg, unsigned rm, bo
 	return true;
 }
 
+/* The vector instructions without operands, in their shortest form. */
+static void vec_plain(struct tr *t)
+{
+	tr_simd_check(t);
+	switch (t->it->in.op) {
+	case X86_FWAIT:
+		emit8(&t->hot, 0x9b);
+		return;
+	case X86_EMMS:
+		emit8(&t->hot, 0x0f);
+		break;
+	default:
+		emit8(&t->hot, 0xc5);
+		emit8(&t->hot, t->it->in.op == X86_VZEROALL ? 0xfc : 0xf8);
+	}
+	emit8(&t->hot, 0x77);
+}
+
 bool tr_generic(struct tr *t)
 {
 	const struct x86_insn *in = &t->it->in;
@@ -244,10 +264,8 @@ bool tr_generic(struct tr *t)
 	unsigned rm = (in->modrm & 7u) | (in->rex & 1u) << 3;
 	bool reg_gpr = reg_is_gpr(in), ok;
 
-	if (!(in->attr & X86_AT_MODRM)) { /* vzeroupper, emms, fwait */
-		tr_simd_check(t);
-		for (unsigned i = 0; i < in->len; i++)
-			emit8(&t->hot, in->bytes[i]);
+	if (!(in->attr & X86_AT_MODRM)) {
+		vec_plain(t);
 		return true;
 	}
 	/* BMI instructions that do not use VEX.vvvv have 0 there, which must stay. */

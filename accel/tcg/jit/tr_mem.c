@@ -196,15 +196,35 @@ static void ea_load(const struct tr *t, struct jit_buf *b, struct ea *a, enum ea
 static unsigned site_flags(const struct tr *t, const struct tr_access *a)
 {
 	return (a->write ? SITE_WRITE : 0) | (a->align ? SITE_ALIGN : 0) |
+	       (a->write && a->commit ? SITE_COMMIT : 0) |
 	       (t->it->in.mem.seg == X86_SS ? SITE_SS : 0);
 }
 
 /* Out of line: T0 holds the linear address; comes back to `back` with T0 = addend. */
-static void miss_emit(struct tr *t, uint32_t site, uint32_t stub, const uint8_t *back)
+static void miss_emit(struct tr *t, uint32_t site, uint32_t stub, uint8_t *back)
 {
 	emit_mov_imm(&t->cold, H_T1, site);
 	emit_call_to(&t->cold, jit_rw(t->j, stub));
+	if (t->j->sites[site].flags & SITE_COMMIT) {
+		emit_rr(&t->cold, OP_TEST, false, H_T1, H_T1);
+		t->bounced = emit_jcc(&t->cold, CC_NE);
+		t->operand = back;
+	}
 	emit_jmp_to(&t->cold, back);
+}
+
+void tr_commit(struct tr *t)
+{
+	size_t n = (size_t)(t->hot.p - t->operand);
+
+	if (!t->bounced)
+		return;
+	emit_fix32(t->bounced, t->cold.p);
+	memcpy(t->cold.p, t->operand, n);
+	t->cold.p += n;
+	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_commit));
+	emit_jmp_to(&t->cold, t->hot.p);
+	t->bounced = NULL;
 }
 
 /* The mask that leaves a page's tag, or for aligned accesses also what must be zero. */

@@ -247,10 +247,11 @@ static bool insn_emit(struct tr *t)
 	}
 }
 
-static void insn_translate(struct tr *t)
+void tr_insn(struct tr *t, unsigned i)
 {
 	struct jit *j = t->j;
 
+	t->it = &t->ir->insn[i];
 	t->first_site = j->n_sites;
 	if (!insn_emit(t))
 		tr_interp(t, t->it->kind == TR_STEP);
@@ -330,9 +331,14 @@ static void block_emit(struct tr *t)
 		t->it = &ir->insn[0];
 		tr_check_next_page(t);
 	}
-	for (unsigned i = 0; i < ir->n; i++) {
-		t->it = &ir->insn[i];
-		insn_translate(t);
+	for (unsigned i = 0, run; i < ir->n; i += run) {
+		run = tr_stack_run(t, i);
+		if (run) {
+			tr_stack_run_emit(t, i, run);
+		} else {
+			tr_insn(t, i);
+			run = 1;
+		}
 	}
 	if (ir->falls_through) {
 		/* The exit sees the flags after the last instruction. */

@@ -41,6 +41,7 @@ struct tr {
 	bool fl_e, fl_m;
 	struct jit_buf hot, cold;
 	uint32_t first_site; /* of the current instruction */
+	uint8_t *bounced, *operand; /* for tr_commit(): jump to be fixed, code after the check */
 	bool full;           /* a pool overflowed: the block is thrown away */
 };
 
@@ -60,6 +61,7 @@ struct tr_access {
 	bool write;
 	bool free_t1;   /* the operand must not use T1 */
 	bool pointer;   /* the operand must be [T0] alone */
+	bool commit;    /* tr_commit() follows the instruction */
 };
 /* Checks the memory operand of the current instruction; *m addresses it then and may use T0 and
  * T1. EFLAGS are destroyed: call tr_clobber() before. False: leave it to the interpreter. */
@@ -68,6 +70,9 @@ bool tr_mem(struct tr *t, const struct tr_access *a, struct hmem *m);
  * code, where T1, too, unless free_t1. */
 void tr_stack(struct tr *t, unsigned reg, int32_t disp, const struct tr_access *a,
 	      struct hmem *m);
+/* Behind the instruction of an access with `commit`: the way of stores through the bounce buffer.
+ * What was emitted since the check must be copyable. */
+void tr_commit(struct tr *t);
 /* dst = effective address of LEA. */
 bool tr_lea(struct tr *t, unsigned dst);
 uint32_t tr_site(struct tr *t, unsigned size, unsigned flags);
@@ -76,11 +81,15 @@ uint32_t tr_site(struct tr *t, unsigned size, unsigned flags);
 bool tr_generic(struct tr *t);
 bool tr_alu_misc(struct tr *t);
 bool tr_stack_insn(struct tr *t);
+unsigned tr_stack_run(const struct tr *t, unsigned i);
+void tr_stack_run_emit(struct tr *t, unsigned i, unsigned n);
 bool tr_flow(struct tr *t);
 bool tr_system(struct tr *t);
 void tr_simd_check(struct tr *t);
 uint8_t tr_vec_kind(struct jit *j, const struct x86_insn *in, uint32_t mode);
 unsigned tr_vec_align(const struct x86_insn *in);
+/* The i-th instruction of the block. */
+void tr_insn(struct tr *t, unsigned i);
 void tr_interp(struct tr *t, bool step);
 void tr_interp_cold(struct tr *t, uint8_t *const *from, unsigned n, bool leave);
 /* Whether there is a template for this system instruction in this mode. */

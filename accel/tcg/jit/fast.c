@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The first look at a memory miss, while the guest's SIMD state is still in host registers: this
+ * file is compiled for general registers only, and calls nothing.
+ *
+ * It handles what needs no walk: a look-up that missed for another reason than its page, and an
+ * access to two pages that are both in the TLB. The latter goes through a bounce buffer: loads
+ * find their bytes there, stores and read-modify-writes leave them there and fast_commit() moves
+ * them after the instruction. Not for locked instructions: their sites do not commit.
+ */
+#include "accel/tcg/jit/priv.h"
+
+/* Byte by byte, lest the compiler calls memcpy(). */
+static void copy(volatile uint8_t *dst, const volatile uint8_t *src, unsigned len)
+{
+	for (unsigned i = 0; i < len; i++)
+		dst[i] = src[i];
+}
+
+static uint8_t *page_ptr(const struct cpu *c, uint64_t la, unsigned acc)
+{
+	const struct tlb_entry *t = &c->tlb[c->tlb_idx][acc][cpu_tlb_slot(la)];
+
+	return t->tag == (la & ~0xfffull) ? (uint8_t *)(uintptr_t)(la + t->addend) : NULL;
+}
+
+struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la)
+{
+	const struct jit_ret no = {0, JIT_TO_SLOW};
+	const struct jit_site *s = &c->jit->j->sites[site];
+	unsigned acc = s->flags & SITE_WRITE ? TLB_WRITE : TLB_READ;
+	unsigned first = 4096 - (la & 0xfff);
+	uint8_t *a = page_ptr(c, la, acc), *b;
+
+	if (!a || (s->flags & SITE_ALIGN && la & (s->size - 1u)))
+		return no;
+	if (s->size <= first)
+		return (struct jit_ret){(uint64_t)(uintptr_t)a - la, JIT_TO_RETRY};
+	if (c->log || (acc == TLB_WRITE && !(s->flags & SITE_COMMIT)))
+		return no;
+	b = page_ptr(c, la + first, acc);
+	if (!b)
+		return no;
+	copy(c->jit_bounce, a, first);
+	copy(c->jit_bounce + first, b, s->size - first);
+	c->jit_commit[0] = a;
+	c->jit_commit[1] = b;
+	c->jit_commit_len[0] = first;
+	c->jit_commit_len[1] = s->size - first;
+	return (struct jit_ret){(uint64_t)(uintptr_t)c->jit_bounce - la, JIT_TO_BOUNCE};
+}
+
+void fast_commit(struct cpu *c)
+{
+	copy(c->jit_commit[0], c->jit_bounce, c->jit_commit_len[0]);
+	copy(c->jit_commit[1], c->jit_bounce + c->jit_commit_len[0], c->jit_commit_len[1]);
+}

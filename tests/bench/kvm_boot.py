@@ -38,7 +38,7 @@ def main():
     ap.add_argument("--mayfly", default=os.path.join(ROOT, "build-release", "vmm", "mayfly"))
     ap.add_argument("--json")
     a = ap.parse_args()
-    outer = Outer(cpus=2, mem=3072)
+    outer = Outer(cpus=1, mem=3072)
     outer.add_binary(a.mayfly)
     outer.add_binary(QEMU, "/bin/qemu")
     for name in FIRMWARE:

@@ -20,8 +20,8 @@ def boot(kernel, cpus=1, cmdline="mayfly.poweroff", extra=(), mem="512M", timeou
     return run(args + list(extra), timeout=timeout + 20)
 
 
-def boots_and_powers_off(kernel, cpus, extra=()):
-    res = expect(boot(kernel, cpus, extra=extra), code=0,
+def boots_and_powers_off(kernel, cpus, extra=(), timeout=120):
+    res = expect(boot(kernel, cpus, extra=extra, timeout=timeout), code=0,
                  out=[r"mayfly-init: userspace reached", rf"Brought up 1 node, {cpus} CPU"], not_out=BAD)
     return "userspace at " + re.search(r"userspace reached ([0-9.]+)", res.out).group(1) + " s guest time"
 
@@ -93,7 +93,7 @@ def main():
                 lambda: expect(boot("cloud-6.1", 2, cmdline="acpi=off mayfly.reboot reboot=k", extra=["--no-reboot"]),
                                code=32, out=r"userspace reached", not_out=BAD) and None)
     suite.check("tcg: interpreter alone boots",
-                lambda: boots_and_powers_off("cloud-6.1", 1, ["--debug", "nojit"]))
+                lambda: boots_and_powers_off("cloud-6.1", 1, ["--debug", "nojit"], timeout=300))
     suite.check("tcg: timers calibrate without kvm-clock",
                 lambda: expect(boot("cloud-6.1", 1, cmdline="mayfly.poweroff no-kvmclock nokaslr"), code=0,
                                out=[r"userspace reached", r"tsc: Detected"], not_out=BAD) and None)

@@ -40,6 +40,7 @@ mount -t tmpfs tmp /run
 ln -sf /proc/self/fd /dev/fd
 for m in {modules}; do [ -e /modules/$m.ko ] && insmod /modules/$m.ko; done
 stty -F /dev/ttyS0 -onlcr 2>/dev/null
+dmesg -n 1
 [ -c /dev/kvm ] && echo "@@outer ready" || echo "@@outer no-kvm"
 export HOME=/root XDG_CACHE_HOME=/nowhere
 mkdir -p /root
@@ -137,7 +138,7 @@ class Outer:
             cmd = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", "max,-xsave",
                    "-smp", str(self.cpus), "-m", str(self.mem), "-nodefaults", "-no-user-config", "-nographic",
                    "-serial", "stdio", "-no-reboot", "-kernel", guest("cloud-6.1"), "-initrd", image.name,
-                   "-append", "console=ttyS0 quiet panic=-1 tsc=reliable"]
+                   "-append", "console=ttyS0 quiet panic=-1 tsc=reliable nowatchdog rcupdate.rcu_cpu_stall_suppress=1"]
             raw, end = self._watch(cmd, steps, timeout)
         text = raw.decode("utf-8", "replace")
         if echo:

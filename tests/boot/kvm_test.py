@@ -78,7 +78,7 @@ class Plan:
     def __init__(self):
         self.steps, self.wants = [], []
 
-    def add(self, name, command, code=0, out=(), not_out=(), limit=60):
+    def add(self, name, command, code=0, out=(), not_out=(), limit=130):
         self.steps.append((name.replace(" ", "-"), command, limit))
         self.wants.append((name, code, [out] if isinstance(out, str) else out, not_out))
 
@@ -101,7 +101,7 @@ def verdict(step, code, out, not_out):
 
 def linux(kernel, cpus=1, words="mayfly.poweroff", extra="", accel="kvm", mem="256M"):
     return (f"/bin/mayfly run --accel {accel} --mem {mem} --cpus {cpus} --kernel /guest/{kernel} "
-            f"--initrd /guest/initrd --cmdline+ {shlex.quote('loglevel=5 ' + words)} --timeout 50s {extra}")
+            f"--initrd /guest/initrd --cmdline+ {shlex.quote('loglevel=5 ' + words)} --timeout 100s {extra}")
 
 
 def plan_payloads(plan, names):
@@ -137,13 +137,13 @@ def plan_linux(plan):
     plan.add("guest reboot ends with 32", linux("cloud-6.1", 1, "mayfly.reboot", "--no-reboot"), 32, boots, BAD)
     plan.add("guest reboot boots again", linux("cloud-6.1", 2, "mayfly.reboot") + " >/tmp/twice 2>&1 & pid=$!;"
              "until [ $(grep -c reached /tmp/twice) -ge 2 ] || ! kill -0 $pid; do sleep 1; done; kill -HUP $pid; wait $pid;"
-             "code=$?; cat /tmp/twice; exit $code", 129, r"(?s)reached.*reached", BAD, limit=150)
+             "code=$?; cat /tmp/twice; exit $code", 129, r"(?s)reached.*reached", BAD, limit=240)
     plan.add("guest crash ends with 33", linux("cloud-6.1", 1, "mayfly.crash panic=-1 reboot=t", "--no-reboot"), 33,
              [boots, "sysrq triggered crash"])
     plan.add("cloud-6.1 unpacked on the host", linux("cloud-6.1", 1, extra="--unpack"), 0, boots, BAD)
     plan.add("disk and random numbers", "truncate -s 32M /tmp/disk.img; echo first-sector | dd of=/tmp/disk.img "
              "conv=notrunc 2>/dev/null; /bin/mayfly run --accel kvm --mem 256M --kernel /guest/cloud-6.1 --initrd "
-             "/guest/initrd-disk --disk /tmp/disk.img --rng --timeout 50s --cmdline 'console=ttyS0 loglevel=5';"
+             "/guest/initrd-disk --disk /tmp/disk.img --rng --timeout 100s --cmdline 'console=ttyS0 loglevel=5';"
              "code=$?; dd if=/tmp/disk.img bs=1M skip=1 count=4 2>/dev/null | md5sum; exit $code", 0,
              [r"first-sector", r"(?s)([0-9a-f]{32}) guest.*\b\1\b", r"hwrng 64"], BAD)
     plan.add("TERM shuts the guest down", "mkfifo /tmp/in; sleep 60 >/tmp/in & " +

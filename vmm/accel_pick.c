@@ -51,7 +51,7 @@ int accel_pick(const char *name, const struct accel_ops **out, uint32_t *caps, s
 		return pick_named("kvm", out, caps, e);
 	if (!MAYFLY_TCG)
 		return err_set(e, ENODEV, "kvm: %s", probe.reason);
-	log_info(NULL, "kvm: %s; using the translator", probe.reason);
+	log_warn(NULL, "kvm: %s; using the translator", probe.reason);
 #endif
 	return pick_named("tcg", out, caps, e);
 }

@@ -221,12 +221,21 @@ def output_cases(s, tmp):
                 assert c["fix"], c
         expect(run(["doctor"]), code=res.code, out=r"kvm: .*\n")
 
+    def auto_says_why():
+        checks = {c["name"]: c for c in json.loads(run(["doctor", "--json"]).out)["checks"]}
+        if checks["kvm"]["result"] == "ok":
+            raise Skip("KVM works here")
+        res = expect(run(["run", "--accel", "auto", "--mem", "16M", "--kernel", k, "--timeout", "300ms"]), code=124,
+                     err=r"kvm: .*; using the translator")
+        assert res.err.count("using the translator") == 1, res.err
+
     def help_pages():
         for topic in ("run", "keys", "exit-codes", "signals", "environment"):
             expect(run(["help", topic]), out=r"\w")
         expect(run(["run", "--help"]), out=r"--kernel FILE")
         expect(run(["--help"]), out=r"mayfly run")
 
+    s.check("run: auto says why it takes the translator", auto_says_why)
     s.check("version: first line has two words", version)
     s.check("run: --dry-run prints what was resolved", dry_run)
     s.check("doctor: JSON and text", doctor)

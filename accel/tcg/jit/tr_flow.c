@@ -264,30 +264,31 @@ static bool jump_rcx(struct tr *t)
 	return true;
 }
 
-static void indirect(struct tr *t, int sp_undo)
-{
-	jump_cached(t, &t->hot, sp_undo);
-}
-
-static bool jmp_ind(struct tr *t)
+/* The target of an indirect jump or call into the temporary `to`; false: left to the interpreter.
+ * H_T1 is clobbered. */
+static bool load_target(struct tr *t, unsigned to)
 {
 	const struct x86_insn *in = &t->it->in;
-	unsigned size = t->code64 ? 8 : 4;
 
 	tr_clobber(t, H_T1);
 	if (in->opnd[0].kind == X86_OPND_MEM) {
-		struct tr_access a = {.size = (uint8_t)size};
+		struct tr_access a = {.size = t->code64 ? 8 : 4};
 		struct hmem m;
 
 		if (!tr_mem(t, &a, &m))
 			return false;
-		emit_rm(&t->hot, OP_LOAD, t->code64, H_T0, m);
+		emit_rm(&t->hot, OP_LOAD, t->code64, to, m);
 	} else {
-		unsigned h = tr_reg(t, in->opnd[0].reg, H_T0);
-
-		emit_rr(&t->hot, OP_LOAD, t->code64, H_T0, h);
+		emit_rr(&t->hot, OP_LOAD, t->code64, to, tr_reg(t, in->opnd[0].reg, to));
 	}
-	indirect(t, 0);
+	return true;
+}
+
+static bool jmp_ind(struct tr *t)
+{
+	if (!load_target(t, H_T0))
+		return false;
+	jump_cached(t, &t->hot, 0);
 	return true;
 }
 
@@ -327,26 +328,12 @@ static bool call(struct tr *t)
 
 static bool call_ind(struct tr *t)
 {
-	const struct x86_insn *in = &t->it->in;
-	unsigned size = t->code64 ? 8 : 4;
-
-	tr_clobber(t, H_T1);
-	if (in->opnd[0].kind == X86_OPND_MEM) {
-		struct tr_access a = {.size = (uint8_t)size};
-		struct hmem m;
-
-		if (!tr_mem(t, &a, &m))
-			return false;
-		emit_rm(&t->hot, OP_LOAD, t->code64, H_T1, m);
-	} else {
-		unsigned h = tr_reg(t, in->opnd[0].reg, H_T1);
-
-		emit_rr(&t->hot, OP_LOAD, t->code64, H_T1, h);
-	}
+	if (!load_target(t, H_T1))
+		return false;
 	emit_cpu(&t->hot, OP_STORE, true, H_T1, OFF_SPILL);
 	push_return(t);
 	emit_cpu(&t->hot, OP_LOAD, true, H_T0, OFF_SPILL);
-	indirect(t, (int)size);
+	jump_cached(t, &t->hot, t->code64 ? 8 : 4);
 	return true;
 }
 
@@ -363,7 +350,7 @@ static bool ret(struct tr *t)
 	tr_stack(t, H_GSP, 0, &a, &m);
 	emit_rm(&t->hot, OP_LOAD, t->code64, H_T0, m);
 	emit_rm(&t->hot, OP_LEA, t->code64, H_GSP, (struct hmem){H_GSP, H_NONE, 0, pop});
-	indirect(t, -pop);
+	jump_cached(t, &t->hot, -pop);
 	return true;
 }
 

@@ -45,7 +45,6 @@ enum vcpu_stop {
 enum {
 	ACCEL_CAP_IRQCHIP = 1u << 0,   /* i8259, IOAPIC, i8254 inside; irq_set takes GSIs */
 	ACCEL_CAP_IOEVENTFD = 1u << 1,
-	ACCEL_CAP_DIRTY_LOG = 1u << 2,
 };
 
 struct accel_config {

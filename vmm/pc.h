@@ -24,7 +24,6 @@ enum {
 	PC_GSI_COM1 = 4,
 	PC_GSI_RTC = 8,
 	PC_GSI_SCI = 9,
-	PC_N_GSIS = 24,
 };
 
 #define PC_RAM_LOW_MAX 0xc0000000ull

@@ -16,7 +16,6 @@ enum { /* offsets of the register blocks from config.base, for the tables */
 	ACPI_PM_EVT = 0, /* 4 bytes: status, enable */
 	ACPI_PM_CNT = 4, /* 2 bytes */
 	ACPI_PM_TMR = 8, /* 4 bytes */
-	ACPI_PM_LEN = 12,
 };
 
 struct acpi_pm_config {

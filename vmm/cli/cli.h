@@ -13,7 +13,6 @@ enum exit_code {
 	EXIT_HOST = 4,   /* this host cannot */
 	EXIT_GUEST_RESET = 32,
 	EXIT_GUEST_CRASH = 33,
-	EXIT_GUEST_PANIC = 34,
 	EXIT_TIMED_OUT = 124,
 	EXIT_SIGNALLED = 128, /* + the signal's number */
 };

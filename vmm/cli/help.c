@@ -40,7 +40,6 @@ static void help_exit_codes(void)
 	       "    4     this host cannot: no accelerator, no permission, not enough memory\n"
 	       "   32     the guest reset the machine, with --no-reboot\n"
 	       "   33     the guest crashed (triple fault)\n"
-	       "   34     the guest panicked\n"
 	       "  124     --timeout passed\n"
 	       "  128+N   killed by signal N\n"
 	       "  other   the guest wrote V to the debug-exit port 0xf4: 2 * V + 1\n");

@@ -106,11 +106,6 @@ uint64_t gmem_size(const struct gmem *m)
 	return m->size_bytes;
 }
 
-int gmem_fd(const struct gmem *m)
-{
-	return m->fd;
-}
-
 void gmem_set_watcher(struct gmem *m, struct gmem_watcher w)
 {
 	m->watcher = w;

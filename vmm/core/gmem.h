@@ -48,7 +48,6 @@ void gmem_destroy(struct gmem *m); /* NULL is allowed */
 
 unsigned gmem_regions(const struct gmem *m, const struct gmem_region **out);
 uint64_t gmem_size(const struct gmem *m); /* bytes of RAM in all regions */
-int gmem_fd(const struct gmem *m);        /* the memfd; stays owned by m */
 void gmem_set_watcher(struct gmem *m, struct gmem_watcher w);
 
 /* False, and nothing is touched, unless all of [gpa, gpa+len) is RAM. len 0 is true. */

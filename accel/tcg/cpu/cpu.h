@@ -143,8 +143,7 @@ enum { /* requests: bits that others set; nonzero makes JIT code leave at its ne
 	REQ_TLB_FLUSH = 1 << 6, /* all TLBs, from another thread */
 	REQ_CODE_PAGE = 1 << 7, /* drop write entries of pages that now hold code */
 	REQ_JIT = 1 << 8,       /* the JIT's own: code cache being emptied */
-	REQ_SMI = 1 << 9,
-	REQ_EXCLUSIVE = 1 << 10, /* another vCPU wants an exclusive section (exclusive.h) */
+	REQ_EXCLUSIVE = 1 << 9, /* another vCPU wants an exclusive section (exclusive.h) */
 };
 
 struct cpu {
@@ -303,8 +302,6 @@ bool cpu_ver(struct cpu *c, uint16_t selector, bool write);
  * limit, type and null selectors elsewhere; raises #GP(0), or #SS(0) for SS. write: for the type.
  */
 gvaddr cpu_linear(struct cpu *c, unsigned seg, uint64_t off, unsigned len, bool write);
-/* Linear address to fetch the instruction at rip from; raises #GP(0) past the limit of CS. */
-gvaddr cpu_code_linear(struct cpu *c, uint64_t rip);
 
 /* --- control, debug and model-specific registers, CPUID (cr.c, msr.c, cpuid.c). May raise. --- */
 uint64_t cpu_read_cr(struct cpu *c, unsigned n);

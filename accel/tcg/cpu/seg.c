@@ -59,20 +59,6 @@ gvaddr cpu_linear(struct cpu *c, unsigned seg, uint64_t off, unsigned len, bool 
 	return (uint32_t)(s->base + off);
 }
 
-gvaddr cpu_code_linear(struct cpu *c, uint64_t rip)
-{
-	const struct x86_seg *cs = &c->seg[X86_CS];
-
-	if (c->mode & MODE_CS64) {
-		if (!la_is_canonical(rip))
-			cpu_raise_gp0(c);
-		return rip;
-	}
-	if (rip > cs->limit)
-		cpu_raise_gp0(c);
-	return (uint32_t)(cs->base + rip);
-}
-
 /* --- descriptors --- */
 
 bool desc_fetch(struct cpu *c, uint16_t sel, struct desc *d)

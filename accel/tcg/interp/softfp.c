@@ -602,30 +602,6 @@ uint64_t fp_arith(const struct fp_fmt *f, enum fp_op op, uint64_t a, uint64_t b,
 	return fp_pack(f, &r, env);
 }
 
-struct fp80 fp_arith80(enum fp_op op, struct fp80 a, struct fp80 b, struct fp_env *env)
-{
-	struct fp_num x = fp_unpack80(a), y = fp_unpack80(b), r;
-
-	switch (op) {
-	case FP_OP_ADD:
-		r = fp_num_add(x, y, env);
-		break;
-	case FP_OP_SUB:
-		r = fp_num_sub(x, y, env);
-		break;
-	case FP_OP_MUL:
-		r = fp_num_mul(x, y, env);
-		break;
-	case FP_OP_DIV:
-		r = fp_num_div(x, y, env);
-		break;
-	default:
-		r = fp_num_sqrt(y, env);
-		break;
-	}
-	return fp_pack80(&r, env);
-}
-
 uint64_t fp_fma(const struct fp_fmt *f, uint64_t a, uint64_t b, uint64_t c, bool neg_product,
 		bool neg_c, struct fp_env *env)
 {

@@ -87,6 +87,5 @@ uint64_t fp_fma(const struct fp_fmt *f, uint64_t a, uint64_t b, uint64_t c, bool
 		bool neg_c, struct fp_env *env);
 uint64_t fp_convert(const struct fp_fmt *to, const struct fp_fmt *from, uint64_t v,
 		    struct fp_env *env);
-struct fp80 fp_arith80(enum fp_op op, struct fp80 a, struct fp80 b, struct fp_env *env);
 
 #endif

@@ -4,10 +4,7 @@
  * processors, interrupts and devices. With a directory as argument the ACPI tables are written
  * there for acpi_test.py instead, which has Intel's compiler read them.
  */
-#include "boot/layout.h"
-#include "boot/load.h"
-#include "vmm/core/bytes.h"
-#include "vmm/core/err.h"
+#include "tests/unit/boot_fixture.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,28 +27,6 @@ struct tables {
 	uint8_t area[AREA_BYTES]; /* a copy of [0xe0000, 1 MiB) */
 	int result;
 };
-
-static void fill_platform(struct boot_platform *p, unsigned n_vcpus, unsigned n_virtio)
-{
-	*p = (struct boot_platform){
-		.n_vcpus = n_vcpus,
-		.ioapic_base = 0xfec00000,
-		.lapic_base = 0xfee00000,
-		.pm1_evt_port = 0x600,
-		.pm1_cnt_port = 0x604,
-		.pm_tmr_port = 0x608,
-		.reset_port = 0xcf9,
-		.reset_value = 6,
-		.sci_gsi = 9,
-		.s5_slp_typ = 5,
-		.com1_port = 0x3f8,
-		.com1_gsi = 4,
-		.n_virtio = n_virtio,
-	};
-	for (unsigned i = 0; i < n_virtio && i < BOOT_MAX_MMIO_DEVS; i++)
-		p->virtio[i] = (struct boot_virtio_mmio){0xd0000000 + i * 0x1000ull, 0x1000,
-							 5 + i % 19};
-}
 
 static void make_tables(struct tables *t, const struct boot_platform *p)
 {
@@ -230,7 +205,7 @@ static void check_all(unsigned n_vcpus, unsigned n_virtio)
 	static struct tables t;
 	struct boot_platform p;
 
-	fill_platform(&p, n_vcpus, n_virtio);
+	fixture_platform(&p, n_vcpus, n_virtio);
 	make_tables(&t, &p);
 	CHECK(t.result == 0);
 	check_checksums(&t);
@@ -245,14 +220,14 @@ static void check_limits(void)
 	static struct tables t;
 	struct boot_platform p;
 
-	fill_platform(&p, 1, BOOT_MAX_MMIO_DEVS + 1);
+	fixture_platform(&p, 1, BOOT_MAX_MMIO_DEVS + 1);
 	make_tables(&t, &p);
 	CHECK(t.result == -EINVAL);
-	fill_platform(&p, 100000, 1);
+	fixture_platform(&p, 100000, 1);
 	make_tables(&t, &p);
 	CHECK(t.result == -EINVAL);
 	/* One without a reset register does not promise one. */
-	fill_platform(&p, 1, 1);
+	fixture_platform(&p, 1, 1);
 	p.reset_port = 0;
 	make_tables(&t, &p);
 	CHECK(t.result == 0 && !(load_le32(find_table(&t, "FACP") + 112) & (1 << 10)));
@@ -277,7 +252,7 @@ static int dump_all(const char *dir, unsigned n_vcpus, unsigned n_virtio)
 	struct boot_platform p;
 	const uint8_t *rsdp, *fadt;
 
-	fill_platform(&p, n_vcpus, n_virtio);
+	fixture_platform(&p, n_vcpus, n_virtio);
 	make_tables(&t, &p);
 	rsdp = at(&t, LAYOUT_ACPI);
 	fadt = find_table(&t, "FACP");

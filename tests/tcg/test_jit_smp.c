@@ -3,9 +3,8 @@
  * The shared code cache under several processors: code that one writes and others execute, and a
  * cache that overflows while all run.
  */
-#include "interp_fixture.h" /* ASM64 */
+#include "tcg_machine.h"
 
-#include "accel/accel.h"
 #include "vmm/core/err.h"
 
 #include <criterion/criterion.h>
@@ -19,98 +18,32 @@ enum {
 	SMP_STACK = 0x80000, /* + 0x1000 * i */
 	SMP_DATA = 0x90000,
 	SMP_FUNCS = 0x100000,
-	SMP_MAX = 4,
+	SMP_MAX = TM_MAX_VCPUS,
 };
 
-struct machine {
-	struct gmem *mem;
-	uint8_t *ram;
-	struct accel_vm *vm;
-	struct vcpu *cpu[SMP_MAX];
-	struct accel_io io;
-	unsigned n;
-};
-
-static struct machine m;
-
-static void no_mmio(void *ctx, gpaddr gpa, unsigned size, bool write, uint64_t *val)
-{
-	if (!write)
-		*val = ~0ull;
-}
-
-static void no_pio(void *ctx, uint16_t port, unsigned size, bool write, uint32_t *val)
-{
-}
-
-static void no_eoi(void *ctx, uint8_t vector)
-{
-}
-
-static int no_intack(void *ctx)
-{
-	return -1;
-}
+static struct tcg_machine m;
 
 static void poke64(gpaddr at, uint64_t val)
 {
-	memcpy(m.ram + at, &val, 8);
-}
-
-static uint64_t peek64(gpaddr at)
-{
-	uint64_t val;
-
-	memcpy(&val, m.ram + at, 8);
-	return val;
+	tm_poke64(&m, at, val);
 }
 
 static void open_machine(unsigned n)
 {
 	struct accel_config cfg = {.n_vcpus = n, .code_cache_bytes = 1 << 20};
-	const struct gmem_region *r;
-	struct err e = {0};
 
-	memset(&m, 0, sizeof(m));
-	m.n = n;
-	m.io = (struct accel_io){no_mmio, no_pio, no_eoi, no_intack, NULL};
-	cr_assert_eq(gmem_create(SMP_RAM, 0xc0000000, &m.mem, &e), 0, "%s", e.msg);
-	gmem_regions(m.mem, &r);
-	m.ram = r[0].host;
-	cr_assert_eq(accel_tcg.vm_create(m.mem, &m.io, &cfg, &m.vm, &e), 0, "%s", e.msg);
-	for (unsigned i = 0; i < n; i++)
-		cr_assert_eq(accel_tcg.vcpu_create(m.vm, i, &m.cpu[i], &e), 0, "%s", e.msg);
+	tm_open(&m, SMP_RAM, &cfg);
 	poke64(SMP_TABLES, (SMP_TABLES + 0x1000) | 3);
 	poke64(SMP_TABLES + 0x1000, (SMP_TABLES + 0x2000) | 3);
 	for (unsigned i = 0; i < 32; i++) /* 4 KiB pages: 64 MiB */
 		poke64(SMP_TABLES + 0x2000 + 8 * i, (SMP_TABLES + 0x3000u + 0x1000u * i) | 3);
 	for (unsigned i = 0; i < 32 * 512; i++)
 		poke64(SMP_TABLES + 0x3000 + 8 * i, (uint64_t)i << 12 | 3);
-	poke64(0x1008, 0x00af9b000000ffff);
-	poke64(0x1010, 0x00cf93000000ffff);
 }
 
 static void set_program(unsigned i, struct code code)
 {
-	struct x86_state s;
-	struct err e;
-
-	memcpy(m.ram + SMP_CODE + 0x1000 * i, code.bytes, code.len);
-	cr_assert_eq(accel_tcg.get_state(m.cpu[i], &s, &e), 0);
-	s.rip = SMP_CODE + 0x1000 * i;
-	s.rflags = 2;
-	memset(s.gpr, 0, sizeof(s.gpr));
-	s.gpr[X86_RSP] = SMP_STACK + 0x1000 * i + 0x800;
-	for (unsigned k = 0; k < X86_N_SEGS; k++)
-		s.seg[k] = (struct x86_seg){0x10, 0xc93, 0xffffffff, 0};
-	s.seg[X86_CS] = (struct x86_seg){0x08, 0xa9b, 0xffffffff, 0};
-	s.gdt = (struct x86_table){0x1000, 0x17};
-	s.cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP;
-	s.cr3 = SMP_TABLES;
-	s.cr4 = X86_CR4_PAE;
-	s.efer = X86_EFER_LME | X86_EFER_LMA;
-	s.halted = false;
-	cr_assert_eq(accel_tcg.set_state(m.cpu[i], &s, &e), 0);
+	tm_start(&m, i, SMP_CODE + 0x1000 * i, code, SMP_STACK + 0x1000 * i + 0x800, SMP_TABLES);
 }
 
 static void *run_one(void *arg)
@@ -148,10 +81,7 @@ static void run_all(uint64_t rax[SMP_MAX])
 
 static void close_machine(void)
 {
-	for (unsigned i = 0; i < m.n; i++)
-		accel_tcg.vcpu_destroy(m.cpu[i]);
-	accel_tcg.vm_destroy(m.vm);
-	gmem_destroy(m.mem);
+	tm_close(&m);
 }
 
 TestSuite(smp, .timeout = 60);
@@ -226,7 +156,7 @@ Test(smp, cache_overflows_under_all)
 				     "2: call rdi\n add edi, 64\n dec ecx\n jnz 2b\n"
 				     "dec ebx\n jnz 1b\n cli\n hlt"));
 	run_all(rax);
-	cr_expect_eq(peek64(0x91000), 4 * 3 * (8000ull * 8001 / 2));
+	cr_expect_eq(tm_peek64(&m, 0x91000), 4 * 3 * (8000ull * 8001 / 2));
 	close_machine();
 }
 

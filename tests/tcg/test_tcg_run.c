@@ -3,7 +3,7 @@
  * The software accelerator through its accel_ops: small programs in flat 64-bit mode, life-cycle
  * stops, interrupts from the local APIC's timer and from messages, a second processor.
  */
-#include "interp_fixture.h" /* ASM64 */
+#include "tcg_machine.h"
 
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
@@ -15,7 +15,7 @@
 
 enum {
 	RUN_RAM = 0x1000000,
-	RUN_IDT = 0x2000,
+	RUN_IDT = TM_IDT,
 	RUN_TABLES = 0x10000,
 	RUN_CODE = 0x20000,
 	RUN_HANDLER = 0x28000,
@@ -25,110 +25,39 @@ enum {
 	RUN_VECTOR = 0x40,
 };
 
-struct board {
-	struct gmem *mem;
-	uint8_t *ram;
-	struct accel_vm *vm;
-	struct vcpu *cpu[2];
-	struct accel_io io;
-	_Atomic uint32_t port80;
-	_Atomic unsigned n_out;
-};
-
-static struct board b;
-
-static void board_mmio(void *ctx, gpaddr gpa, unsigned size, bool write, uint64_t *val)
-{
-	if (!write)
-		*val = ~0ull;
-}
-
-static void board_pio(void *ctx, uint16_t port, unsigned size, bool write, uint32_t *val)
-{
-	if (write && port == 0x80) {
-		b.port80 = *val;
-		b.n_out++;
-	}
-}
-
-static void board_eoi(void *ctx, uint8_t vector)
-{
-}
-
-static int board_intack(void *ctx)
-{
-	return -1;
-}
+static struct tcg_machine b;
 
 static void poke64(gpaddr at, uint64_t val)
 {
-	memcpy(b.ram + at, &val, 8);
+	tm_poke64(&b, at, val);
 }
 
 static uint64_t peek64(gpaddr at)
 {
-	uint64_t val;
-
-	memcpy(&val, b.ram + at, 8);
-	return val;
+	return tm_peek64(&b, at);
 }
 
 static void board_open(unsigned n_cpus, const char *debug)
 {
 	struct accel_config cfg = {.n_vcpus = n_cpus, .debug = debug};
-	const struct gmem_region *r;
-	struct err e = {0};
-	uint32_t caps;
 
-	memset(&b, 0, sizeof(b));
-	b.io = (struct accel_io){board_mmio, board_pio, board_eoi, board_intack, NULL};
-	cr_assert_eq(accel_tcg.probe(&caps, &e), 0);
-	cr_assert_eq(gmem_create(RUN_RAM, 0xc0000000, &b.mem, &e), 0, "%s", e.msg);
-	gmem_regions(b.mem, &r);
-	b.ram = r[0].host;
-	cr_assert_eq(accel_tcg.vm_create(b.mem, &b.io, &cfg, &b.vm, &e), 0, "%s", e.msg);
-	for (unsigned i = 0; i < n_cpus; i++)
-		cr_assert_eq(accel_tcg.vcpu_create(b.vm, i, &b.cpu[i], &e), 0, "%s", e.msg);
+	tm_open(&b, RUN_RAM, &cfg);
 	/* identity map: four pages of 1 GiB */
 	poke64(RUN_TABLES, (RUN_TABLES + 0x1000) | 3);
 	for (unsigned i = 0; i < 4; i++)
 		poke64(RUN_TABLES + 0x1000 + 8 * i, (uint64_t)i << 30 | 0x83);
-	/* GDT: null, code64, data */
-	poke64(0x1008, 0x00af9b000000ffff);
-	poke64(0x1010, 0x00cf93000000ffff);
 	poke64(RUN_IDT + 16 * RUN_VECTOR, RUN_HANDLER % 0x10000 | 0x08 << 16 |
 	       0x8eull << 40 | (uint64_t)(RUN_HANDLER >> 16) << 48);
 }
 
 static void board_close(void)
 {
-	for (unsigned i = 0; i < 2; i++)
-		accel_tcg.vcpu_destroy(b.cpu[i]);
-	accel_tcg.vm_destroy(b.vm);
-	gmem_destroy(b.mem);
+	tm_close(&b);
 }
 
 static void board_start(struct code code)
 {
-	struct x86_state s;
-	struct err e;
-
-	memcpy(b.ram + RUN_CODE, code.bytes, code.len);
-	cr_assert_eq(accel_tcg.get_state(b.cpu[0], &s, &e), 0);
-	s.rip = RUN_CODE;
-	s.rflags = 2;
-	s.gpr[X86_RSP] = RUN_STACK;
-	for (unsigned i = 0; i < X86_N_SEGS; i++)
-		s.seg[i] = (struct x86_seg){0x10, 0xc93, 0xffffffff, 0};
-	s.seg[X86_CS] = (struct x86_seg){0x08, 0xa9b, 0xffffffff, 0};
-	s.gdt = (struct x86_table){0x1000, 0x17};
-	s.idt = (struct x86_table){RUN_IDT, 0xfff};
-	s.cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP;
-	s.cr3 = RUN_TABLES;
-	s.cr4 = X86_CR4_PAE;
-	s.efer = X86_EFER_LME | X86_EFER_LMA;
-	s.halted = false;
-	cr_assert_eq(accel_tcg.set_state(b.cpu[0], &s, &e), 0);
+	tm_start(&b, 0, RUN_CODE, code, RUN_STACK, RUN_TABLES);
 }
 
 static uint64_t reg(unsigned cpu, unsigned r)

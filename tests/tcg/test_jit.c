@@ -130,7 +130,8 @@ Test(smc, data_beside_code_is_stored)
 {
 	/* 10000 stores into the page, and the cache line, that the loop is on. */
 	start(FIX_USER, ASM64("mov ecx, 10000\n mov ebx, 0x100000\n"
-			      "1: mov [rbx + 0x38], rcx\n add rax, [rbx + 0x38]\n dec ecx\n jnz 1b\n"
+			      "1: mov [rbx + 0x38], rcx\n add rax, [rbx + 0x38]\n"
+			      "dec ecx\n jnz 1b\n"
 			      "ud2"));
 	run_both();
 	cr_assert_eq(result(X86_RAX), 10000ull * 10001 / 2);
@@ -174,7 +175,8 @@ Test(remap, direct_chain_follows_invlpg)
 
 Test(remap, jump_cache_follows_invlpg)
 {
-	start(FIX_LONG, ASM64("mov ecx, 100\n mov r14, 0x13900\n xor r12d, r12d\n mov ebx, 0x120000\n"
+	start(FIX_LONG, ASM64("mov ecx, 100\n mov r14, 0x13900\n xor r12d, r12d\n"
+			      "mov ebx, 0x120000\n"
 			      "1: " REMAP " invlpg [rbx]\n call rbx\n"
 			      "add r12, rax\n dec ecx\n jnz 1b\n ud2"));
 	two_functions();
@@ -185,7 +187,8 @@ Test(remap, jump_cache_follows_invlpg)
 
 Test(remap, everything_follows_a_cr3_write)
 {
-	start(FIX_LONG, ASM64("mov ecx, 100\n mov r14, 0x13900\n xor r12d, r12d\n mov ebx, 0x120000\n"
+	start(FIX_LONG, ASM64("mov ecx, 100\n mov r14, 0x13900\n xor r12d, r12d\n"
+			      "mov ebx, 0x120000\n"
 			      "mov rsi, cr3\n"
 			      "1: " REMAP " mov cr3, rsi\n call rbx\n"
 			      "add r12, rax\n dec ecx\n jnz 1b\n ud2"));
@@ -213,7 +216,8 @@ Test(flow, calls_and_returns)
 {
 	/* Recursive Fibonacci. */
 	start(FIX_USER, ASM64("mov edi, 17\n call 1f\n ud2\n"
-			      "1: push rbx\n push r12\n mov ebx, edi\n mov eax, 1\n cmp edi, 2\n jb 2f\n"
+			      "1: push rbx\n push r12\n mov ebx, edi\n mov eax, 1\n"
+			      "cmp edi, 2\n jb 2f\n"
 			      "dec edi\n call 1b\n mov r12, rax\n lea edi, [rbx - 2]\n call 1b\n"
 			      "add rax, r12\n2: pop r12\n pop rbx\n ret"));
 	run_both();
@@ -285,7 +289,8 @@ Test(flow, jumps_between_pages)
 		rel = 0x2000 - (0x1003 + 5);
 		memcpy(jmp + 1, &rel, 4);
 		rig_write(rig, RIG_CODE + 0x1003, jmp, 5);
-		load(RIG_CODE + 0x2000, ASM64("dec ecx\n jz 1f\n .byte 0xe9\n .long -0x1009\n1: ud2"));
+		load(RIG_CODE + 0x2000,
+		     ASM64("dec ecx\n jz 1f\n .byte 0xe9\n .long -0x1009\n1: ud2"));
 		run_both();
 		cr_assert_eq(result(X86_RAX), 3000);
 		finish();

@@ -36,7 +36,8 @@ static bool excluded(const struct x86_insn *in)
 	switch (in->op) {
 	case X86_RCPPS: case X86_RCPSS: case X86_RSQRTPS: case X86_RSQRTSS:
 	case X86_RDRAND: case X86_RDSEED: case X86_RDPID: case X86_POPF: case X86_ENTER:
-	case X86_FFREEP: case X86_FNSTSW: case X86_FLDENV: case X86_FNSTENV: case X86_FNSAVE: case X86_FRSTOR:
+	case X86_FFREEP: case X86_FNSTSW: case X86_FLDENV: case X86_FNSTENV:
+	case X86_FNSAVE: case X86_FRSTOR:
 	case X86_CLFLUSH: case X86_CLFLUSHOPT: case X86_CLWB: case X86_CLZERO:
 		return true;
 	default:
@@ -315,7 +316,8 @@ static bool one(struct rig *r, enum fix_mode mode, bool strict, bool all_ram)
 		fprintf(stderr, "translated code did not end\n");
 		goto bad;
 	}
-	/* Flags are exact at the end, and at faults before it on request; but for undefined ones. */
+	/* Flags are exact at the end, and at faults before it on request, but for undefined
+	 * ones. */
 	frame = X86_FL_ARITH;
 	at = stopped_at(r, &s, rip);
 	if (at < 0 || (!strict && at != (int)s.n - 1))
@@ -327,7 +329,8 @@ static bool one(struct rig *r, enum fix_mode mode, bool strict, bool all_ram)
 		goto bad;
 	return true;
 bad:
-	fprintf(stderr, "seed %#llx mode %d strict %d\n", (unsigned long long)seed, (int)mode, strict);
+	fprintf(stderr, "seed %#llx mode %d strict %d\n", (unsigned long long)seed, (int)mode,
+		strict);
 	print_sequence(&s, rip, code64);
 	return false;
 }

@@ -124,7 +124,8 @@ Test(smp, new_functions_are_executed_as_written)
 			     "inc dword ptr [0x90010]\n"
 			     "mov edx, 40\n2: pause\n dec edx\n jnz 2b\n"
 			     "inc r12d\n add edi, 0x1000\n dec ecx\n jnz 1b\n"
-			     "dec r13d\n jnz 4b\n mov dword ptr [0x90018], 1\n xor eax, eax\n cli\n hlt"));
+			     "dec r13d\n jnz 4b\n mov dword ptr [0x90018], 1\n"
+			     "xor eax, eax\n cli\n hlt"));
 	for (unsigned i = 1; i < 3; i++)
 		set_program(i, ASM64("1: cmp dword ptr [0x90018], 1\n je 3f\n"
 				     "mov r15d, [0x90010]\n test r15d, 1\n jnz 1b\n"
@@ -145,7 +146,8 @@ Test(smp, cache_overflows_under_all)
 	uint64_t rax[SMP_MAX];
 	struct code f = ASM64("add rax, [0x90000 + rcx * 8]\n lock add [0x91000], rcx\n"
 			      "mov rdx, [rdi]\n mov rsi, [rdi + 8]\n xor rdx, [rdi + 16]\n"
-			      "mov rdx, [rdi + 24]\n mov rdx, [rdi + 32]\n mov rdx, [rdi + 40]\n ret");
+			      "mov rdx, [rdi + 24]\n mov rdx, [rdi + 32]\n"
+			      "mov rdx, [rdi + 40]\n ret");
 
 	open_machine(4);
 	for (unsigned i = 0; i < 8000; i++)

@@ -107,7 +107,8 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 {
 	typedef struct jit_ret helper_fn(struct cpu *, uint32_t, uint64_t);
 	static helper_fn *const helpers[] = {
-		[HELPER_FAST_MISS] = fast_miss, [HELPER_MISS] = run_miss,     [HELPER_INTERP] = run_interp,
+		[HELPER_FAST_MISS] = fast_miss,
+		[HELPER_MISS] = run_miss,     [HELPER_INTERP] = run_interp,
 		[HELPER_DISPATCH] = run_dispatch, [HELPER_LINK] = run_link,
 		[HELPER_SIMD] = run_simd,     [HELPER_JUMP_MISS] = run_jump_miss,
 	};
@@ -168,10 +169,11 @@ static void log_interp_ops(const struct cpu *c)
 void jit_log_stats(const struct jit *j)
 {
 	const struct jit_stats *s = &j->st;
+	double per_block = s->blocks ? (double)s->insns / (double)s->blocks : 0.0;
 
 	log_info(NULL, "jit: %" PRIu64 " blocks of %.1f instructions (%.1f%% interpreted), %"
 		 PRIu64 " KiB hot, %" PRIu64 " KiB cold, %" PRIu64 " links, %" PRIu64 " kills, %"
-		 PRIu64 " flushes", s->blocks, s->blocks ? (double)s->insns / (double)s->blocks : 0.0,
+		 PRIu64 " flushes", s->blocks, per_block,
 		 s->insns ? 100.0 * (double)s->interp_insns / (double)s->insns : 0.0,
 		 s->hot_bytes >> 10, s->cold_bytes >> 10, s->links, s->kills, s->flushes);
 	for (unsigned i = 0; i < j->vm->n_vcpus; i++) {

@@ -86,3 +86,15 @@ void jump_insert(struct cpu *c, uint64_t pc, uint32_t entry_ind)
 	e->host = jc->j->rx + entry_ind;
 	jc->jump_pages[bit >> 6] |= 1ull << (bit & 63);
 }
+
+const uint8_t *jump_find(const struct cpu *c, uint64_t pc)
+{
+	const struct jit_jump *set = c->jit_jump[c->tlb_idx];
+	unsigned slot = jump_slot(pc);
+
+	if (pc == ~0ull) /* the tag of empty ones */
+		return NULL;
+	if (set[slot].pc != pc)
+		slot ^= 1;
+	return set[slot].pc == pc ? set[slot].host : NULL;
+}

@@ -212,8 +212,8 @@ bool lockstep_before(struct cpu *c, struct lockstep *l, const struct jit_block *
 
 static void fail(struct cpu *c, struct lockstep *l, const char *what, uint64_t want, uint64_t got)
 {
-	log_error(NULL, "jit: lockstep: block at %#" PRIx64 ": %s is %#" PRIx64 ", should be %#" PRIx64,
-		  l->before.rip, what, got, want);
+	log_error(NULL, "jit: lockstep: block at %#" PRIx64 ": %s is %#" PRIx64
+		  ", should be %#" PRIx64, l->before.rip, what, got, want);
 	for (unsigned i = 0; i < 16; i++)
 		log_error(NULL, "jit: lockstep: r%u: before %#" PRIx64 ", interpreted %#" PRIx64
 			  ", translated %#" PRIx64, i, l->before.gpr[i], l->after.gpr[i],

@@ -141,7 +141,8 @@ struct jit_ret { /* of the C helpers that emitted code calls, in rax and rdx */
 #define JIT_TO_BOUNCE ((const uint8_t *)(uintptr_t)2) /* retry; then commit a store */
 #define JIT_TO_SLOW ((const uint8_t *)(uintptr_t)3) /* fast_miss(): ask run_miss() */
 
-enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH, HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS };
+enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH,
+       HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS };
 
 static inline uint8_t *jit_rw(const struct jit *j, uint32_t off)
 {
@@ -157,7 +158,8 @@ static inline bool jit_host_has(const struct jit *j, unsigned feature)
 void stubs_emit(struct jit *j);
 
 /* --- translate.c: makes the block of (gpa, va, mode); lock held. 0 when the cache or a pool is
- * full, JIT_WANTS_NEXT if its one instruction goes on on the next page and that is not given. --- */
+ * full, JIT_WANTS_NEXT if its one instruction goes on on the next page and that was not asked
+ * for. --- */
 struct jit_source {
 	gpaddr gpa;
 	uint64_t va;
@@ -218,6 +220,7 @@ void jump_flush(struct cpu *c, unsigned idx);
 void jump_flush_all(struct cpu *c);
 void jump_flush_page(struct cpu *c, gvaddr la);
 void jump_insert(struct cpu *c, uint64_t pc, uint32_t entry_ind);
+const uint8_t *jump_find(const struct cpu *c, uint64_t pc); /* NULL: not there */
 
 /* --- cache.c --- */
 int cache_create(struct jit *j, uint64_t bytes, struct err *e);

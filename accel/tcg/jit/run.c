@@ -133,8 +133,9 @@ static bool must_leave(const struct cpu *c)
 	       atomic_load_explicit(&c->jit->j->flush_pending, memory_order_relaxed);
 }
 
-/* Goes on at c->rip with complete state; flags in jit_flags and rflags. May raise. */
-static struct jit_ret go_on(struct cpu *c)
+/* Goes on at c->rip with complete state; flags in jit_flags and rflags. may_cache: the jump cache
+ * may answer, which knows killed blocks, too. May raise. */
+static struct jit_ret go_on(struct cpu *c, bool may_cache)
 {
 	struct jit_cpu *jc = c->jit;
 	struct jit *j = jc->j;
@@ -155,10 +156,16 @@ again:
 			jump_flush(c, c->tlb_idx);
 		}
 	}
+	jc->st.dispatches++;
+	if (may_cache) {
+		const uint8_t *host = jump_find(c, c->rip);
+
+		if (host)
+			return (struct jit_ret){c->rip, host};
+	}
 	block = find_block(c);
 	if (!block)
 		return ret_exit;
-	jc->st.dispatches++;
 	if (jc->lockstep) {
 		bool entered = lockstep_before(c, jc->lockstep, &j->blocks[block]);
 
@@ -178,7 +185,7 @@ struct jit_ret run_dispatch(struct cpu *c, uint32_t unused, uint64_t pc)
 {
 	c->rip = pc;
 	sync_flags(c);
-	return go_on(c);
+	return go_on(c, false);
 }
 
 static uint64_t pc_of(const struct cpu *c, const struct jit_block *b, int64_t off)
@@ -199,7 +206,7 @@ struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused)
 
 	c->rip = from->user ? pc_of(c, from, e->target) : (uint64_t)e->target;
 	sync_flags(c);
-	ret = go_on(c);
+	ret = go_on(c, false);
 	if (ret.to == JIT_TO_EXIT || j->nochain || e->to)
 		return ret;
 	c->jit->st.links++;
@@ -228,7 +235,7 @@ struct jit_ret run_jump_miss(struct cpu *c, uint32_t site, uint64_t pc)
 		cpu_raise_gp0(c);
 	}
 	c->rip = pc;
-	return go_on(c);
+	return go_on(c, false);
 }
 
 /* --- the interpreter --- */
@@ -253,7 +260,7 @@ static struct jit_ret after_interp(struct cpu *c, const struct jit_site *s, uint
 	if (s->flags & SITE_LEAVE || c->rip != next || c->jit->leave || c->halted ||
 	    c->mode != j->blocks[s->block].mode || (c->jit_simd_want && simd_unmasked(c))) {
 		lockstep_forget(c->jit->lockstep);
-		return go_on(c);
+		return go_on(c, true);
 	}
 	return (struct jit_ret){0, j->rx + s->resume};
 }
@@ -290,7 +297,7 @@ struct jit_ret run_simd(struct cpu *c, uint32_t site, uint64_t unused)
 	for (unsigned i = 0; i < JIT_MAX_INSNS && !(i && must_leave(c)); i++)
 		interp_step(c);
 	take_flags(c);
-	return go_on(c);
+	return go_on(c, false);
 }
 
 /* --- memory --- */
@@ -406,7 +413,7 @@ static void execute(struct cpu *c)
 	c->xs.xcomp_bv = 0;
 	c->rflags &= ~(uint64_t)X86_FL_RF;
 	take_flags(c);
-	r = go_on(c);
+	r = go_on(c, false);
 	if (r.to == JIT_TO_EXIT)
 		return;
 	c->jit->st.enters++;

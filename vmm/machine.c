@@ -420,14 +420,34 @@ void machine_info(const struct machine *m, struct machine_info *out)
 	};
 }
 
+static void log_vcpu(struct machine *m, unsigned index)
+{
+	struct x86_state s;
+	struct err e = { 0 };
+
+	if (m->accel->get_state(m->vcpus[index], &s, &e) < 0) {
+		log_info(NULL, "vcpu%u: %s", index, e.msg);
+		return;
+	}
+	log_info(NULL,
+		 "vcpu%u: %s, cs:rip %04x:0x%" PRIx64 " rsp 0x%" PRIx64 " rflags 0x%" PRIx64
+		 " cr0 0x%" PRIx64 " cr3 0x%" PRIx64,
+		 index, s.halted ? "halted" : "runnable", s.seg[X86_CS].selector, s.rip, s.gpr[4],
+		 s.rflags, s.cr0, s.cr3);
+}
+
 void machine_log_stats(struct machine *m)
 {
-	if (!m->accel->log_stats)
-		return;
-	/* The counters belong to the vCPU threads. */
-	if (m->state == MACHINE_RUNNING)
+	bool running = m->state == MACHINE_RUNNING;
+	unsigned i;
+
+	/* Registers and counters belong to the vCPU threads. */
+	if (running)
 		stop_vcpus(m);
-	m->accel->log_stats(m->vm);
-	if (m->state == MACHINE_RUNNING)
+	for (i = 0; i < m->config.n_vcpus; i++)
+		log_vcpu(m, i);
+	if (m->accel->log_stats)
+		m->accel->log_stats(m->vm);
+	if (running)
 		run_vcpus(m);
 }

@@ -84,6 +84,7 @@ struct machine_info {
 	uint64_t mem_bytes, uptime_ns;
 };
 void machine_info(const struct machine *m, struct machine_info *out);
+/* Where each vCPU is and what the accelerator counted, at level info. */
 void machine_log_stats(struct machine *m);
 
 #endif

@@ -26,7 +26,7 @@ static uint32_t next_random(uint32_t *seed)
 /* The input gets a buffer of its exact size, so that a sanitizer sees a read beyond it. */
 static void run_one(const uint8_t *data, size_t size)
 {
-	uint8_t *copy = malloc(size ? size : 1);
+	uint8_t *copy = calloc(1, size ? size : 1);
 
 	if (!copy)
 		exit(1);
@@ -39,7 +39,7 @@ static void run_one(const uint8_t *data, size_t size)
 static void run_mutated(uint8_t *data, size_t size, unsigned n, uint32_t *seed)
 {
 	static const uint8_t edges[] = {0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff};
-	uint8_t *copy = malloc(size ? size : 1);
+	uint8_t *copy = calloc(1, size ? size : 1);
 
 	if (!copy)
 		exit(1);

@@ -39,10 +39,12 @@ static void step(struct cpu *c)
 		c->inhibit_irq = 0;
 }
 
+/* In the shadow of STI or MOV SS the next instruction comes before anything that waits: events
+ * would only be put off again. */
 static bool must_stop(struct cpu *c)
 {
 	return c->halted || c->wait_sipi ||
-	       atomic_load_explicit(&c->requests, memory_order_relaxed);
+	       (!c->inhibit_irq && atomic_load_explicit(&c->requests, memory_order_relaxed));
 }
 
 /* Executes until something other than an instruction needs attention. */

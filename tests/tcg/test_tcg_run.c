@@ -161,6 +161,23 @@ Test(run, apic_timer_wakes_a_halt)
 	}
 }
 
+/* An armed breakpoint keeps translated code out: STI is interpreted by the run loop itself, with an
+ * interrupt waiting. */
+Test(run, interrupt_waiting_at_an_interpreted_sti_is_taken)
+{
+	for (unsigned m = 0; m < 2; m++) {
+		board_open(1, modes[m]);
+		set_handler();
+		board_start(ASM64(APIC_ON "mov eax, 0x12345678\nmov dr0, rax\n"
+				  "mov eax, 0x401\nmov dr7, rax\n"
+				  "mov dword ptr [rbx+0x300], 0x40040\n" /* to itself */
+				  "nop\nsti\nnop\ncli\nhlt"));
+		cr_expect_eq(board_run(0), VCPU_HALTED);
+		cr_expect_eq(peek64(RUN_COUNT), 1);
+		board_close();
+	}
+}
+
 static void *messenger(void *arg)
 {
 	struct timespec ts = {0, 2 * 1000 * 1000};

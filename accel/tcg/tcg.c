@@ -104,9 +104,12 @@ static void tcg_log_stats(struct accel_vm *vm)
 		if (c)
 			log_info(NULL, "tcg: vcpu %u: %" PRIu64 " interpreted, %" PRIu64
 				 " faults, %" PRIu64 " interrupts, %" PRIu64 " MMIO, %" PRIu64
-				 " TLB fills", i, c->n_insns, c->n_faults, c->n_interrupts,
-				 c->n_mmio, c->n_tlb_fills);
+				 " TLB fills, %" PRIu64 " halts (%" PRIu64 " slept)", i, c->n_insns,
+				 c->n_faults, c->n_interrupts, c->n_mmio, c->n_tlb_fills,
+				 c->n_halts, c->n_sleeps);
 	}
+	if (vm->vm.n_vcpus > 1)
+		log_info(NULL, "tcg: %" PRIu64 " exclusive sections", vm->vm.n_exclusive);
 #ifdef TCG_JIT
 	if (vm->vm.jit)
 		jit_log_stats(vm->vm.jit);

@@ -15,6 +15,7 @@
 
 #include "accel/tcg/cpu/exclusive.h"
 #include "accel/tcg/cpu/lapic.h"
+#include "accel/tcg/cpu/steal.h"
 #include "accel/tcg/interp/interp.h"
 #include "vmm/core/err.h"
 #ifdef TCG_JIT
@@ -123,6 +124,7 @@ enum vcpu_stop tcg_vcpu_run(struct vcpu *v, struct err *e)
 	jmp_buf fault;
 
 	exclusive_enter_guest(c);
+	steal_resume(c);
 	c->fault_jmp = &fault;
 	if (setjmp(fault)) {
 		exclusive_abort(c);
@@ -131,6 +133,7 @@ enum vcpu_stop tcg_vcpu_run(struct vcpu *v, struct err *e)
 	}
 	stop = run_loop(v);
 	c->fault_jmp = NULL;
+	steal_pause(c);
 	exclusive_leave_guest(c);
 	return stop;
 }

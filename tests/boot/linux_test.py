@@ -89,6 +89,8 @@ def main():
         for cpus in (1, 2):
             suite.check(f"tcg: {kernel} boots and powers off, {cpus} vCPU",
                         lambda k=kernel, c=cpus: boots_and_powers_off(k, c))
+        suite.check(f"tcg: {kernel} boots and powers off, 32 vCPU",
+                    lambda k=kernel: boots_and_powers_off(k, 32, timeout=240))
     suite.check("tcg: acpi=off boots by the MP table",
                 lambda: expect(boot("cloud-6.1", 2, cmdline="acpi=off mayfly.reboot reboot=k", extra=["--no-reboot"]),
                                code=32, out=r"userspace reached", not_out=BAD) and None)

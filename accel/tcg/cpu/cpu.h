@@ -217,6 +217,7 @@ struct cpu {
 	uint8_t db_hits;
 	struct interp_cache *icache;
 	uint64_t n_insns, n_mmio, n_faults, n_interrupts, n_tlb_fills;
+	uint64_t n_halts, n_sleeps; /* HLT; those of them in which the thread slept */
 
 	/* --- bookkeeping of accel/tcg/cpu --- */
 	/* An interrupt was found that IF forbids: whoever sets IF asks again (cpu_irq_recheck). */
@@ -225,7 +226,8 @@ struct cpu {
 	_Atomic uint32_t sleeping;    /* in cpu_wait(): cpu_request() has to wake it */
 	_Atomic uint32_t sipi_vector; /* with REQ_SIPI */
 	unsigned excl_depth;          /* inside mmu_exclusive_begin/end; own thread only */
-	bool in_guest;                /* between exclusive_enter_guest and _leave_guest */
+	_Atomic bool in_guest;        /* between exclusive_enter_guest and _leave_guest */
+	bool excl_from_guest;         /* the section was begun in the guest */
 	uint64_t pdpte[4];            /* PAE paging: loaded by CR3 writes */
 	/* Slots of TLB_USER filled since it was last emptied, as nonglobal[]. */
 	uint32_t n_user_fills;
@@ -236,6 +238,11 @@ struct cpu {
 	uint64_t large_seen[2][16];
 	unsigned n_huge_seen; /* > the array: anywhere */
 	uint64_t huge_seen[16];
+	uint64_t halt_spin_ns; /* halt.c: how long to spin before sleeping */
+	/* steal.c: real and processor time that stolen_ns counts from */
+	uint64_t steal_wall_ns, steal_thread_ns, stolen_ns;
+	bool steal_paused;
+	uint32_t n_pauses; /* PAUSE instructions, to tell spinning (vm->own_processors) */
 };
 
 static inline unsigned cpu_tlb_slot(uint64_t la)

@@ -309,8 +309,10 @@ static void kvm_leaf(const struct cpu *c, uint32_t leaf, struct cpuid_regs *r)
 		r->ecx = load_le32("VMKV");
 		r->edx = load_le32("M\0\0");
 	} else if (leaf == kvm_base + 1) {
-		/* NOP_IO_DELAY CLOCKSOURCE2 PV_UNHALT PV_SEND_IPI CLOCKSOURCE_STABLE */
-		r->eax = BIT(1) | BIT(3) | BIT(7) | BIT(11) | BIT(24);
+		/* NOP_IO_DELAY CLOCKSOURCE2 STEAL_TIME PV_UNHALT PV_TLB_FLUSH PV_SEND_IPI
+		 * POLL_CONTROL PV_SCHED_YIELD CLOCKSOURCE_STABLE */
+		r->eax = BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(9) | BIT(11) | BIT(12) | BIT(13) |
+			 BIT(24);
 	} else if (leaf == kvm_base + 0x10) {
 		r->eax = (uint32_t)c->vm->tsc_khz;
 		r->ebx = CRYSTAL_KHZ; /* the APIC timer's */

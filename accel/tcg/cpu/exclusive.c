@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exclusive sections: one lock, a count of the vCPUs in the guest, and the section's owner.
+ * Exclusive sections: who is in the guest, and the section's owner.
  *
- * Nobody enters the guest while there is an owner; the owner runs once the count, without itself,
- * is zero. A vCPU that asks for a section stops counting at once, so two that ask together cannot
- * wait for each other; it counts again when its section ends.
+ * Entering and leaving the guest takes no lock. A vCPU that enters says so and then looks for an
+ * owner; who wants a section becomes its owner and then looks who is in the guest (both
+ * sequentially consistent): at least one of the two sees the other. An entering vCPU that sees an
+ * owner steps back and waits; the owner's section begins once it sees nobody. The lock and the
+ * condition serve those who wait.
  *
- * With one vCPU none of this takes a lock.
+ * A vCPU that asks for a section counts as outside at once, so two that ask together cannot wait
+ * for each other; it counts again when its section ends.
  */
 #include "accel/tcg/cpu/exclusive.h"
 
@@ -19,8 +22,7 @@
 struct exclusive {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	unsigned n_running; /* in the guest and not asking for a section */
-	struct cpu *owner;
+	_Atomic(struct cpu *) owner; /* written under the lock */
 };
 
 int exclusive_create(struct tcg_vm *vm, struct err *e)
@@ -51,47 +53,60 @@ void exclusive_enter_guest(struct cpu *c)
 {
 	struct exclusive *x = c->vm->excl;
 
-	if (c->vm->n_vcpus > 1) {
+	for (;;) {
+		atomic_store(&c->in_guest, true);
+		if (!atomic_load(&x->owner))
+			return;
 		pthread_mutex_lock(&x->lock);
-		while (x->owner)
+		atomic_store(&c->in_guest, false);
+		pthread_cond_broadcast(&x->changed);
+		while (atomic_load(&x->owner))
 			pthread_cond_wait(&x->changed, &x->lock);
-		x->n_running++;
-		c->in_guest = true; /* under the lock: the owner reads it */
 		pthread_mutex_unlock(&x->lock);
-	} else {
-		c->in_guest = true;
 	}
+}
+
+static void step_out(struct cpu *c)
+{
+	struct exclusive *x = c->vm->excl;
+
+	atomic_store(&c->in_guest, false);
+	if (!atomic_load(&x->owner))
+		return;
+	pthread_mutex_lock(&x->lock);
+	pthread_cond_broadcast(&x->changed);
+	pthread_mutex_unlock(&x->lock);
 }
 
 void exclusive_leave_guest(struct cpu *c)
 {
-	struct exclusive *x = c->vm->excl;
-
 	exclusive_abort(c);
-	if (c->vm->n_vcpus > 1) {
-		pthread_mutex_lock(&x->lock);
-		x->n_running--;
-		c->in_guest = false;
-		pthread_cond_broadcast(&x->changed);
-		pthread_mutex_unlock(&x->lock);
-	} else {
-		c->in_guest = false;
-	}
+	step_out(c);
 }
 
 void exclusive_yield(struct cpu *c)
 {
-	struct exclusive *x = c->vm->excl;
-
-	if (c->vm->n_vcpus == 1 || !c->in_guest || c->excl_depth)
+	if (!atomic_load_explicit(&c->in_guest, memory_order_relaxed) || c->excl_depth)
 		return;
-	pthread_mutex_lock(&x->lock);
-	x->n_running--;
-	pthread_cond_broadcast(&x->changed);
-	while (x->owner)
-		pthread_cond_wait(&x->changed, &x->lock);
-	x->n_running++;
-	pthread_mutex_unlock(&x->lock);
+	step_out(c);
+	exclusive_enter_guest(c);
+}
+
+/* Somebody other than c is in the guest; told: has them come to their next poll. */
+static bool others_inside(const struct tcg_vm *vm, const struct cpu *c, bool tell)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < vm->n_vcpus; i++) {
+		struct cpu *o = __atomic_load_n(&vm->cpus[i], __ATOMIC_ACQUIRE);
+
+		if (!o || o == c || !atomic_load(&o->in_guest))
+			continue;
+		any = true;
+		if (tell)
+			atomic_fetch_or(&o->requests, REQ_EXCLUSIVE);
+	}
+	return any;
 }
 
 void mmu_exclusive_begin(struct cpu *c)
@@ -102,17 +117,14 @@ void mmu_exclusive_begin(struct cpu *c)
 	if (c->excl_depth++ || vm->n_vcpus == 1)
 		return;
 	pthread_mutex_lock(&x->lock);
-	if (c->in_guest) {
-		x->n_running--;
-		pthread_cond_broadcast(&x->changed);
-	}
-	while (x->owner)
+	c->excl_from_guest = atomic_load(&c->in_guest);
+	atomic_store(&c->in_guest, false);
+	pthread_cond_broadcast(&x->changed);
+	while (atomic_load(&x->owner))
 		pthread_cond_wait(&x->changed, &x->lock);
-	x->owner = c;
-	for (unsigned i = 0; i < vm->n_vcpus; i++)
-		if (vm->cpus[i] && vm->cpus[i] != c && vm->cpus[i]->in_guest)
-			atomic_fetch_or(&vm->cpus[i]->requests, REQ_EXCLUSIVE);
-	while (x->n_running)
+	atomic_store(&x->owner, c);
+	vm->n_exclusive++;
+	for (bool tell = true; others_inside(vm, c, tell); tell = false)
 		pthread_cond_wait(&x->changed, &x->lock);
 	pthread_mutex_unlock(&x->lock);
 }
@@ -125,9 +137,8 @@ void mmu_exclusive_end(struct cpu *c)
 	if (--c->excl_depth || c->vm->n_vcpus == 1)
 		return;
 	pthread_mutex_lock(&x->lock);
-	x->owner = NULL;
-	if (c->in_guest)
-		x->n_running++;
+	atomic_store(&c->in_guest, c->excl_from_guest);
+	atomic_store(&x->owner, NULL);
 	pthread_cond_broadcast(&x->changed);
 	pthread_mutex_unlock(&x->lock);
 }

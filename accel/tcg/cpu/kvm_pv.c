@@ -4,12 +4,14 @@
  * in RAX.
  *
  * KICK_CPU ends the present or the next HLT of a processor (paravirtual spin locks); SEND_IPI sends
- * one interrupt to up to 128 processors. Others are refused with -ENOSYS of the ABI.
+ * one interrupt to up to 128 processors; SCHED_YIELD lets the host run another thread. Others are
+ * refused with -ENOSYS of the ABI. There is no PV EOI: the register is as cheap as memory here.
  *
  * Refs: Linux Documentation/virt/kvm/x86/hypercalls.rst.
  */
 #include "accel/tcg/cpu/lapic.h"
 #include "accel/tcg/cpu/seg.h"
+#include "accel/tcg/cpu/steal.h"
 
 enum { KVM_HC_VAPIC_POLL_IRQ = 1, KVM_HC_KICK_CPU = 5, KVM_HC_SEND_IPI = 10,
        KVM_HC_SCHED_YIELD = 11 };
@@ -42,7 +44,12 @@ void cpu_vmcall(struct cpu *c)
 	} else {
 		switch (nr) {
 		case KVM_HC_VAPIC_POLL_IRQ:
+			ret = 0;
+			break;
 		case KVM_HC_SCHED_YIELD:
+			/* There is no telling the host whom to run instead. */
+			if (!c->vm->own_processors)
+				steal_yield(c);
 			ret = 0;
 			break;
 		case KVM_HC_KICK_CPU:

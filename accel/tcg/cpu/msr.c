@@ -14,6 +14,7 @@
 #include "accel/tcg/cpu/lapic.h"
 #include "accel/tcg/cpu/reset.h"
 #include "accel/tcg/cpu/seg.h"
+#include "accel/tcg/cpu/steal.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/log.h"
 
@@ -461,7 +462,7 @@ void cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t val)
 		clock_write_system_time(c, val);
 		break;
 	case MSR_KVM_STEAL:
-		c->kvm_steal_time = val;
+		steal_write_msr(c, val);
 		break;
 	case MSR_KVM_POLL:
 		only_bits(c, val, 1);

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests: how other threads get a vCPU's attention, and what it does about them.
- *
- * A request is a bit; setting it is enough for a vCPU that runs, because it polls. One that sleeps
- * has said so in `sleeping` before it looked at `requests` for the last time (inside the futex
- * call), and who sets a bit looks at `sleeping` after it: one of the two sees the other.
+ * Requests: what a vCPU does about those that others made (halt.c: cpu_request()).
  *
  * Order of service: maintenance (exclusive sections, TLBs, code), the timer, INIT and SIPI, NMI,
  * external interrupts.
@@ -12,39 +8,9 @@
  * Refs: Intel SDM vol. 3A, "Prioritization of Concurrent Events".
  */
 #include "accel/tcg/cpu/exclusive.h"
-#include "accel/tcg/cpu/futex.h"
 #include "accel/tcg/cpu/lapic_regs.h"
 #include "accel/tcg/cpu/seg.h"
-
-void cpu_request(struct cpu *c, uint32_t req)
-{
-	atomic_fetch_or(&c->requests, req);
-	if (atomic_load(&c->sleeping))
-		futex_wake(&c->requests);
-}
-
-void cpu_wait(struct cpu *c)
-{
-	bool inside = c->in_guest;
-	uint64_t at;
-
-	if (inside)
-		exclusive_leave_guest(c);
-	/* While it sleeps the vCPU watches its own deadline: one wake-up instead of two. */
-	lapic_take_deadline(c->lapic, UINT64_MAX - 1);
-	at = lapic_next_deadline_ns(c->lapic);
-	atomic_store(&c->sleeping, 1);
-	futex_wait_until(&c->requests, 0, at);
-	atomic_store(&c->sleeping, 0);
-	if (at != UINT64_MAX) {
-		if (clock_now_ns() >= at)
-			atomic_fetch_or(&c->requests, REQ_TIMER);
-		else
-			lapic_rearm(c->lapic);
-	}
-	if (inside)
-		exclusive_enter_guest(c);
-}
+#include "accel/tcg/cpu/steal.h"
 
 static void start_at(struct cpu *c, uint8_t vector)
 {
@@ -68,8 +34,10 @@ static void serve_maintenance(struct cpu *c, uint32_t req)
 		mmu_drop_code_pages(c);
 	if (req & (REQ_CODE_PAGE | REQ_JIT) && c->vm->hooks.requests)
 		c->vm->hooks.requests(c, req & (REQ_CODE_PAGE | REQ_JIT));
-	if (req & REQ_TIMER)
+	if (req & REQ_TIMER) {
+		steal_update(c);
 		lapic_timer_poll(c->lapic);
+	}
 	if (req & REQ_INIT) {
 		cpu_init_signal(c);
 		lapic_init_signal(c->lapic);

@@ -15,6 +15,7 @@
 #include "vmm/core/err.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #if defined(__x86_64__)
@@ -34,6 +35,13 @@ static bool host_is_intel(void)
 #endif
 }
 
+static unsigned host_processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
 int tcg_vm_init(struct tcg_vm *vm, struct gmem *mem, const struct accel_io *io,
 		const struct accel_config *cfg, struct err *e)
 {
@@ -46,6 +54,7 @@ int tcg_vm_init(struct tcg_vm *vm, struct gmem *mem, const struct accel_io *io,
 	vm->io = io;
 	vm->cfg = *cfg;
 	vm->n_vcpus = cfg->n_vcpus;
+	vm->own_processors = vm->n_vcpus <= host_processors();
 	vm->intel = host_is_intel();
 	clock_init(vm);
 	r = phys_init(vm, e);

@@ -29,6 +29,7 @@ struct tcg_vm {
 	const struct accel_io *io;
 	struct accel_config cfg;
 	unsigned n_vcpus;
+	bool own_processors; /* the host has a processor for each vCPU: spinning is all right */
 	struct cpu *cpus[TCG_MAX_VCPUS];
 	_Atomic bool extint; /* i8259 INT output, seen by vCPU 0 */
 	/* phys.c */
@@ -38,6 +39,7 @@ struct tcg_vm {
 	struct tcg_timer *timer;
 	/* exclusive sections (exclusive.c) */
 	struct exclusive *excl;
+	uint64_t n_exclusive; /* sections so far */
 	struct jit *jit; /* NULL: interpreter only */
 	struct cpu_hooks hooks;
 	const struct gmem_region *ram;

@@ -11,14 +11,21 @@
 #include "accel/tcg/interp/operand.h"
 #include "accel/tcg/interp/tables.h"
 
+#include "accel/tcg/cpu/steal.h"
+
 #include <string.h>
+
+enum { PAUSES_PER_YIELD = 64 };
 
 static void exec_nop(struct cpu *c, const struct x86_insn *in)
 {
 }
 
+/* Code that spins may wait for a vCPU that has no processor now: it gives up its own. */
 static void exec_pause(struct cpu *c, const struct x86_insn *in)
 {
+	if (!c->vm->own_processors && ++c->n_pauses % PAUSES_PER_YIELD == 0)
+		steal_yield(c);
 #ifdef __x86_64__
 	__builtin_ia32_pause();
 #endif

@@ -13,7 +13,7 @@
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
 
-enum { N_GSIS = 24, N_ISA = 16, CASCADE = 2 };
+enum { N_GSIS = KVM_N_GSIS, N_ISA = 16, CASCADE = 2 };
 
 struct route_table { /* as struct kvm_irq_routing, with room */
 	uint32_t nr, flags;
@@ -74,6 +74,8 @@ int kvm_irqchip_reset(struct accel_vm *vm, struct err *e)
 	struct kvm_pit_state2 pit = vm->pit;
 	unsigned i;
 
+	for (i = 0; i < N_GSIS; i++)
+		kvm_irq_set(vm, i, false);
 	for (i = 0; i < 3; i++) {
 		struct kvm_irqchip chip = vm->irqchip[i];
 
@@ -85,10 +87,20 @@ int kvm_irqchip_reset(struct accel_vm *vm, struct err *e)
 	return 0;
 }
 
+/*
+ * A device tells the level of its line at every access to it, which for a console is thrice a byte;
+ * only changes are worth a call into the kernel. The caller holds the lock of the device that
+ * drives the line, so the level that KVM has is the one noted here.
+ */
 void kvm_irq_set(struct accel_vm *vm, unsigned gsi, bool level)
 {
 	struct kvm_irq_level irq = { .irq = gsi, .level = level };
 
+	if (gsi < N_GSIS) {
+		if (vm->gsi_level[gsi] == level)
+			return;
+		vm->gsi_level[gsi] = level;
+	}
 	/* Fails only for an irqchip that is not there. */
 	if (ioctl(vm->vm_fd, KVM_IRQ_LINE, &irq) < 0)
 		log_guest(NULL, "kvm: GSI %u: %s", gsi, strerror(errno));

@@ -11,7 +11,7 @@
 
 #include "accel/accel.h"
 
-enum { KVM_MAX_VCPUS = 64, KVM_MAX_CPUID = 256, KVM_MAX_MSRS = 512 };
+enum { KVM_MAX_VCPUS = 64, KVM_MAX_CPUID = 256, KVM_MAX_MSRS = 512, KVM_N_GSIS = 24 };
 
 struct kvm_msr_list_buf { /* as struct kvm_msrs, with room */
 	uint32_t n, pad;
@@ -34,6 +34,7 @@ struct accel_vm {
 	struct kvm_cpuid_buf *supported; /* what KVM can show a guest */
 	struct kvm_irqchip irqchip[3];   /* power-on state: both i8259, IOAPIC */
 	struct kvm_pit_state2 pit;
+	bool gsi_level[KVM_N_GSIS]; /* as last told to KVM */
 };
 
 struct vcpu {

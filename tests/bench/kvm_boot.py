@@ -27,7 +27,7 @@ MEMORY = r"""mayfly run --accel kvm --mem 256M --kernel /guest/vmlinuz --initrd 
 pid=$!
 until grep -q 'userspace reached' /tmp/o; do sleep 1; done
 sleep 1
-awk '/^[0-9a-f]+-/ { k = /mayfly-ram/ ? "ram" : "all_else" } /^Pss:/ { s[k] += $2 } END { for (k in s) print "pss", k, s[k] }' /proc/$pid/smaps
+awk '/^Size:/ { k = $2 == 262144 ? "ram" : "all_else" } /^Pss:/ { s[k] += $2 } END { for (k in s) print "pss", k, s[k] }' /proc/$pid/smaps
 kill -KILL $pid"""
 
 

@@ -4,8 +4,8 @@
 
 usage: memory.py [--accel tcg] [--kernel cloud-6.1] [--mem 256] [--mayfly PATH]
 
-Adds up resident memory (Pss) of /proc/PID/smaps; guest RAM (memfd mayfly-ram), the code cache
-(memfd mayfly-code) and the cache's table of blocks (mayfly-code-index) are counted apart.
+Adds up resident memory (Pss) of /proc/PID/smaps; guest RAM (the one mapping of just its size), the
+code cache (memfd mayfly-code) and the cache's table of blocks (mayfly-code-index) are counted apart.
 """
 import argparse
 import os
@@ -19,14 +19,18 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import ROOT, guest, initrd  # noqa: E402
 
 
-def measure(pid):
+def measure(pid, ram_kib):
     sums, kind = {"ram": 0, "code cache": 0, "its index": 0, "all else": 0}, "all else"
     for line in open(f"/proc/{pid}/smaps", encoding="utf-8"):
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            kind = ("ram" if "mayfly-ram" in line else "its index" if "mayfly-code-index" in line
+            kind = ("its index" if "mayfly-code-index" in line
                     else "code cache" if "mayfly-code" in line else "all else")
+        elif line.startswith("Size:") and int(line.split()[1]) == ram_kib:
+            kind = "ram"
         elif line.startswith("Pss:"):
             sums[kind] += int(line.split()[1])
+    if not sums["ram"]:
+        sys.exit("no mapping looks like the guest's RAM")
     return sums
 
 
@@ -52,7 +56,7 @@ def main():
                 sys.exit("the guest ended early")
             text += chunk
         time.sleep(1)
-        rows.append(measure(proc.pid))
+        rows.append(measure(proc.pid, a.mem << 10))
         proc.kill()
         proc.wait()
     print(f"{a.accel}, {a.cpus} vCPU, {a.mem} MiB guest, median of {a.runs}: " + ", ".join(

@@ -120,14 +120,31 @@ static void check_memfd(struct checkup *c)
 	int fd = memfd_create("mayfly-doctor", MFD_CLOEXEC);
 
 	if (fd < 0 || ftruncate(fd, 1 << 20) < 0) {
-		set_fix(report(c, "guest memory", GRADE_FAIL, "memfd_create: %s", strerror(errno)),
+		set_fix(report(c, "code cache", GRADE_FAIL, "memfd_create: %s", strerror(errno)),
 			"allow memfd_create (Linux 3.17) in this sandbox");
 		c->can_run = false;
 	} else {
-		report(c, "guest memory", GRADE_OK, "memfd works");
+		report(c, "code cache", GRADE_OK, "memfd works");
 	}
 	if (fd >= 0)
 		close(fd);
+}
+
+static void check_huge_pages(struct checkup *c)
+{
+	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	char line[80] = "";
+
+	if (f) {
+		if (!fgets(line, sizeof(line), f))
+			line[0] = '\0';
+		fclose(f);
+	}
+	if (strstr(line, "[always]") || strstr(line, "[madvise]"))
+		report(c, "guest memory", GRADE_OK, "in huge pages where the host has them");
+	else
+		set_fix(report(c, "guest memory", GRADE_WARN, "in small pages: guests start slower"),
+			"echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
 }
 
 static void check_loop(struct checkup *c)
@@ -231,6 +248,7 @@ int doctor_main(int argc, char **argv)
 	check_tcg(&c);
 	check_memory(&c);
 	check_memfd(&c);
+	check_huge_pages(&c);
 	check_loop(&c);
 	check_limits(&c);
 	check_default_kernel(&c);

@@ -8,39 +8,62 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
+#include <sys/prctl.h>
 
-enum { GUARD_BYTES = 2 << 20, PAGE_BYTES = 4096 };
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+enum { GUARD_BYTES = 2 << 20, PAGE_BYTES = 4096, HUGE_BYTES = 2 << 20 };
 
 static const gpaddr high_base = 1ull << 32;
 
 struct gmem {
-	int fd;
 	unsigned n_regions;
 	struct gmem_region regions[GMEM_MAX_REGIONS];
 	uint64_t size_bytes;
 	struct gmem_watcher watcher;
 };
 
-/* Maps [off, off+len) of the memfd between two guards. */
-static uint8_t *map_guarded(int fd, uint64_t off, uint64_t len)
+/*
+ * Maps `len` bytes between two guards, on a boundary of huge pages, as guest-physical bases are:
+ * only so can a huge page of the host back one of the guest's second-stage tables. One fault then
+ * does for 512 pages. Where the host has none to give, small ones do.
+ */
+static uint8_t *map_guarded(uint64_t len)
 {
-	uint8_t *p = mmap(NULL, len + 2 * GUARD_BYTES, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t room = len + 2 * GUARD_BYTES + HUGE_BYTES;
+	uint8_t *p = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t head, tail;
 
 	if (p == MAP_FAILED)
 		return NULL;
-	if (mmap(p + GUARD_BYTES, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-		 (off_t)off) == MAP_FAILED) {
+	head = -(uintptr_t)p % HUGE_BYTES;
+	tail = HUGE_BYTES - head;
+	if (head)
+		munmap(p, head);
+	munmap(p + room - tail, tail);
+	p += head;
+	/* Without MAP_NORESERVE: more than the host could ever give is refused here. */
+	if (mmap(p + GUARD_BYTES, len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+		int saved = errno;
+
 		munmap(p, len + 2 * GUARD_BYTES);
+		errno = saved;
 		return NULL;
 	}
-	return p + GUARD_BYTES;
+	p += GUARD_BYTES;
+	/* Both are wishes that a kernel may be built without. */
+	madvise(p, len, MADV_HUGEPAGE);
+	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, len, "mayfly-ram");
+	return p;
 }
 
-static int add_region(struct gmem *m, gpaddr base, uint64_t off, uint64_t len, struct err *e)
+static int add_region(struct gmem *m, gpaddr base, uint64_t len, struct err *e)
 {
-	uint8_t *host = map_guarded(m->fd, off, len);
+	uint8_t *host = map_guarded(len);
 
 	if (!host) {
 		err_set(e, ENOMEM, "memory: cannot map %llu MiB of guest memory: %s",
@@ -65,15 +88,9 @@ int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct 
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return err_set(e, ENOMEM, "memory: out of host memory");
-	m->fd = memfd_create("mayfly-ram", MFD_CLOEXEC);
-	if (m->fd < 0 || ftruncate(m->fd, (off_t)len_bytes) < 0) {
-		r = err_set(e, ENOMEM, "memory: cannot make %llu MiB of guest memory: %s",
-			    (unsigned long long)(len_bytes >> 20), strerror(errno));
-		goto fail;
-	}
-	r = add_region(m, 0, 0, low, e);
+	r = add_region(m, 0, low, e);
 	if (r == 0 && len_bytes > low)
-		r = add_region(m, high_base, low, len_bytes - low, e);
+		r = add_region(m, high_base, len_bytes - low, e);
 	if (r < 0)
 		goto fail;
 	*out = m;
@@ -90,8 +107,6 @@ void gmem_destroy(struct gmem *m)
 	for (unsigned i = 0; i < m->n_regions; i++)
 		munmap(m->regions[i].host - GUARD_BYTES,
 		       m->regions[i].len_bytes + 2 * GUARD_BYTES);
-	if (m->fd >= 0)
-		close(m->fd);
 	free(m);
 }
 

@@ -4,8 +4,9 @@
 /*
  * Guest memory: the RAM of the machine as a guest-physical address space.
  *
- * One memfd, mapped once, laid out as up to GMEM_MAX_REGIONS regions with holes between them and
- * inaccessible guard pages around each mapping. No function hands out a host pointer for a bare
+ * Private anonymous memory in huge pages where the host has them (nothing shares it with another
+ * process yet; what will, needs a memfd instead), laid out as up to GMEM_MAX_REGIONS regions with
+ * holes between them and inaccessible guard pages around each mapping. No function hands out a host pointer for a bare
  * address: every accessor takes a length, touches RAM only, and fails as a whole. Accesses may
  * cross from one region into an adjacent one, never into a hole.
  *

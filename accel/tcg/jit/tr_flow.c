@@ -326,10 +326,25 @@ static bool call(struct tr *t)
 	return true;
 }
 
+/* A call to what is no address raises #GP before it pushes anything. Clobbers H_T0, EFLAGS. */
+static void check_canonical(struct tr *t, unsigned target)
+{
+	uint8_t *bad;
+
+	emit_mov_rr(&t->hot, H_T0, target);
+	emit_shift_imm(&t->hot, 7, true, H_T0, 47);
+	emit_alu_imm(&t->hot, ALU_ADD, true, H_T0, 1);
+	emit_alu_imm(&t->hot, ALU_CMP, true, H_T0, 1);
+	bad = emit_jcc(&t->hot, CC_A);
+	tr_interp_cold(t, &bad, 1, true);
+}
+
 static bool call_ind(struct tr *t)
 {
 	if (!load_target(t, H_T1))
 		return false;
+	if (t->code64)
+		check_canonical(t, H_T1);
 	emit_cpu(&t->hot, OP_STORE, true, H_T1, OFF_SPILL);
 	push_return(t);
 	emit_cpu(&t->hot, OP_LOAD, true, H_T0, OFF_SPILL);

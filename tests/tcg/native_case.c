@@ -429,7 +429,7 @@ static void steer_implicit(struct native_rng *r, struct native_case *c)
 	}
 }
 
-static bool has_mem(const struct x86_insn *in)
+bool native_has_mem(const struct x86_insn *in)
 {
 	for (unsigned i = 0; i < in->n_opnds; i++)
 		if (in->opnd[i].kind == X86_OPND_MEM)
@@ -466,6 +466,10 @@ void native_make_state(struct native_rng *r, struct native_case *c)
 	b->rip = NATIVE_INSN;
 	b->rflags = 2 | X86_FL_IF | (native_random(r) & X86_FL_ARITH) |
 		    (native_pick(r, 4) ? 0 : X86_FL_DF);
+	/* How vectors are checked, and what comes first, depends on the processor. */
+	if (c->in.cls != X86_CL_VEC && c->in.cls != X86_CL_X87 && c->in.cls != X86_CL_OTHER &&
+	    !native_pick(r, 16))
+		b->rflags |= X86_FL_AC;
 	random_fp_state(r, &b->xs);
 
 	target = data_address(r, len);
@@ -481,7 +485,7 @@ void native_make_state(struct native_rng *r, struct native_case *c)
 	steer_implicit(r, c);
 	if (c->poke_at >= NATIVE_DATA_BYTES || c->poke_at + c->poke_len > NATIVE_DATA_BYTES)
 		c->poke_len = 0;
-	if (has_mem(&c->in) && c->in.op != X86_LEA)
+	if (native_has_mem(&c->in) && c->in.op != X86_LEA)
 		steer_mem(r, c, target);
 	if (c->in.op == X86_LDMXCSR && native_pick(r, 4)) { /* valid values */
 		uint32_t v = (uint32_t)native_random(r) & 0xffff;
@@ -490,9 +494,9 @@ void native_make_state(struct native_rng *r, struct native_case *c)
 	}
 }
 
-bool native_is_safe(const struct x86_insn *in)
+bool native_op_is_safe(unsigned op)
 {
-	switch (in->op) {
+	switch (op) {
 	/* enter the kernel, or change what the process needs */
 	case X86_SYSCALL: case X86_SYSENTER: case X86_INT: case X86_INT1: case X86_INT3:
 	case X86_VMCALL: case X86_VMMCALL: case X86_SYSRET: case X86_SYSEXIT:
@@ -509,6 +513,15 @@ bool native_is_safe(const struct x86_insn *in)
 	/* other memory is touched, by any register */
 	case X86_UD0: case X86_UD1:
 		return false;
+	}
+	return true;
+}
+
+bool native_is_safe(const struct x86_insn *in)
+{
+	if (!native_op_is_safe(in->op))
+		return false;
+	switch (in->op) {
 	case X86_MOVSEG:
 		return in->opnd[0].rc != X86_RC_SEG || in->opnd[0].kind != X86_OPND_REG;
 	case X86_XSAVE: case X86_XSAVEC: case X86_XRSTOR: /* edx:eax chooses components */
@@ -518,7 +531,7 @@ bool native_is_safe(const struct x86_insn *in)
 		break;
 	case X86_BT: case X86_BTS: case X86_BTR: case X86_BTC:
 		/* AMD processors also want offsets to be canonical before the base is added */
-		if (has_mem(in) && in->mem.seg == X86_FS)
+		if (native_has_mem(in) && in->mem.seg == X86_FS)
 			return false;
 		break;
 	case X86_RDFSBASE: case X86_RDGSBASE:
@@ -527,124 +540,16 @@ bool native_is_safe(const struct x86_insn *in)
 		return true;
 	}
 	/* FS-relative without a 64-bit base could reach the thread's data */
-	if (has_mem(in) && in->mem.seg == X86_FS && (in->mem.base >= 16 || in->addrsize != 8))
+	if (native_has_mem(in) && in->mem.seg == X86_FS && (in->mem.base >= 16 || in->addrsize != 8))
 		return false;
-	if (!has_mem(in) && in->mem.seg == X86_FS)
+	if (!native_has_mem(in) && in->mem.seg == X86_FS)
 		return false;
 	if (in->cls == X86_CL_CTI && in->opnd[0].kind == X86_OPND_REL) {
+		/* truncated to 16 bits: to where nothing is mapped */
+		if (in->opsize == 2)
+			return true;
 		/* into the page of breakpoints, and not into itself */
-		return in->imm > -0x700 && in->imm < 0x700 && (in->imm + in->len < 0 || in->imm >= 0) &&
-		       in->opsize == 8;
+		return in->imm > -0x700 && in->imm < 0x700 && (in->imm + in->len < 0 || in->imm >= 0);
 	}
 	return true;
-}
-
-static void random_bytes(struct native_rng *r, uint8_t b[16])
-{
-	static const uint8_t legacy[] = { 0x66, 0xf2, 0xf3, 0x67, 0xf0, 0x65, 0x64, 0x2e };
-	unsigned n = 0, n_pfx = native_pick(r, 3) ? native_pick(r, 2) : native_pick(r, 4);
-	unsigned map = native_pick(r, 8);
-	uint64_t v[2] = { native_random(r), native_random(r) };
-
-	memcpy(b, v, 16);
-	if (map >= 5)
-		n_pfx = native_pick(r, 8) == 0;
-	for (unsigned i = 0; i < n_pfx; i++)
-		b[n++] = legacy[native_pick(r, sizeof(legacy))];
-	if (map >= 5 && n && b[0] != 0x67 && b[0] != 0x65)
-		n = 0;
-	if (map < 5 && native_pick(r, 2))
-		b[n++] = (uint8_t)(0x40 | native_pick(r, 16));
-	switch (map) {
-	case 0:
-		break;
-	case 1: case 2:
-		b[n++] = 0x0f;
-		break;
-	case 3: case 4:
-		b[n++] = 0x0f;
-		b[n++] = map == 3 ? 0x38 : 0x3a;
-		break;
-	case 5:
-		b[n++] = 0xc5;
-		b[n++] = (uint8_t)(native_random(r) >> 40 | (native_pick(r, 2) ? 0x78 : 0));
-		break;
-	default:
-		b[n++] = 0xc4;
-		b[n++] = (uint8_t)(native_pick(r, 8) << 5 | (1 + native_pick(r, 3)));
-		b[n++] = (uint8_t)(native_random(r) >> 40 | (native_pick(r, 2) ? 0x78 : 0));
-		break;
-	}
-	b[n++] = (uint8_t)(native_random(r) >> 40);
-	if (map == 0 && native_pick(r, 4) == 0)
-		b[n - 1] = (uint8_t)(0xd8 | native_pick(r, 8));
-	/* near branches: short distances */
-	if (map == 0 && (b[n - 1] == 0xe8 || b[n - 1] == 0xe9)) {
-		int32_t d = (int32_t)native_pick(r, 0xc00) - 0x600;
-
-		memcpy(b + n, &d, 4);
-	} else if (map <= 2 && map && (b[n - 1] & 0xf0) == 0x80) {
-		int32_t d = (int32_t)native_pick(r, 0xc00) - 0x600;
-
-		memcpy(b + n, &d, 4);
-	}
-}
-
-void native_fill_pool(struct native_rng *r, const struct native_filter *f, struct native_pool *p,
-		      unsigned long n_tries)
-{
-	struct x86_insn in;
-	uint8_t b[16];
-
-	for (unsigned long i = 0; i < n_tries; i++) {
-		unsigned slot;
-
-		random_bytes(r, b);
-		if (x86_decode(b, 15, X86_MODE64, &in) != X86_DECODE_OK || !native_is_safe(&in) ||
-		    !f->accept(f->ctx, &in))
-			continue;
-		slot = p->n[in.op] < NATIVE_POOL_DEPTH ? p->n[in.op]
-						       : native_pick(r, NATIVE_POOL_DEPTH);
-		if (!p->n[in.op])
-			p->ops[p->n_ops++] = in.op;
-		if (p->n[in.op] < NATIVE_POOL_DEPTH)
-			p->n[in.op]++;
-		memcpy(p->bytes[in.op][slot], b, sizeof(b));
-	}
-}
-
-void native_make_case(struct native_rng *r, const struct native_filter *f,
-		      const struct native_pool *p, struct native_case *c)
-{
-	struct x86_insn in;
-	uint8_t b[16];
-	unsigned op;
-
-	for (;;) {
-		op = p->ops[native_pick(r, p->n_ops)];
-		memcpy(b, p->bytes[op][native_pick(r, p->n[op])], sizeof(b));
-		if (x86_decode(b, 15, X86_MODE64, &in) != X86_DECODE_OK)
-			continue;
-		if ((in.attr & X86_AT_MODRM) && native_pick(r, 4)) { /* keep an extension, mostly */
-			uint8_t m = (uint8_t)native_random(r);
-
-			b[in.modrm_at] = native_pick(r, 2) ? m : (uint8_t)((m & 0xc7) | (in.modrm & 0x38));
-			if (in.map == 4)
-				b[in.modrm_at] = (uint8_t)((in.modrm & 0xf8) | (m & 7));
-		}
-		for (unsigned i = in.opcode_at + 1; i < 15; i++)
-			if (i != in.modrm_at)
-				b[i] = (uint8_t)(native_random(r) >> 40);
-		if (in.cls == X86_CL_CTI && in.imm_len == 4) { /* near branches: short distances */
-			int32_t d = (int32_t)native_pick(r, 0xc00) - 0x600;
-
-			memcpy(b + in.imm_at, &d, 4);
-		}
-		if (x86_decode(b, 15, X86_MODE64, &c->in) != X86_DECODE_OK || c->in.op != op)
-			continue;
-		if (!native_is_safe(&c->in) || !f->accept(f->ctx, &c->in))
-			continue;
-		native_make_state(r, c);
-		return;
-	}
 }

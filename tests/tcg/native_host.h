@@ -5,10 +5,10 @@
  * One instruction executed by the host processor, in this process, with all user-visible state
  * given and taken: general registers, flags, x87, SSE, AVX.
  *
- * No assembly stub: a breakpoint enters a signal handler, which swaps the test's state into the
- * signal frame; the instruction runs when the handler returns, and ends in the next signal, by a
- * fault or by the breakpoint that follows it; the handler takes the state out of the frame and
- * puts the test program's own back. Linux, x86-64. One thread.
+ * A stub loads the state, jumps to the instruction, and takes the state when the instruction falls
+ * through to the jump behind it. Faults, and the breakpoints that fill the rest of the page where
+ * branches may go, end in a signal, whose handler takes the state out of the signal frame. Linux,
+ * x86-64. One thread.
  */
 #include "accel/tcg/cpu/cpu.h"
 
@@ -21,7 +21,8 @@ enum {
 	NATIVE_DATA = 0x20001000,
 	NATIVE_DATA_BYTES = 0x2000,
 	NATIVE_CODE = 0x20004000, /* one page; read and execute only */
-	NATIVE_INSN = NATIVE_CODE + 0x800, /* where the instruction goes: breakpoints all around */
+	NATIVE_INSN = NATIVE_CODE + 0x800, /* where the instruction goes */
+	NATIVE_STUB_DATA = 0x3a5b7000, /* one page; the stub's */
 };
 
 enum { NATIVE_NO_FAULT = -1 };
@@ -36,7 +37,8 @@ struct native_state {
 
 /* Maps the pages and installs the handlers. False: not possible here (no AVX state). */
 bool native_init(void);
-void native_set_code(const uint8_t *bytes, unsigned n);
+/* Breakpoints around it; behind it the way out, or, if it may branch, breakpoints as well. */
+void native_set_code(const uint8_t *bytes, unsigned n, bool branches);
 void native_run(const struct native_state *before, struct native_state *after);
 uint64_t native_fs_base(void);
 

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The interpreter against the host processor: random instructions that user code may execute, on
- * random states, executed natively (native_host.c) and by interp_exec() in flat 64-bit user mode
- * whose page tables map copies of the same pages at the same addresses. Compared are the vector
- * of a fault (with error code and CR2), all registers, the defined flags, x87, SSE and AVX state
- * and memory. A part of the cases also checks what the decoder says about flags and memory.
+ * Interpreter and translated code against the host processor: random encodings of every form of
+ * instruction that user code may execute, on random states, executed natively (native_host.c), by
+ * interp_exec() and by a block of translated code (native_guest.c). Compared are the vector of a
+ * fault (with error code and CR2), all registers, the defined flags, x87, SSE and AVX state and
+ * memory. A part of the cases also checks what the decoder says about flags and memory.
  *
  * Usage: test_native [cases [seed [operation]]], or MAYFLY_CASES, MAYFLY_SEED, MAYFLY_OP.
  * MAYFLY_STRICT=1 compares undefined flags, too: of use on a host of the model's vendor.
+ * MAYFLY_FORMS=1 lists the forms that were not executed, and why.
  *
  * What is not compared, with the reason, is in undefined_flags(), results_are_undefined() and
- * compare_fp(). Exits with 77 where the host lacks AVX.
+ * compare_fp(). Fails if a form that could be executed never was, given enough cases. Exits with
+ * 77 where the host lacks AVX.
  */
-#include "native_case.h"
+#include "native_form.h"
+#include "native_guest.h"
 
-#include "accel/tcg/cpu/exclusive.h"
-#include "accel/tcg/cpu/vm.h"
 #include "accel/tcg/interp/interp.h"
-#include "vmm/core/err.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,129 +25,21 @@
 #include <string.h>
 
 enum {
-	RAM_BYTES = 4 << 20,
-	GPA_TABLES = 0x10000,
-	GPA_DATA = 0x100000,
-	GPA_CODE = GPA_DATA + NATIVE_DATA_BYTES,
 	MAX_EXAMPLES = 3, /* printed per operation */
 	STATES_PER_INSN = 4,
-	POOL_TRIES = 4000000,
+	CASES_PER_FORM = 40, /* this many in all: each must have been executed */
 };
 
 struct test {
-	struct gmem *mem;
-	uint8_t *ram;
-	struct accel_io io;
-	struct tcg_vm vm;
-	struct cpu *c;
-	jmp_buf jmp;
+	struct native_guest interp, jit;
+	struct native_forms forms;
 	struct native_rng rng;
 	unsigned long n_cases, n_faults, n_bad;
 	unsigned long seen[X86_N_OPS], bad[X86_N_OPS], n_examples[X86_N_OPS];
 	unsigned only; /* operation, or X86_INVALID for all */
 	unsigned long n_insns;
-	bool strict, host_lacks[X86_N_FEATURES];
+	bool strict, host_intel, host_lacks[X86_N_FEATURES];
 };
-
-static void io_mmio(void *ctx, gpaddr gpa, unsigned size, bool write, uint64_t *val)
-{
-}
-
-static void io_pio(void *ctx, uint16_t port, unsigned size, bool write, uint32_t *val)
-{
-}
-
-static void io_eoi(void *ctx, uint8_t vector)
-{
-}
-
-static int io_intack(void *ctx)
-{
-	return -1;
-}
-
-static void poke64(struct test *t, gpaddr at, uint64_t v)
-{
-	memcpy(t->ram + at, &v, 8);
-}
-
-/* Page tables: the data pages writable, the code page read-only, nothing else. */
-static void make_tables(struct test *t)
-{
-	gpaddr pdpt = GPA_TABLES + 0x1000, pd = GPA_TABLES + 0x2000, pt = GPA_TABLES + 0x3000;
-
-	poke64(t, GPA_TABLES, pdpt | 7);
-	poke64(t, pdpt, pd | 7);
-	poke64(t, pd + 8 * (NATIVE_DATA >> 21), pt | 7);
-	for (unsigned i = 0; i < NATIVE_DATA_BYTES >> 12; i++)
-		poke64(t, pt + 8 * ((NATIVE_DATA >> 12 & 511) + i), (GPA_DATA + i * 4096u) | 7);
-	poke64(t, pt + 8 * (NATIVE_CODE >> 12 & 511), GPA_CODE | 5);
-}
-
-static bool guest_init(struct test *t)
-{
-	struct accel_config cfg = { .n_vcpus = 1 };
-	const struct gmem_region *r;
-	struct err e = { 0 };
-	struct cpu *c;
-
-	t->io = (struct accel_io){ io_mmio, io_pio, io_eoi, io_intack, t };
-	if (gmem_create(RAM_BYTES, 0xc0000000, &t->mem, &e))
-		return false;
-	gmem_regions(t->mem, &r);
-	t->ram = r[0].host;
-	if (tcg_vm_init(&t->vm, t->mem, &t->io, &cfg, &e) || cpu_create(&t->vm, 0, &t->c, &e))
-		return false;
-	exclusive_enter_guest(t->c);
-	make_tables(t);
-	c = t->c;
-	c->cr0 = X86_CR0_ET | X86_CR0_NE | X86_CR0_PE | X86_CR0_PG | X86_CR0_WP | X86_CR0_AM |
-		 X86_CR0_MP;
-	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE |
-		 X86_CR4_FSGSBASE | X86_CR4_UMIP | X86_CR4_PGE;
-	c->efer = X86_EFER_SCE | X86_EFER_NXE | X86_EFER_LME | X86_EFER_LMA;
-	c->cr3 = GPA_TABLES;
-	c->xcr0 = 7;
-	c->cpl = 3;
-	/* selectors as Linux has them, for MOV from segment registers */
-	for (unsigned i = 0; i < X86_N_SEGS; i++)
-		c->seg[i] = (struct x86_seg){ 0, 0xcf3, 0xffffffff, 0 };
-	c->seg[X86_CS] = (struct x86_seg){ 0x33, 0xafb, 0xffffffff, 0 };
-	c->seg[X86_SS] = (struct x86_seg){ 0x2b, 0xcf3, 0xffffffff, 0 };
-	c->seg[X86_FS].base = native_fs_base();
-	c->tr = (struct x86_seg){ 0x40, 0x8b, 0x60, 0 }; /* no I/O permission bitmap */
-	return true;
-}
-
-static int guest_run(struct test *t, const struct native_case *cs, struct native_state *after)
-{
-	struct cpu *c = t->c;
-
-	memcpy(c->gpr, cs->before.gpr, sizeof(c->gpr));
-	c->rip = cs->before.rip;
-	c->rflags = cs->before.rflags;
-	memcpy(&c->xs, &cs->before.xs, sizeof(c->xs));
-	c->xs.xstate_bv = 7;
-	c->halted = c->inhibit_irq = 0;
-	c->cr2 = 0;
-	cpu_update_mode(c);
-	c->fault_jmp = &t->jmp;
-	after->vector = NATIVE_NO_FAULT;
-	after->error = 0;
-	if (setjmp(t->jmp)) {
-		exclusive_abort(c);
-		after->vector = c->exc_vector;
-		after->error = c->exc_has_error ? c->exc_error : 0;
-	} else {
-		interp_exec(c, &cs->in);
-	}
-	memcpy(after->gpr, c->gpr, sizeof(c->gpr));
-	after->rip = c->rip;
-	after->rflags = c->rflags;
-	after->cr2 = c->cr2;
-	memcpy(&after->xs, &c->xs, sizeof(c->xs));
-	return after->vector;
-}
 
 /* --- comparison --- */
 
@@ -182,9 +74,12 @@ static void note_bytes(struct diff *d, const char *what, unsigned i, const uint8
 
 static uint64_t undefined_flags(const struct test *t, const struct native_case *cs, int vector)
 {
-	if (vector == X86_EXC_DE) /* DIV: flags are undefined in the saved image as well */
-		return t->strict ? 0 : cs->in.fl_undef;
-	return t->strict ? 0 : cs->in.fl_undef;
+	const struct x86_insn *in = &cs->in;
+
+	/* After a fault in the middle: of any iteration, or as before. */
+	if ((in->op == X86_CMPS || in->op == X86_SCAS) && vector == X86_EXC_PF)
+		return X86_FL_ARITH;
+	return t->strict ? 0 : in->fl_undef;
 }
 
 /* Results that the manuals leave open, and that differ between processors. */
@@ -257,10 +152,10 @@ static void compare_fp(struct diff *d, const struct x86_insn *in, const struct x
 	}
 }
 
-static void compare_memory(struct test *t, const struct native_case *cs, struct diff *d)
+static void compare_memory(struct native_guest *g, const struct native_case *cs, struct diff *d)
 {
 	const struct x86_insn *in = &cs->in;
-	uint8_t *h = (uint8_t *)(uintptr_t)NATIVE_DATA, *o = t->ram + GPA_DATA;
+	uint8_t *h = (uint8_t *)(uintptr_t)NATIVE_DATA, *o = g->data;
 
 	/* MXCSR_MASK in images: the host may have more bits. */
 	if (in->op == X86_FXSAVE || in->op == X86_XSAVE || in->op == X86_XSAVEC) {
@@ -278,13 +173,13 @@ static void compare_memory(struct test *t, const struct native_case *cs, struct 
 }
 
 /* After cases that are not compared to the end. */
-static void resync(struct test *t)
+static void resync(struct native_guest *g)
 {
-	memcpy(t->ram + GPA_DATA, (void *)(uintptr_t)NATIVE_DATA, NATIVE_DATA_BYTES);
+	memcpy(g->data, (void *)(uintptr_t)NATIVE_DATA, NATIVE_DATA_BYTES);
 }
 
-static void compare(struct test *t, const struct native_case *cs, const struct native_state *h,
-		    const struct native_state *o, struct diff *d)
+static void compare(struct test *t, struct native_guest *g, const struct native_case *cs,
+		    const struct native_state *h, const struct native_state *o, struct diff *d)
 {
 	static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 					       "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
@@ -315,7 +210,7 @@ static void compare(struct test *t, const struct native_case *cs, const struct n
 	/* Whether masked-off bytes can fault depends on the processor. */
 	else if ((cs->in.op == X86_MASKMOVQ || cs->in.op == X86_MASKMOVDQU) &&
 		 h->vector != o->vector && (h->vector == X86_EXC_PF || o->vector == X86_EXC_PF)) {
-		resync(t);
+		resync(g);
 		return;
 	} else if (h->vector != o->vector)
 		note(d, "vector", (uint64_t)h->vector, (uint64_t)o->vector);
@@ -338,9 +233,9 @@ static void compare(struct test *t, const struct native_case *cs, const struct n
 		for (unsigned i = 0; i < 16; i++)
 			if (h->gpr[i] != o->gpr[i])
 				note(d, names[i], h->gpr[i], o->gpr[i]);
-		compare_memory(t, cs, d);
+		compare_memory(g, cs, d);
 	} else {
-		resync(t);
+		resync(g);
 	}
 	/* How far a gather came before its fault is open. */
 	if (!(cs->in.attr & X86_AT_VSIB && h->vector != NATIVE_NO_FAULT))
@@ -440,13 +335,33 @@ static void check_decoded(struct test *t, const struct native_case *cs, struct d
 	memcpy(mem, saved, sizeof(saved));
 }
 
-static bool accept_insn(void *ctx, const struct x86_insn *in)
+static enum native_why why_not(void *ctx, const struct x86_insn *in)
 {
-	struct test *t = ctx;
+	const struct test *t = ctx;
 
-	if (t->only)
-		return in->op == t->only;
-	return cpu_has_feature(in->feature) && !t->host_lacks[in->feature] && interp_has(in->op);
+	if (!native_op_is_safe(in->op) ||
+	    (in->op == X86_MOVSEG && in->opnd[0].kind == X86_OPND_REG && in->opnd[0].rc == X86_RC_SEG))
+		return NATIVE_UNSAFE;
+	if (!cpu_has_feature(in->feature) || !interp_has(in->op))
+		return NATIVE_NO_MODEL;
+	/* Intel's processors ignore 66 on near branches. */
+	if (t->host_lacks[in->feature] ||
+	    (t->host_intel && in->cls == X86_CL_CTI && in->opsize == 2))
+		return NATIVE_NO_HOST;
+	return t->only && in->op != t->only ? NATIVE_UNSAFE : NATIVE_EXECUTED;
+}
+
+static void report(struct test *t, const struct native_case *cs, const char *who,
+		   const struct diff *d, const struct native_state *h)
+{
+	if (!d->len)
+		return;
+	t->n_bad++;
+	t->bad[cs->in.op]++;
+	if (t->n_examples[cs->in.op]++ < MAX_EXAMPLES) {
+		printf("%s: ", who);
+		print_example(cs, d, h);
+	}
 }
 
 static void run_case(struct test *t, struct native_case *cs)
@@ -456,31 +371,30 @@ static void run_case(struct test *t, struct native_case *cs)
 
 	if (cs->poke_len) {
 		memcpy((void *)(uintptr_t)(NATIVE_DATA + cs->poke_at), cs->poke, cs->poke_len);
-		memcpy(t->ram + GPA_DATA + cs->poke_at, cs->poke, cs->poke_len);
+		memcpy(t->interp.data + cs->poke_at, cs->poke, cs->poke_len);
+		memcpy(t->jit.data + cs->poke_at, cs->poke, cs->poke_len);
 	}
-	if (native_pick(&t->rng, 4) == 0) {
+	if (native_pick(&t->rng, 8) == 0) {
 		check_decoded(t, cs, &d);
-		if (d.len) {
-			t->n_bad++;
-			t->bad[cs->in.op]++;
-			if (t->n_examples[cs->in.op]++ < MAX_EXAMPLES)
-				print_example(cs, &d, &h);
-		}
+		report(t, cs, "decoder", &d, &h);
 	}
 	native_run(&cs->before, &h);
-	guest_run(t, cs, &o);
-	compare(t, cs, &h, &o, &d);
+	native_guest_interp(&t->interp, cs, &o);
+	compare(t, &t->interp, cs, &h, &o, &d);
+	report(t, cs, "interpreter", &d, &h);
+	if (native_guest_jit(&t->jit, cs, &o)) {
+		compare(t, &t->jit, cs, &h, &o, &d);
+	} else {
+		d.len = 0;
+		note(&d, "translated code ended at", h.rip, t->jit.c->rip);
+		resync(&t->jit);
+	}
+	report(t, cs, "translated", &d, &h);
 	t->n_cases++;
 	t->n_faults += h.vector != NATIVE_NO_FAULT;
-	if (!d.len)
-		return;
-	t->n_bad++;
-	t->bad[cs->in.op]++;
-	if (t->n_examples[cs->in.op]++ < MAX_EXAMPLES)
-		print_example(cs, &d, &h);
 }
 
-/* Fresh contents for both copies of the data pages. */
+/* Fresh contents for all copies of the data pages. */
 static void refill(struct test *t)
 {
 	for (unsigned i = 0; i < NATIVE_DATA_BYTES; i += 8) {
@@ -490,12 +404,14 @@ static void refill(struct test *t)
 			v &= native_random(&t->rng) & native_random(&t->rng);
 		memcpy((void *)(uintptr_t)(NATIVE_DATA + i), &v, 8);
 	}
-	memcpy(t->ram + GPA_DATA, (void *)(uintptr_t)NATIVE_DATA, NATIVE_DATA_BYTES);
+	resync(&t->interp);
+	resync(&t->jit);
 }
 
 static void find_host_features(struct test *t)
 {
 	__builtin_cpu_init();
+	t->host_intel = __builtin_cpu_is("intel");
 	t->host_lacks[X86_FEAT_AVX2] = !__builtin_cpu_supports("avx2");
 	t->host_lacks[X86_FEAT_FMA] = !__builtin_cpu_supports("fma");
 	t->host_lacks[X86_FEAT_BMI1] = !__builtin_cpu_supports("bmi");
@@ -533,23 +449,50 @@ static unsigned long env_number(const char *name, unsigned long def)
 	return v && *v ? strtoul(v, NULL, 0) : def;
 }
 
+/* Which forms there are, and whether all were executed that could be. */
+static bool check_forms(struct test *t)
+{
+	static const char *const whys[] = { "never executed", "not for a test", "not on this host",
+					    "not in the model" };
+	const struct native_forms *f = &t->forms;
+	bool all = env_number("MAYFLY_FORMS", 0), enough = t->n_cases / CASES_PER_FORM >= f->n_todo;
+	unsigned count[4] = { 0 }, never = 0;
+	char text[160];
+
+	for (unsigned i = 0; i < f->n; i++) {
+		const struct native_form *form = &f->form[i];
+
+		count[form->why]++;
+		if (form->why == NATIVE_EXECUTED && form->n_cases)
+			continue;
+		if (form->why == NATIVE_EXECUTED)
+			never++;
+		if (all || (form->why == NATIVE_EXECUTED && enough))
+			printf("%s: %s\n", whys[form->why],
+			       native_form_text(form, text, sizeof(text)));
+	}
+	printf("%u forms: %u executed, %u never, %u not for a test, %u not on this host, %u not in "
+	       "the model\n", f->n, count[NATIVE_EXECUTED] - never, never, count[NATIVE_UNSAFE],
+	       count[NATIVE_NO_HOST], count[NATIVE_NO_MODEL]);
+	return !never || !enough;
+}
+
 int main(int argc, char **argv)
 {
 	static struct test t;
 	static struct native_case cs;
-	static struct native_pool pool;
-	unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 0) : env_number("MAYFLY_CASES", 300000);
+	unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 0) : env_number("MAYFLY_CASES", 1000000);
 	unsigned long seed = argc > 2 ? strtoul(argv[2], NULL, 0) : env_number("MAYFLY_SEED", 1);
 	const char *only = argc > 3 ? argv[3] : getenv("MAYFLY_OP");
-	struct native_filter filter = { &t, accept_insn };
 	unsigned n_ops = 0;
+	bool covered;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!native_init()) {
 		printf("no AVX state in signal frames here: skipped\n");
 		return 77;
 	}
-	if (!guest_init(&t)) {
+	if (!native_guest_create(&t.interp, NULL) || !native_guest_create(&t.jit, "")) {
 		printf("cannot set up the software processor\n");
 		return 1;
 	}
@@ -563,20 +506,27 @@ int main(int argc, char **argv)
 		}
 	}
 	find_host_features(&t);
-	native_fill_pool(&t.rng, &filter, &pool, POOL_TRIES);
+	if (!native_forms_create(&t.forms, &t, why_not)) {
+		printf("no forms\n");
+		return 1;
+	}
 	while (t.n_cases < n) {
+		struct native_form *form;
+
 		if (t.n_insns % 64 == 0)
 			refill(&t);
-		native_make_case(&t.rng, &filter, &pool, &cs);
+		form = native_forms_pick(&t.forms, &t.rng, &cs.in);
 		t.n_insns++;
 		t.seen[cs.in.op]++;
 		for (unsigned i = 0; i < STATES_PER_INSN; i++) {
-			if (i)
-				native_make_state(&t.rng, &cs);
-			native_set_code(cs.in.bytes, cs.in.len);
-			memset(t.ram + GPA_CODE, 0xcc, 4096);
-			memcpy(t.ram + GPA_CODE + (NATIVE_INSN - NATIVE_CODE), cs.in.bytes, cs.in.len);
+			native_make_state(&t.rng, &cs);
+			native_set_code(cs.in.bytes, cs.in.len, cs.in.cls == X86_CL_CTI);
+			if (!i || cs.in.disp_len) {
+				native_guest_set_code(&t.interp, cs.in.bytes, cs.in.len);
+				native_guest_set_code(&t.jit, cs.in.bytes, cs.in.len);
+			}
 			run_case(&t, &cs);
+			form->n_cases++;
 		}
 	}
 	for (unsigned i = 0; i < X86_N_OPS; i++) {
@@ -585,7 +535,8 @@ int main(int argc, char **argv)
 			printf("%8lu of %lu differ: %s\n", t.bad[i], t.seen[i] * STATES_PER_INSN,
 			       x86_op_name(i));
 	}
-	printf("seed %lu: %lu cases of %u operations, %lu faults, %lu mismatches\n", seed, t.n_cases,
-	       n_ops, t.n_faults, t.n_bad);
-	return t.n_bad != 0;
+	covered = check_forms(&t);
+	printf("seed %lu: %lu cases of %u operations, %lu faults, %lu translated blocks entered, %lu "
+	       "mismatches\n", seed, t.n_cases, n_ops, t.n_faults, t.jit.n_entries, t.n_bad);
+	return t.n_bad || !covered;
 }

@@ -111,6 +111,7 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 		[HELPER_MISS] = run_miss,     [HELPER_INTERP] = run_interp,
 		[HELPER_DISPATCH] = run_dispatch, [HELPER_LINK] = run_link,
 		[HELPER_SIMD] = run_simd,     [HELPER_JUMP_MISS] = run_jump_miss,
+		[HELPER_STRING] = string_run,
 	};
 
 	void (*const commit)(struct cpu *) = fast_commit;
@@ -144,9 +145,9 @@ void jit_cpu_destroy(struct cpu *c)
 /* The operations that the interpreter was called for most. */
 static void log_interp_ops(const struct cpu *c)
 {
-	enum { TOP = 12 };
+	enum { TOP = 24 };
 	uint32_t below = UINT32_MAX;
-	char line[400] = "";
+	char line[700] = "";
 	size_t n = 0;
 
 	for (unsigned k = 0; k < TOP; k++) {

@@ -113,7 +113,8 @@ struct jit {
 	uint32_t hot_start, cold_start;        /* after the stubs */
 	/* stubs.c */
 	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
-		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss;
+		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss,
+		 stub_string;
 	uint32_t stub_slot[TLB_N_INDEX][6]; /* by log2 of the size */
 	struct jit_block *blocks;
 	struct jit_exit *exits;
@@ -142,7 +143,7 @@ struct jit_ret { /* of the C helpers that emitted code calls, in rax and rdx */
 #define JIT_TO_SLOW ((const uint8_t *)(uintptr_t)3) /* fast_miss(): ask run_miss() */
 
 enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH,
-       HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS };
+       HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS, HELPER_STRING };
 
 static inline uint8_t *jit_rw(const struct jit *j, uint32_t off)
 {
@@ -200,6 +201,15 @@ uint64_t smc_lines(unsigned off, unsigned len);
 /* --- fast.c: helpers that leave SIMD registers alone --- */
 struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la);
 void fast_commit(struct cpu *c);
+
+/* --- string.c: ditto; 0 when done, 1: the interpreter goes on --- */
+enum { /* what to do: operation, log2 of the element, repeat, address size, source segment */
+	JIT_STR_MOVS, JIT_STR_STOS, JIT_STR_LODS, JIT_STR_CMPS, JIT_STR_SCAS, JIT_STR_OP = 7,
+	JIT_STR_SHIFT = 4, /* two bits */
+	JIT_STR_REP = 1 << 6, JIT_STR_REPNE = 1 << 7, JIT_STR_ADDR32 = 1 << 8,
+	JIT_STR_SEG = 16, /* the rest */
+};
+struct jit_ret string_run(struct cpu *c, uint32_t unused, uint64_t what);
 
 /* --- run.c: the helpers --- */
 struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la);

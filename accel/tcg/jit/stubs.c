@@ -244,6 +244,19 @@ static void emit_miss(struct jit *j, struct jit_buf *b)
 	emit8(b, 0xc3);
 }
 
+/* A string instruction: T0 = what. Back with T0 = 0, or 1 for the interpreter. */
+static void emit_string(struct jit *j, struct jit_buf *b)
+{
+	j->stub_string = here(j, b);
+	for (unsigned i = 0; i < sizeof(caller_saved); i++)
+		emit_cpu(b, OP_STORE, true, regs_host(caller_saved[i]),
+			 off_gpr(caller_saved[i]) + 8);
+	call_saved(b, HELPER_STRING, 8);
+	emit_mov_rr(b, H_T0, H_RAX);
+	load_caller_saved(b, 8);
+	emit8(b, 0xc3);
+}
+
 /* After an instruction that stored to the bounce buffer; keeps everything. */
 static void emit_commit(struct jit *j, struct jit_buf *b)
 {
@@ -333,6 +346,7 @@ void stubs_emit(struct jit *j)
 	j->stub_interp = one_way(j, &b, HELPER_INTERP, 8);
 	emit_miss(j, &b);
 	emit_commit(j, &b);
+	emit_string(j, &b);
 	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++)
 		for (unsigned k = 0; k < 6; k++)
 			emit_slot(j, &b, idx, k);

@@ -143,10 +143,6 @@ static bool mem_form(struct tr *t, struct henc *e, unsigned reg, bool reg_gpr)
 			a.size = in->opnd[i].size;
 	if (!a.size || a.size > 32 || (reg_mem && vvvv_mem) || in->attr & X86_AT_VSIB)
 		return false;
-	/* Bit strings reach beyond the operand. */
-	if (in->imm_len == 0 && (in->op == X86_BT || in->op == X86_BTS || in->op == X86_BTR ||
-				 in->op == X86_BTC))
-		return false;
 	if (in->op == X86_MULX && (reg_mem || vvvv_mem))
 		return false;
 	if (in->op == X86_CMPXCHG && high == X86_RAX)

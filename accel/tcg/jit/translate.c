@@ -41,6 +41,8 @@ static const uint8_t kind_of_op[X86_N_OPS] = {
 	[X86_PUSHF] = TR_PUSHF, [X86_POPF] = TR_POPF, [X86_RDTSC] = TR_RDTSC,
 	[X86_RDTSCP] = TR_RDTSC, [X86_SWAPGS] = TR_SWAPGS, [X86_STAC] = TR_STAC,
 	[X86_CLAC] = TR_STAC, [X86_MOVSEG] = TR_MOVSEG,
+	[X86_MOVS] = TR_STRING, [X86_STOS] = TR_STRING, [X86_LODS] = TR_STRING,
+	[X86_CMPS] = TR_STRING, [X86_SCAS] = TR_STRING,
 	[X86_NOP] = TR_NOP, [X86_PAUSE] = TR_COPY, [X86_ENDBR32] = TR_NOP,
 	[X86_ENDBR64] = TR_NOP, [X86_PREFETCH] = TR_NOP, [X86_PREFETCHW] = TR_NOP,
 	[X86_PREFETCHNTA] = TR_NOP, [X86_PREFETCHT0] = TR_NOP, [X86_PREFETCHT1] = TR_NOP,
@@ -67,6 +69,8 @@ static uint8_t kind_of_form(const struct x86_insn *in, uint8_t kind)
 			return in->op == X86_JMP ? TR_JMP_IND : TR_CALL_IND;
 		return kind;
 	}
+	if (kind == TR_GENERIC && tr_is_bit_mem(in))
+		return TR_BT_MEM;
 	if (kind != TR_GENERIC || in->attr & X86_AT_MODRM)
 		return kind;
 	if (in->op == X86_MOV)
@@ -113,6 +117,8 @@ uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode)
 		kind = kind_of_fence(in);
 	if (!kind)
 		return TR_INTERP;
+	if (kind == TR_STRING)
+		return tr_string_ok(in, mode) ? kind : TR_INTERP;
 	if (in->cls == X86_CL_PRIV)
 		return tr_system_ok(j, in, mode) ? kind : TR_INTERP;
 	if (in->feature != X86_FEAT_NONE && kind != TR_NOP && kind != TR_COPY &&
@@ -243,6 +249,10 @@ static bool insn_emit(struct tr *t)
 	case TR_CLD: case TR_STD: case TR_CLI: case TR_STI: case TR_PUSHF: case TR_POPF:
 	case TR_RDTSC: case TR_SWAPGS: case TR_STAC: case TR_MOVSEG:
 		return tr_system(t);
+	case TR_STRING:
+		return tr_string(t);
+	case TR_BT_MEM:
+		return tr_bit_mem(t);
 	case TR_INTERP: case TR_STEP:
 		return false;
 	default:

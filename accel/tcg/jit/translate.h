@@ -24,6 +24,7 @@ enum tr_kind {
 	TR_PUSH, TR_POP, TR_LEAVE, TR_PUSHF, TR_POPF,
 	TR_JMP, TR_JCC, TR_CALL, TR_RET, TR_JRCXZ, TR_LOOP, TR_JMP_IND, TR_CALL_IND,
 	TR_CLD, TR_STD, TR_CLI, TR_STI, TR_RDTSC, TR_SWAPGS, TR_STAC, TR_MOVSEG,
+	TR_STRING,
 	TR_VEC, /* as TR_GENERIC, with SIMD or x87 state in host registers */
 };
 
@@ -85,6 +86,10 @@ unsigned tr_stack_run(const struct tr *t, unsigned i);
 void tr_stack_run_emit(struct tr *t, unsigned i, unsigned n);
 bool tr_flow(struct tr *t);
 bool tr_system(struct tr *t);
+bool tr_bit_mem(struct tr *t);
+bool tr_is_bit_mem(const struct x86_insn *in);
+bool tr_string(struct tr *t);
+bool tr_string_ok(const struct x86_insn *in, uint32_t mode);
 void tr_simd_check(struct tr *t);
 uint8_t tr_vec_kind(struct jit *j, const struct x86_insn *in, uint32_t mode);
 unsigned tr_vec_align(const struct x86_insn *in);

@@ -228,6 +228,50 @@ Test(privilege, system_instructions_fault_in_ring_3)
 	cr_expect_eq(f->n_reads + f->n_writes, 0);
 }
 
+Test(privilege, invpcid_checks_its_type_and_identifier)
+{
+	struct code invpcid = ASM64("invpcid rax, [rbp]"), load = ASM64("mov rdx, [rbx]");
+	gpaddr pte = 0;
+
+	GPR(f, RBP) = FIX_DATA;
+	GPR(f, RAX) = 2;
+	cr_expect_eq(fixture_run(f, invpcid), X86_EXC_GP); /* ring 3 */
+	fixture_set_mode(f, FIX_LONG);
+	GPR(f, RBP) = FIX_DATA + 0x100;
+	GPR(f, RAX) = 4;
+	cr_expect_eq(fixture_run(f, invpcid), X86_EXC_GP);
+	GPR(f, RAX) = 1;
+	fixture_poke(f, FIX_DATA + 0x100, 8, 1);
+	cr_expect_eq(fixture_run(f, invpcid), X86_EXC_GP); /* no identifiers yet */
+	fixture_poke(f, FIX_DATA + 0x100, 8, 0x1000);
+	cr_expect_eq(fixture_run(f, invpcid), X86_EXC_GP);
+	/* Each type drops the page that the descriptor names in the current context. */
+	for (gpaddr at = FIX_TABLES; at < FIX_TABLES + 0x8000; at += 8)
+		if ((fixture_peek(f, at, 8) & ~0xfffull) == FIX_DATA + 0x1000)
+			pte = at;
+	cr_assert_neq(pte, 0);
+	fixture_poke(f, FIX_DATA + 0x1000, 8, 0x1111);
+	fixture_poke(f, FIX_READONLY, 8, 0x2222);
+	for (unsigned type = 0; type < 4; type++) {
+		uint64_t flags = fixture_peek(f, pte, 8) & 0xfff;
+
+		GPR(f, RBX) = FIX_DATA + 0x1000;
+		GPR(f, RAX) = type;
+		fixture_poke(f, FIX_DATA + 0x100, 8, 0);
+		fixture_poke(f, FIX_DATA + 0x108, 8, FIX_DATA + 0x1000);
+		cr_expect_eq(fixture_run(f, load), NO_FAULT);
+		cr_expect_eq(GPR(f, RDX), 0x1111);
+		fixture_poke(f, pte, 8, FIX_READONLY | flags);
+		cr_expect_eq(fixture_run(f, load), NO_FAULT);
+		cr_expect_eq(GPR(f, RDX), 0x1111); /* still cached */
+		cr_expect_eq(fixture_run(f, invpcid), NO_FAULT);
+		cr_expect_eq(fixture_run(f, load), NO_FAULT);
+		cr_expect_eq(GPR(f, RDX), 0x2222, "type %u", type);
+		fixture_poke(f, pte, 8, (FIX_DATA + 0x1000) | flags);
+		mmu_flush_all(f->c);
+	}
+}
+
 Test(privilege, clac_and_stac_are_invalid_in_ring_3)
 {
 	cr_expect_eq(fixture_run(f, ASM64("clac")), X86_EXC_UD);

@@ -457,7 +457,15 @@ Test(seg, control_register_writes_are_checked)
 	expect(r, do_write_cr, (struct args){.seg = 0, .off = cr0 & ~(uint64_t)X86_CR0_PG},
 	       X86_EXC_GP, 0);
 	expect(r, do_write_cr, (struct args){.seg = 4, .off = 0}, X86_EXC_GP, 0);
+	c->cr3 |= 0x18; /* PCIDE wants a zero identifier, and keeps paging on */
 	expect(r, do_write_cr, (struct args){.seg = 4, .off = cr4 | X86_CR4_PCIDE}, X86_EXC_GP, 0);
+	c->cr3 &= ~0x18ull;
+	expect(r, do_write_cr, (struct args){.seg = 3, .off = c->cr3 | 1ull << 63}, X86_EXC_GP, 0);
+	expect(r, do_write_cr, (struct args){.seg = 4, .off = cr4 | X86_CR4_PCIDE}, -1, 0);
+	expect(r, do_write_cr, (struct args){.seg = 3, .off = c->cr3 | 1ull << 63}, -1, 0);
+	expect(r, do_write_cr, (struct args){.seg = 0, .off = cr0 & ~(uint64_t)X86_CR0_PG},
+	       X86_EXC_GP, 0);
+	expect(r, do_write_cr, (struct args){.seg = 4, .off = cr4}, -1, 0);
 	expect(r, do_write_cr, (struct args){.seg = 4, .off = cr4 | 1ull << 40}, X86_EXC_GP, 0);
 	expect(r, do_write_cr, (struct args){.seg = 3, .off = 1ull << 50}, X86_EXC_GP, 0);
 	expect(r, do_write_cr, (struct args){.seg = 8, .off = 16}, X86_EXC_GP, 0);

@@ -101,6 +101,21 @@ struct itlb_entry {
 	uint64_t gpa; /* guest-physical page address */
 };
 
+/* Second-level TLB: what page walks found, of all process-context identifiers. See fill.c. */
+enum { TLB2_SET_BITS = 10, TLB2_WAYS = 4, TLB2_PCIDS = 4096 };
+struct tlb2_entry {
+	uint64_t key;   /* page address | identifier */
+	uint64_t val;   /* guest-physical page address | flags | size */
+	uint64_t stamp; /* of its making; 0: empty */
+};
+struct tlb2 {
+	struct tlb2_entry entry[1 << TLB2_SET_BITS][TLB2_WAYS];
+	/* Each flush has a number; what is older than the one that concerns it is void. */
+	uint64_t stamp, all_from, nonglobal_from, pcid_from[TLB2_PCIDS];
+	unsigned next;        /* way to replace */
+	bool has_2m, has_1g;  /* such pages were remembered since everything was emptied */
+};
+
 /* Jump cache of the JIT, per enum tlb_index: linear address to translated code. */
 enum { JIT_JUMP_ENTRIES = 2048 };
 struct jit_jump {
@@ -216,7 +231,7 @@ struct cpu {
 	 * decoded instructions, or NULL to decode each time. */
 	uint8_t db_hits;
 	struct interp_cache *icache;
-	uint64_t n_insns, n_mmio, n_faults, n_interrupts, n_tlb_fills;
+	uint64_t n_insns, n_mmio, n_faults, n_interrupts, n_tlb_fills, n_walks;
 	uint64_t n_halts, n_sleeps; /* HLT; those of them in which the thread slept */
 
 	/* --- bookkeeping of accel/tcg/cpu --- */
@@ -234,8 +249,9 @@ struct cpu {
 	uint16_t user_fills[256];
 	bool itlb_nonglobal; /* the kernel's instruction TLB holds a non-global page */
 	/* Where large pages were used since the last flush, for INVLPG: Bloom filters over 2 MiB
-	 * frames, for non-global and global pages, and a list of 1 GiB frames. */
-	uint64_t large_seen[2][16];
+	 * frames, for non-global and global pages in either half of the address space, and a list
+	 * of 1 GiB frames. */
+	uint64_t large_seen[2][2][16];
 	unsigned n_huge_seen; /* > the array: anywhere */
 	uint64_t huge_seen[16];
 	uint64_t halt_spin_ns; /* halt.c: how long to spin before sleeping */
@@ -243,6 +259,7 @@ struct cpu {
 	uint64_t steal_wall_ns, steal_thread_ns, stolen_ns;
 	bool steal_paused;
 	uint32_t n_pauses; /* PAUSE instructions, to tell spinning (vm->own_processors) */
+	struct tlb2 tlb2;
 };
 
 static inline unsigned cpu_tlb_slot(uint64_t la)

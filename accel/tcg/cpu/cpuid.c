@@ -8,7 +8,7 @@
  * its kin): they would cost much here and protect nothing, as guest code does not run on the
  * host's own branch predictor state in the way they assume.
  *
- * One socket, one thread per core, as many cores as vCPUs. No PCID, LA57, PKU, MONITOR, AVX-512,
+ * One socket, one thread per core, as many cores as vCPUs. No LA57, PKU, MONITOR, AVX-512,
  * XSAVES, SVM or VMX.
  *
  * Refs: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E; Linux
@@ -36,14 +36,14 @@ static const uint32_t leaf1_edx =
 	BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26); /* PSE36 CLFLUSH MMX FXSR SSE
 		SSE2 */
 static const uint32_t leaf1_ecx =
-	BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(19) | BIT(20) | /* SSE3 PCLMUL SSSE3 FMA
-		CX16 SSE4.1 SSE4.2 */
+	BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | /* SSE3 PCLMUL
+		SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 */
 	BIT(21) | BIT(22) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | /* x2APIC MOVBE POPCNT
 		TSC-deadline AES XSAVE */
 	BIT(28) | BIT(29) | BIT(30) | BIT(31); /* AVX F16C RDRAND hypervisor */
 static const uint32_t leaf7_ebx =
-	BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | /* FSGSBASE TSC_ADJUST BMI1
-		AVX2 SMEP BMI2 ERMS */
+	BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | /* FSGSBASE
+		TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID */
 	BIT(13) | BIT(18) | BIT(19) | BIT(20) | BIT(23) | BIT(29); /* no FCS and FDS; RDSEED ADX
 		SMAP CLFLUSHOPT SHA */
 static const uint32_t leaf7_ecx = BIT(2) | BIT(22); /* UMIP RDPID */
@@ -62,7 +62,7 @@ bool cpu_has_feature(unsigned feature)
 		X86_FEAT_FMA, X86_FEAT_F16C, X86_FEAT_BMI1, X86_FEAT_BMI2, X86_FEAT_ADX,
 		X86_FEAT_MOVBE, X86_FEAT_CX16, X86_FEAT_LM, X86_FEAT_LAHF, X86_FEAT_SYSCALL,
 		X86_FEAT_SYSENTER, X86_FEAT_RDTSCP, X86_FEAT_RDPID, X86_FEAT_RDRAND,
-		X86_FEAT_RDSEED, X86_FEAT_FSGSBASE, X86_FEAT_SMAP, X86_FEAT_XSAVE,
+		X86_FEAT_RDSEED, X86_FEAT_FSGSBASE, X86_FEAT_SMAP, X86_FEAT_INVPCID, X86_FEAT_XSAVE,
 		X86_FEAT_XSAVEOPT, X86_FEAT_XSAVEC, X86_FEAT_CLFLUSH, X86_FEAT_CLFLUSHOPT,
 		X86_FEAT_PREFETCHW, X86_FEAT_TSC, X86_FEAT_MSR,
 	};

@@ -3,22 +3,27 @@
  * Control registers, debug registers and XCR0: which writes fault, and what they change.
  *
  * Any change of the way linear addresses are translated empties the TLBs: CR0.PG, PE and WP, CR4's
- * paging bits; a CR3 write empties the non-global entries.
+ * paging bits; a CR3 write empties the non-global entries of its identifier unless bit 63 says not
+ * to.
  *
- * Left out: PCID, LA57, PKE, CET and user interrupts, which CPUID does not offer.
+ * Left out: LA57, PKE, CET and user interrupts, which CPUID does not offer.
  *
  * Refs: Intel SDM vol. 3A, "Control Registers"; vol. 3B, "Debug Registers"; vol. 2, MOV to CR,
  * XSETBV; AMD APM vol. 2, "Long Mode".
  */
 #include "accel/tcg/cpu/lapic.h"
 #include "accel/tcg/cpu/seg.h"
-#include "accel/tcg/cpu/walk.h"
+#include "accel/tcg/cpu/tlb.h"
 
 enum { CR4_VALID = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE |
 		   X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR |
 		   X86_CR4_OSXMMEXCPT | X86_CR4_UMIP | X86_CR4_FSGSBASE | X86_CR4_OSXSAVE |
-		   X86_CR4_SMEP | X86_CR4_SMAP,
-       CR4_PAGING = X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP | X86_CR4_SMAP };
+		   X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PCIDE,
+       CR4_PAGING = X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP | X86_CR4_SMAP |
+		    X86_CR4_PCIDE,
+       /* changes that do not make PAE paging load its top level again */
+       CR4_NO_PDPTES = X86_CR4_SMAP | X86_CR4_PCIDE };
+static const uint64_t cr3_no_flush = 1ull << 63;
 
 static const uint64_t cr0_valid = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET |
 				  X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD |
@@ -45,6 +50,8 @@ static void write_cr0(struct cpu *c, uint64_t val)
 		cpu_raise_gp0(c);
 	val = (val & cr0_valid) | X86_CR0_ET;
 	changed = old ^ val;
+	if (!(val & X86_CR0_PG) && c->cr4 & X86_CR4_PCIDE)
+		cpu_raise_gp0(c);
 	if (changed & X86_CR0_PG) {
 		if (val & X86_CR0_PG && efer & X86_EFER_LME) {
 			if (!(c->cr4 & X86_CR4_PAE) || c->seg[X86_CS].attr & X86_SEG_L)
@@ -68,7 +75,13 @@ static void write_cr0(struct cpu *c, uint64_t val)
 
 static void write_cr3(struct cpu *c, uint64_t val)
 {
+	bool flush = true;
+
 	if (cpu_is_long(c)) {
+		if (c->cr4 & X86_CR4_PCIDE) {
+			flush = !(val & cr3_no_flush);
+			val &= ~cr3_no_flush;
+		}
 		if (val >> PHYS_ADDR_BITS)
 			cpu_raise_gp0(c);
 	} else {
@@ -76,8 +89,13 @@ static void write_cr3(struct cpu *c, uint64_t val)
 		if (uses_pdptes(c->cr0, c->cr4, c->efer) && !mmu_load_pdptes(c, val))
 			cpu_raise_gp0(c);
 	}
+	if (!flush && c->cr3 == val)
+		return;
 	c->cr3 = val;
-	mmu_flush_nonglobal(c);
+	if (flush)
+		mmu_flush_pcid(c, cpu_pcid(c));
+	else
+		mmu_switch_pcid(c);
 }
 
 static void write_cr4(struct cpu *c, uint64_t val)
@@ -88,7 +106,9 @@ static void write_cr4(struct cpu *c, uint64_t val)
 		cpu_raise_gp0(c);
 	if (cpu_is_long(c) && !(val & X86_CR4_PAE))
 		cpu_raise_gp0(c);
-	if (uses_pdptes(c->cr0, val, c->efer) && changed & (CR4_PAGING & ~X86_CR4_SMAP) &&
+	if (changed & val & X86_CR4_PCIDE && (!cpu_is_long(c) || c->cr3 & 0xfff))
+		cpu_raise_gp0(c);
+	if (uses_pdptes(c->cr0, val, c->efer) && changed & (CR4_PAGING & ~CR4_NO_PDPTES) &&
 	    !mmu_load_pdptes(c, c->cr3))
 		cpu_raise_gp0(c);
 	c->cr4 = val;

@@ -112,14 +112,6 @@ void lapic_write_base(struct cpu *c, uint64_t val)
 	cpu_request(c, REQ_INTERRUPT);
 }
 
-bool lapic_mmio_contains(const struct cpu *c, gpaddr gpa)
-{
-	uint64_t base = atomic_load_explicit(&c->lapic->base, memory_order_relaxed);
-
-	return ((base ^ gpa) & ~0xfffull) == 0 &&
-	       (base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE;
-}
-
 /* --- priorities --- */
 
 /* The highest vector set, or -1. */

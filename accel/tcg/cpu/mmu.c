@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The slow paths of linear memory: TLB fill, page crossing, MMIO, byte ranges, instruction fetch.
- *
- * Fill rules. A read entry needs only RAM. A write entry needs a page that this walk was allowed
- * to write (so D is set), RAM, and no translated code on it: every store to a page with code comes
- * here and tells the watcher. MMIO and the local APIC page never get an entry.
+ * The slow paths of linear memory: page crossing, MMIO, byte ranges, instruction fetch; which
+ * misses are faults. The TLBs are filled in fill.c.
  *
  * A page-crossing access looks both pages up before it moves a byte.
  */
@@ -16,12 +13,6 @@
 #include "accel/tcg/cpu/walk.h"
 
 #include <string.h>
-
-struct place { /* where a linear address is */
-	uint8_t *host; /* NULL: MMIO at gpa */
-	gpaddr gpa;    /* valid for writes and for MMIO */
-	bool quiet;    /* a write entry exists: no code on the page */
-};
 
 static unsigned table_of(unsigned idx)
 {
@@ -35,27 +26,14 @@ static gvaddr wrap(const struct cpu *c, gvaddr la)
 	return c->efer & X86_EFER_LMA ? la : (uint32_t)la;
 }
 
-static void fill(struct cpu *c, gvaddr page, unsigned idx, enum tlb_access acc,
-		 const struct walk *w, uint8_t *host)
-{
-	struct tlb_entry *t = &c->tlb[idx][acc][cpu_tlb_slot(page)];
-
-	t->addend = (uint64_t)(uintptr_t)host - page;
-	t->tag = page;
-	c->n_tlb_fills++;
-	tlb_note_fill(c, page, idx, acc, w->page_shift, w->global);
-}
-
 /* la is within one page. Raises what the access raises. */
-static struct place look_up(struct cpu *c, gvaddr la, enum tlb_access acc, unsigned idx)
+static struct tlb_place look_up(struct cpu *c, gvaddr la, enum tlb_access acc, unsigned idx)
 {
 	gvaddr page = la & ~0xfffull;
 	unsigned table = table_of(idx);
 	struct tlb_entry *t = &c->tlb[table][acc][cpu_tlb_slot(la)];
-	struct place p = {0};
-	struct walk w;
+	struct tlb_place p = {0};
 	uint32_t ec;
-	uint64_t avail;
 
 	if (t->tag == page && !c->log) {
 		p.host = (uint8_t *)(uintptr_t)(la + t->addend);
@@ -64,21 +42,8 @@ static struct place look_up(struct cpu *c, gvaddr la, enum tlb_access acc, unsig
 	}
 	if (c->efer & X86_EFER_LMA && !la_is_canonical(la))
 		cpu_raise_gp0(c);
-	if (!mmu_walk(c, la, acc == TLB_WRITE ? WALK_WRITE : WALK_READ, table, &w, &ec))
+	if (tlb_refill(c, la, acc, table, WALK_THOROUGH, &p, &ec) != WALK_DONE)
 		cpu_raise_page_fault(c, la, ec);
-	p.gpa = w.gpa + (la & 0xfff);
-	if (lapic_mmio_contains(c, p.gpa))
-		return p;
-	p.host = phys_ram(c->vm, w.gpa, &avail);
-	if (!p.host)
-		return p;
-	if (acc == TLB_READ || !phys_page_has_code(c->vm, w.gpa)) {
-		fill(c, page, table, acc, &w, p.host);
-		p.quiet = !c->log;
-	}
-	if (acc == TLB_WRITE) /* what can be written here can be read, too */
-		fill(c, page, table, TLB_READ, &w, p.host);
-	p.host += la & 0xfff;
 	return p;
 }
 
@@ -106,7 +71,7 @@ static unsigned mmio_piece(unsigned left)
 	return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-static void place_read(struct cpu *c, const struct place *p, uint8_t *dst, unsigned len)
+static void place_read(struct cpu *c, const struct tlb_place *p, uint8_t *dst, unsigned len)
 {
 	if (p->host) {
 		memcpy(dst, p->host, len);
@@ -121,7 +86,7 @@ static void place_read(struct cpu *c, const struct place *p, uint8_t *dst, unsig
 	}
 }
 
-static void place_write(struct cpu *c, const struct place *p, const uint8_t *src, unsigned len)
+static void place_write(struct cpu *c, const struct tlb_place *p, const uint8_t *src, unsigned len)
 {
 	if (p->host) {
 		if (!p->quiet)
@@ -143,7 +108,7 @@ static void place_write(struct cpu *c, const struct place *p, const uint8_t *src
 
 uint64_t mmu_load_slow(struct cpu *c, gvaddr la, unsigned size, unsigned idx)
 {
-	struct place p;
+	struct tlb_place p;
 
 	if ((la & 0xfff) + size > 4096) {
 		uint64_t v = 0;
@@ -157,7 +122,7 @@ uint64_t mmu_load_slow(struct cpu *c, gvaddr la, unsigned size, unsigned idx)
 
 void mmu_store_slow(struct cpu *c, gvaddr la, unsigned size, uint64_t val, unsigned idx)
 {
-	struct place p;
+	struct tlb_place p;
 
 	if ((la & 0xfff) + size > 4096) {
 		mmu_write(c, la, &val, size, idx);
@@ -177,7 +142,7 @@ void mmu_store_slow(struct cpu *c, gvaddr la, unsigned size, uint64_t val, unsig
 
 /* Both pages of a range of up to 4096 bytes; how many bytes are on the first. */
 static unsigned look_up_range(struct cpu *c, gvaddr la, unsigned len, enum tlb_access acc,
-			      unsigned idx, struct place p[2])
+			      unsigned idx, struct tlb_place p[2])
 {
 	unsigned first = 4096 - (la & 0xfff);
 
@@ -190,7 +155,7 @@ static unsigned look_up_range(struct cpu *c, gvaddr la, unsigned len, enum tlb_a
 
 void mmu_read(struct cpu *c, gvaddr la, void *dst, unsigned len, unsigned idx)
 {
-	struct place p[2];
+	struct tlb_place p[2];
 	unsigned first;
 
 	if (!len)
@@ -203,7 +168,7 @@ void mmu_read(struct cpu *c, gvaddr la, void *dst, unsigned len, unsigned idx)
 
 void mmu_write(struct cpu *c, gvaddr la, const void *src, unsigned len, unsigned idx)
 {
-	struct place p[2];
+	struct tlb_place p[2];
 	unsigned first;
 
 	if (!len)
@@ -216,7 +181,7 @@ void mmu_write(struct cpu *c, gvaddr la, const void *src, unsigned len, unsigned
 
 void mmu_probe(struct cpu *c, gvaddr la, unsigned len, bool write, unsigned idx)
 {
-	struct place p[2];
+	struct tlb_place p[2];
 
 	if (len)
 		look_up_range(c, la, len, write ? TLB_WRITE : TLB_READ, idx, p);
@@ -224,7 +189,7 @@ void mmu_probe(struct cpu *c, gvaddr la, unsigned len, bool write, unsigned idx)
 
 void *mmu_rmw_ptr(struct cpu *c, gvaddr la, unsigned size, unsigned idx)
 {
-	struct place p[2];
+	struct tlb_place p[2];
 	unsigned first = look_up_range(c, la, size, TLB_WRITE, idx, p);
 
 	if (first < size || !p[0].host)
@@ -237,7 +202,7 @@ void *mmu_rmw_ptr(struct cpu *c, gvaddr la, unsigned size, unsigned idx)
 void mmu_rmw_done(struct cpu *c, gvaddr la, unsigned size, unsigned idx)
 {
 	struct tlb_entry *t = &c->tlb[table_of(idx)][TLB_WRITE][cpu_tlb_slot(la)];
-	struct place p;
+	struct tlb_place p;
 
 	if (t->tag == (la & ~0xfffull)) /* as in mmu_rmw_ptr(): no code there */
 		return;
@@ -250,20 +215,15 @@ gpaddr mmu_fetch(struct cpu *c, gvaddr la, const uint8_t **host)
 {
 	bool user = c->cpl == 3;
 	struct itlb_entry *t = &c->itlb[user][la >> 12 & (ITLB_ENTRIES - 1)];
-	gvaddr page = la & ~0xfffull;
-	struct walk w;
 	uint32_t ec;
 	uint64_t avail;
 	gpaddr gpa;
 
-	if (t->tag != page) {
+	if (t->tag != (la & ~0xfffull)) {
 		if (c->efer & X86_EFER_LMA && !la_is_canonical(la))
 			cpu_raise_gp0(c);
-		if (!mmu_walk(c, la, WALK_EXEC, user ? TLB_USER : TLB_KERNEL, &w, &ec))
+		if (tlb_refetch(c, la, WALK_THOROUGH, &ec) != WALK_DONE)
 			cpu_raise_page_fault(c, la, ec);
-		t->tag = page;
-		t->gpa = w.gpa;
-		tlb_note_fetch(c, page, user, w.page_shift, w.global);
 	}
 	gpa = t->gpa + (la & 0xfff);
 	*host = lapic_mmio_contains(c, gpa) ? NULL : phys_ram(c->vm, gpa, &avail);

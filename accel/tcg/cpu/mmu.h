@@ -128,8 +128,11 @@ unsigned mmu_fetch_insn(struct cpu *c, gvaddr la, uint8_t buf[15]);
 
 /* TLB maintenance on this CPU. */
 void mmu_flush_all(struct cpu *c);            /* global entries, too */
-void mmu_flush_nonglobal(struct cpu *c);      /* CR3 write */
-void mmu_flush_page(struct cpu *c, gvaddr la); /* INVLPG */
+void mmu_flush_nonglobal(struct cpu *c);      /* of all process-context identifiers */
+void mmu_flush_pcid(struct cpu *c, unsigned pcid); /* its non-global entries */
+void mmu_switch_pcid(struct cpu *c);          /* CR3 names another one; flushes nothing */
+void mmu_flush_page(struct cpu *c, gvaddr la); /* INVLPG; the current identifier */
+void mmu_flush_page_pcid(struct cpu *c, gvaddr la, unsigned pcid);
 void mmu_init(struct cpu *c);
 
 /* --- physical memory of the VM (phys.c) --- */

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Physical memory as the software processors see it: RAM, the local APIC page, and the machine
- * for everything else; and the record of which pages of RAM hold translated code.
- *
- * The local APIC page is looked at before RAM, because a guest may move it over RAM.
- *
- * Threads: look-ups and the code bitmap from any thread.
+ * Physical memory as the software processors see it: the local APIC page and the machine where
+ * there is no RAM, and who is told of stores to RAM. Look-ups are in ram.c.
  */
 #include "accel/tcg/cpu/phys.h"
 
@@ -14,59 +10,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-
-uint8_t *phys_ram(const struct tcg_vm *vm, gpaddr gpa, uint64_t *avail)
-{
-	for (unsigned i = 0; i < vm->n_ram; i++) {
-		const struct gmem_region *r = &vm->ram[i];
-
-		if (gpa - r->base < r->len_bytes) {
-			*avail = r->len_bytes - (gpa - r->base);
-			return r->host + (gpa - r->base);
-		}
-	}
-	*avail = 0;
-	return NULL;
-}
-
-/* The byte of the bitmap and the bit in it for gpa; NULL outside RAM. */
-static _Atomic uint8_t *code_bit(const struct tcg_vm *vm, gpaddr gpa, uint8_t *mask)
-{
-	for (unsigned i = 0; i < vm->n_ram; i++) {
-		uint64_t off = gpa - vm->ram[i].base;
-
-		if (off < vm->ram[i].len_bytes) {
-			*mask = (uint8_t)(1u << (off >> 12 & 7));
-			return &vm->code_bits[i][off >> 15];
-		}
-	}
-	return NULL;
-}
-
-bool phys_page_has_code(const struct tcg_vm *vm, gpaddr gpa)
-{
-	uint8_t mask;
-	_Atomic uint8_t *b = code_bit(vm, gpa, &mask);
-
-	return b && atomic_load_explicit(b, memory_order_acquire) & mask;
-}
-
-bool phys_mark_code(struct tcg_vm *vm, gpaddr gpa)
-{
-	uint8_t mask;
-	_Atomic uint8_t *b = code_bit(vm, gpa, &mask);
-
-	return b && !(atomic_fetch_or(b, mask) & mask);
-}
-
-void phys_clear_code(struct tcg_vm *vm, gpaddr gpa)
-{
-	uint8_t mask;
-	_Atomic uint8_t *b = code_bit(vm, gpa, &mask);
-
-	if (b)
-		atomic_fetch_and(b, (uint8_t)~mask);
-}
 
 bool phys_protect_code(struct cpu *c, gpaddr gpa)
 {

@@ -7,6 +7,12 @@
  * tables, are listed while they are few. Large pages enter the TLB as 4 KiB pieces; INVLPG on one
  * must empty all its pieces, so frames that a large page was seen in are remembered.
  *
+ * The second level knows identifiers and large pages: a flush of everything, of what is not
+ * global, or of an identifier is a new number in struct tlb2, and a page is looked for in each
+ * size. The first level holds the current identifier's entries only.
+ *
+ * Compiled for general registers only, see fill.c; so is the hook (jump.c).
+ *
  * Whoever holds something derived from a translation (the JIT's stack slot and jump caches) is
  * told through cpu_hooks.
  */
@@ -14,8 +20,6 @@
 
 #include "accel/tcg/cpu/vm.h"
 #include "vmm/core/bytes.h"
-
-#include <string.h>
 
 enum { LIST_ACC = 1 << 10, LIST_IDX_SHIFT = 11 }; /* packing of a slot in the lists */
 
@@ -42,7 +46,7 @@ static void note_large(struct cpu *c, gvaddr page, unsigned page_shift, bool glo
 		if (c->n_huge_seen <= ARRAY_LEN(c->huge_seen))
 			c->n_huge_seen++;
 	} else {
-		c->large_seen[global][bit >> 6] |= 1ull << (bit & 63);
+		c->large_seen[global][page >> 63][bit >> 6] |= 1ull << (bit & 63);
 	}
 }
 
@@ -93,8 +97,17 @@ static void tell(struct cpu *c, enum cpu_flush what, gvaddr la)
 		c->vm->hooks.tlb_flushed(c, what, la);
 }
 
+/* Not memset(): it would use SIMD registers. */
+static void clear_words(volatile uint64_t *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		p[i] = 0;
+}
+
 static void empty_all(struct cpu *c)
 {
+	struct tlb2 *t = &c->tlb2;
+
 	for (unsigned i = 0; i < TLB_N_INDEX; i++)
 		for (unsigned a = 0; a < TLB_N_ACCESS; a++)
 			empty_table(c->tlb[i][a]);
@@ -102,7 +115,9 @@ static void empty_all(struct cpu *c)
 	empty_itlb(c->itlb[1]);
 	c->n_nonglobal = c->n_user_fills = c->n_huge_seen = 0;
 	c->itlb_nonglobal = false;
-	memset(c->large_seen, 0, sizeof(c->large_seen));
+	clear_words(c->large_seen[0][0], sizeof(c->large_seen) / 8);
+	t->all_from = t->nonglobal_from = ++t->stamp;
+	t->has_2m = t->has_1g = false;
 }
 
 void mmu_flush_all(struct cpu *c)
@@ -111,7 +126,8 @@ void mmu_flush_all(struct cpu *c)
 	tell(c, CPU_FLUSH_ALL, 0);
 }
 
-void mmu_flush_nonglobal(struct cpu *c)
+/* The first level's non-global entries. */
+static void empty_nonglobal(struct cpu *c)
 {
 	bool kernel_code = c->itlb_nonglobal;
 
@@ -135,9 +151,41 @@ void mmu_flush_nonglobal(struct cpu *c)
 	if (kernel_code)
 		empty_itlb(c->itlb[0]);
 	c->itlb_nonglobal = false;
-	memset(c->large_seen[0], 0, sizeof(c->large_seen[0]));
+	clear_words(c->large_seen[0][0], sizeof(c->large_seen[0]) / 8);
 	/* Who knows of kernel code by its linear address has to forget it, too. */
 	tell(c, kernel_code ? CPU_FLUSH_ALL : CPU_FLUSH_NONGLOBAL, 0);
+}
+
+void mmu_flush_nonglobal(struct cpu *c)
+{
+	c->tlb2.nonglobal_from = ++c->tlb2.stamp;
+	empty_nonglobal(c);
+}
+
+void mmu_flush_pcid(struct cpu *c, unsigned pcid)
+{
+	c->tlb2.pcid_from[pcid] = ++c->tlb2.stamp;
+	if (pcid == cpu_pcid(c))
+		empty_nonglobal(c);
+}
+
+void mmu_switch_pcid(struct cpu *c)
+{
+	empty_nonglobal(c);
+}
+
+/* The second level's entries of a page, whatever its size. */
+static void empty_page2(struct cpu *c, gvaddr la, unsigned pcid)
+{
+	static const uint8_t shifts[] = {12, 21, 30};
+
+	for (unsigned i = 0; i < sizeof(shifts); i++) {
+		struct tlb2_entry *e = tlb2_set(c, la, shifts[i], pcid);
+
+		for (unsigned k = 0; k < TLB2_WAYS; k++)
+			if (tlb2_is(&e[k], la, shifts[i]))
+				e[k].stamp = 0;
+	}
 }
 
 /* Empties what lies in the naturally aligned frame of 2^shift bytes around la. */
@@ -172,12 +220,14 @@ void mmu_flush_page(struct cpu *c, gvaddr la)
 	if (!(c->efer & X86_EFER_LMA))
 		la = (uint32_t)la;
 	page = la & ~0xfffull;
+	empty_page2(c, la, cpu_pcid(c));
 	if (huge_seen(c, la)) {
 		empty_frame(c, la, 30);
 		tell(c, CPU_FLUSH_ALL, 0);
 		return;
 	}
-	if ((c->large_seen[0][bit >> 6] | c->large_seen[1][bit >> 6]) >> (bit & 63) & 1) {
+	if ((c->large_seen[0][la >> 63][bit >> 6] | c->large_seen[1][la >> 63][bit >> 6]) >>
+		    (bit & 63) & 1) {
 		/* A 4 MiB page of 32-bit paging is two such frames. */
 		empty_frame(c, la, c->cr4 & X86_CR4_PAE ? 21 : 22);
 		tell(c, CPU_FLUSH_ALL, 0);
@@ -191,6 +241,14 @@ void mmu_flush_page(struct cpu *c, gvaddr la)
 		if (c->itlb[u][la >> 12 & (ITLB_ENTRIES - 1)].tag == page)
 			c->itlb[u][la >> 12 & (ITLB_ENTRIES - 1)].tag = TLB_EMPTY;
 	tell(c, CPU_FLUSH_PAGE, la);
+}
+
+void mmu_flush_page_pcid(struct cpu *c, gvaddr la, unsigned pcid)
+{
+	if (pcid == cpu_pcid(c))
+		mmu_flush_page(c, la);
+	else
+		empty_page2(c, la, pcid);
 }
 
 void mmu_drop_write(struct cpu *c, gpaddr gpa)
@@ -217,7 +275,6 @@ void mmu_drop_code_pages(struct cpu *c)
 
 void mmu_init(struct cpu *c)
 {
-	/* Addends of empty entries are only ever used by speculation; zero is as good as any. */
 	empty_all(c);
 	c->jit_slot[0] = TLB_EMPTY;
 }

@@ -7,7 +7,13 @@
  * known to be allowed; if a table changed under the walk, the walk starts again. A table outside
  * RAM reads as all ones, as an empty bus does, and is never written.
  *
- * Left out: PCID, protection keys, 5-level paging (none is offered by CPUID).
+ * What a walk finds does not depend on who asks: the caller gets the permissions, too, so that it
+ * may answer other accesses to the same page (fill.c).
+ *
+ * Compiled for general registers only, see fill.c; what is called with SIMD state in host registers
+ * goes through WALK_QUICK, which gives up rather than tell a watcher of code about a table's store.
+ *
+ * Left out: protection keys, 5-level paging (none is offered by CPUID).
  *
  * Refs: Intel SDM vol. 3A, "Paging"; AMD APM vol. 2, "Page Translation and Protection".
  */
@@ -53,8 +59,23 @@ static uint64_t read_entry(struct cpu *c, gpaddr at, unsigned size)
 	return __atomic_load_n((const uint32_t *)(const void *)p, __ATOMIC_RELAXED);
 }
 
-/* False if the entry is no longer what it was. */
-static bool set_bits(struct cpu *c, const struct level *l, uint64_t bits, unsigned size)
+static bool exchange(uint8_t *p, uint64_t old, uint64_t bits, unsigned size)
+{
+	uint32_t old32 = (uint32_t)old;
+
+	if (size == 8)
+		return __atomic_compare_exchange_n((uint64_t *)(void *)p, &old, old | bits, false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n((uint32_t *)(void *)p, &old32,
+					   (uint32_t)(old | bits), false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_RELAXED);
+}
+
+enum outcome { DONE, FAULT, RETRY, BUSY };
+
+/* Sets bits in an entry; RETRY if it is no longer what it was. */
+static enum outcome set_bits(struct cpu *c, const struct level *l, uint64_t bits, unsigned size,
+			     bool quick)
 {
 	uint64_t avail;
 	uint8_t *p = phys_ram(c->vm, l->at, &avail);
@@ -62,25 +83,18 @@ static bool set_bits(struct cpu *c, const struct level *l, uint64_t bits, unsign
 	bool ok;
 
 	if (!p || (l->val & bits) == bits)
-		return true;
+		return DONE;
+	if (!phys_page_has_code(c->vm, l->at))
+		return exchange(p, l->val, bits, size) ? DONE : RETRY;
+	if (quick)
+		return BUSY;
 	/* Not one of the program's stores: whoever undoes those must leave these. */
 	c->log = NULL;
 	phys_store_begin(c, l->at, p, size);
 	c->log = log;
-	if (size == 8) {
-		uint64_t old = l->val;
-
-		ok = __atomic_compare_exchange_n((uint64_t *)(void *)p, &old, l->val | bits, false,
-						 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-	} else {
-		uint32_t old = (uint32_t)l->val;
-
-		ok = __atomic_compare_exchange_n((uint32_t *)(void *)p, &old,
-						 (uint32_t)(l->val | bits), false,
-						 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-	}
+	ok = exchange(p, l->val, bits, size);
 	phys_store_end(c, l->at, size);
-	return ok;
+	return ok ? DONE : RETRY;
 }
 
 static uint64_t reserved_bits(const struct cpu *c, const struct format *f, unsigned shift,
@@ -102,42 +116,39 @@ static uint64_t reserved_bits(const struct cpu *c, const struct format *f, unsig
 	return r;
 }
 
-/* What remains of the access check once user, writable and no-execute are known. */
-static bool allowed(const struct cpu *c, enum walk_access acc, unsigned idx, bool user,
-		    bool writable, bool nx)
+bool walk_allows(const struct cpu *c, const struct walk *w, enum walk_access acc, unsigned idx)
 {
 	bool by_user = idx == TLB_USER;
 
-	if (by_user && !user)
+	if (by_user && !w->user)
 		return false;
 	switch (acc) {
 	case WALK_EXEC:
-		if (nx)
+		if (w->nx)
 			return false;
-		return by_user || !user || !(c->cr4 & X86_CR4_SMEP);
+		return by_user || !w->user || !(c->cr4 & X86_CR4_SMEP);
 	case WALK_READ:
 	case WALK_WRITE:
-		if (!by_user && user && idx == TLB_KERNEL && c->cr4 & X86_CR4_SMAP)
+		if (!by_user && w->user && idx == TLB_KERNEL && c->cr4 & X86_CR4_SMAP)
 			return false;
-		if (acc == WALK_READ || writable)
+		if (acc == WALK_READ || w->writable)
 			return true;
 		return !by_user && !(c->cr0 & X86_CR0_WP);
 	}
 	return false;
 }
 
-enum outcome { DONE, FAULT, RETRY };
-
 static enum outcome walk_once(struct cpu *c, gvaddr la, enum walk_access acc, unsigned idx,
-			      struct walk *w, uint32_t *ec)
+			      struct walk *w, uint32_t *ec, bool quick)
 {
 	const struct format *f;
 	struct level lv[MAX_LEVELS];
-	bool user = true, writable = true, nx = false;
 	unsigned n = 0;
 	gpaddr table;
 	uint64_t leaf_bits = acc == WALK_WRITE ? PTE_A | PTE_D : PTE_A;
 
+	w->user = w->writable = true;
+	w->nx = false;
 	*ec = (idx == TLB_USER ? PF_U : 0) | (acc == WALK_WRITE ? PF_W : 0);
 	if (acc == WALK_EXEC &&
 	    (c->cr4 & X86_CR4_SMEP || (c->cr4 & X86_CR4_PAE && c->efer & X86_EFER_NXE)))
@@ -173,26 +184,31 @@ static enum outcome walk_once(struct cpu *c, gvaddr la, enum walk_access acc, un
 			*ec |= PF_P | PF_RSVD;
 			return FAULT;
 		}
-		user = user && l->val & PTE_U;
-		writable = writable && l->val & PTE_W;
-		nx = nx || l->val & (f == &fmt_32 ? 0 : PTE_NX);
+		w->user = w->user && l->val & PTE_U;
+		w->writable = w->writable && l->val & PTE_W;
+		w->nx = w->nx || l->val & (f == &fmt_32 ? 0 : PTE_NX);
 		if (leaf)
 			break;
 		table = l->val & (f == &fmt_32 ? 0xfffff000 : PTE_ADDR);
 	}
-	if (!allowed(c, acc, idx, user, writable, nx)) {
+	if (!walk_allows(c, w, acc, idx)) {
 		*ec |= PF_P;
 		return FAULT;
 	}
-	for (unsigned i = 0; i < n; i++)
-		if (!set_bits(c, &lv[i], i == n - 1 ? leaf_bits : PTE_A, f->entry_bytes))
-			return RETRY;
+	for (unsigned i = 0; i < n; i++) {
+		enum outcome o = set_bits(c, &lv[i], i == n - 1 ? leaf_bits : PTE_A,
+					  f->entry_bytes, quick);
+
+		if (o != DONE)
+			return o;
+	}
 
 	struct level *l = &lv[n - 1];
 	uint64_t in_page = (1ull << l->shift) - 1;
 
 	w->page_shift = (uint8_t)l->shift;
 	w->global = l->val & PTE_G && c->cr4 & X86_CR4_PGE;
+	w->dirty = (l->val | leaf_bits) & PTE_D;
 	if (f != &fmt_32)
 		w->gpa = (l->val & PTE_ADDR & ~in_page) | (la & in_page & ~0xfffull);
 	else if (l->shift == 22)
@@ -203,21 +219,28 @@ static enum outcome walk_once(struct cpu *c, gvaddr la, enum walk_access acc, un
 	return DONE;
 }
 
-bool mmu_walk(struct cpu *c, gvaddr la, enum walk_access acc, unsigned idx, struct walk *w,
-	      uint32_t *ec)
+enum walk_result mmu_walk_how(struct cpu *c, gvaddr la, enum walk_access acc, unsigned idx,
+			      struct walk *w, uint32_t *ec, enum walk_how how)
 {
 	if (!(c->cr0 & X86_CR0_PG)) {
-		*w = (struct walk){la & ~0xfffull, 12, true};
-		return true;
+		*w = (struct walk){.gpa = la & ~0xfffull, .page_shift = 12, .global = true,
+				   .user = true, .writable = true, .dirty = true};
+		return WALK_DONE;
 	}
 	/* A guest that changes the entry at every try loses nothing but its own page fault. */
 	for (unsigned i = 0; i < MAX_RETRIES; i++) {
-		enum outcome o = walk_once(c, la, acc, idx, w, ec);
+		enum outcome o = walk_once(c, la, acc, idx, w, ec, how == WALK_QUICK);
 
 		if (o != RETRY)
-			return o == DONE;
+			return o == DONE ? WALK_DONE : o == FAULT ? WALK_FAULT : WALK_BUSY;
 	}
-	return false;
+	return WALK_FAULT;
+}
+
+bool mmu_walk(struct cpu *c, gvaddr la, enum walk_access acc, unsigned idx, struct walk *w,
+	      uint32_t *ec)
+{
+	return mmu_walk_how(c, la, acc, idx, w, ec, WALK_THOROUGH) == WALK_DONE;
 }
 
 bool mmu_load_pdptes(struct cpu *c, uint64_t cr3)

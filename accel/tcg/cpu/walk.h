@@ -17,6 +17,8 @@ struct walk {
 	gpaddr gpa;         /* of the 4 KiB page */
 	uint8_t page_shift; /* of the leaf: 12, 21, 22 or 30 */
 	bool global;        /* the leaf is global and CR4.PGE is set */
+	bool user, writable, nx; /* of all levels together */
+	bool dirty;         /* the leaf's D bit is set */
 };
 
 /*
@@ -25,6 +27,14 @@ struct walk {
  */
 bool mmu_walk(struct cpu *c, gvaddr la, enum walk_access acc, unsigned idx, struct walk *w,
 	      uint32_t *ec);
+/* Does the page allow the access? WALK_WRITE: for other reasons than its D bit. */
+bool walk_allows(const struct cpu *c, const struct walk *w, enum walk_access acc, unsigned idx);
+
+/* WALK_QUICK: leaves SIMD registers alone; WALK_BUSY says that it takes a thorough one. */
+enum walk_how { WALK_THOROUGH, WALK_QUICK };
+enum walk_result { WALK_DONE, WALK_FAULT, WALK_BUSY };
+enum walk_result mmu_walk_how(struct cpu *c, gvaddr la, enum walk_access acc, unsigned idx,
+			      struct walk *w, uint32_t *ec, enum walk_how how);
 /* PAE paging: loads the four page-directory-pointer entries that cr3 names; false if one has a
  * reserved bit set, and then nothing is changed. */
 bool mmu_load_pdptes(struct cpu *c, uint64_t cr3);

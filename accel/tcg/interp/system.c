@@ -238,7 +238,6 @@ static void exec_invlpg(struct cpu *c, const struct x86_insn *in)
 	mmu_flush_page(c, la);
 }
 
-/* Process-context identifiers are not modelled: every type drops at least what it must. */
 static void exec_invpcid(struct cpu *c, const struct x86_insn *in)
 {
 	uint64_t type, desc[2];
@@ -251,7 +250,8 @@ static void exec_invpcid(struct cpu *c, const struct x86_insn *in)
 	    (type == 0 && !interp_canonical(desc[1])))
 		cpu_raise_gp0(c);
 	switch (type) {
-	case 0: mmu_flush_page(c, desc[1]); break;
+	case 0: mmu_flush_page_pcid(c, desc[1], (unsigned)desc[0]); break;
+	case 1: mmu_flush_pcid(c, (unsigned)desc[0]); break;
 	case 2: mmu_flush_all(c); break;
 	default: mmu_flush_nonglobal(c); break;
 	}

@@ -83,7 +83,7 @@ def write_svg(path, items, means, title):
            f'<text x="{left}" y="20" font-size="14">{title}</text>',
            f'<rect x="{left}" y="32" width="10" height="10" fill="#2a7f62"/><text x="{left + 14}" y="41">mayfly</text>'
            f'<rect x="{left + 70}" y="32" width="10" height="10" fill="#c98b3c"/><text x="{left + 84}" y="41">QEMU TCG</text>'
-           f'<text x="{left + 160}" y="41">time as a multiple of native, logarithmic; shorter is better</text>']
+           f'<text x="{left + 160}" y="41">time as a multiple of native, logarithmic; less is better</text>']
     v = low
     while v <= high:
         out.append(f'<line x1="{x(v):.1f}" y1="{top - 6}" x2="{x(v):.1f}" y2="{bottom}" stroke="{"#444" if v == 1 else "#ddd"}"/>'
@@ -95,7 +95,8 @@ def write_svg(path, items, means, title):
         out.append(f'<text x="{left - 6}" y="{y + 13}" text-anchor="end"{weight}>{name}</text>')
         for k, (value, colour) in enumerate(((ours, "#2a7f62"), (theirs, "#c98b3c"))):
             if value:
-                out.append(f'<rect x="{left}" y="{y + 1 + 9 * k}" width="{max(0.5, x(value) - left):.1f}" height="8" fill="{colour}"/>'
-                           f'<text x="{x(value) + 3:.1f}" y="{y + 8 + 9 * k}" font-size="8">{value:.2f}</text>')
+                start, end = sorted((x(1), x(value)))
+                out.append(f'<rect x="{start:.1f}" y="{y + 1 + 9 * k}" width="{max(0.5, end - start):.1f}" height="8" fill="{colour}"/>'
+                           f'<text x="{end + 3:.1f}" y="{y + 8 + 9 * k}" font-size="8">{value:.2f}</text>')
     with open(path, "w", encoding="utf-8") as f:
         f.write("\n".join(out + ["</svg>", ""]))

@@ -30,7 +30,7 @@ static uint64_t syscall_run(void *state)
 	long parent = getppid(), wrong = 0;
 
 	(void)state;
-	for (int i = 0; i < 100000; i++)
+	for (int i = 0; i < 300000; i++)
 		wrong += syscall(SYS_getppid) != parent;
 	return (uint64_t)wrong;
 }

@@ -66,7 +66,7 @@ static uint64_t pipe_bulk_run(void *state)
 	good(!pipe(ends), "pipe");
 	pid = fork();
 	if (!pid) {
-		for (int i = 0; i < 8000; i++)
+		for (int i = 0; i < 4000; i++)
 			if (write(ends[1], block, sizeof(block)) != sizeof(block))
 				_exit(1);
 		_exit(0);

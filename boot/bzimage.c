@@ -52,6 +52,7 @@ enum {
 	LOADFLAGS_LOADED_HIGH = 1 << 0,
 	XLF_KERNEL_64 = 1 << 0,
 	ENTRY64_OFF = 0x200,
+	VMLINUX_TEXT_OFF = 2 << 20,
 	VERSION_MIN = 0x206,
 	VERSION_PAYLOAD = 0x208,
 	VERSION_PREF = 0x20a,
@@ -169,29 +170,49 @@ static int parse_placement(const struct boot_load *b, const struct image *img, s
 	return 0;
 }
 
+/*
+ * Where to unpack to, so that the first segment of an x86-64 vmlinux, 2 MiB into the file, comes to
+ * lie where it belongs, and the rest a little too high. 0 if that is no place for it.
+ */
+static gpaddr unpack_base(const struct bzimage *z)
+{
+	return z->load >= LAYOUT_HIGH + VMLINUX_TEXT_OFF ? z->load - VMLINUX_TEXT_OFF : 0;
+}
+
+static int unpack_and_load(struct boot_load *b, const struct image *img, uint64_t off,
+			   uint64_t len, gpaddr at, struct elf_file *elf, struct err *e)
+{
+	struct image vmlinux;
+	int r;
+
+	r = unpack_payload(img, off, len, b->m, at, &vmlinux, e);
+	if (r < 0)
+		return r;
+	r = elf_parse(&vmlinux, elf, e);
+	if (r == 0 && vmlinux.owned)
+		r = elf_load(elf, &vmlinux, b->m, e);
+	else if (r == 0 && !elf_settle(elf, at, b->m))
+		r = -EAGAIN; /* needs a buffer */
+	image_close(&vmlinux);
+	return r;
+}
+
 /* Unpacks the payload and loads the ELF kernel in it. 1: done; 0: the guest has to do it. */
 static int load_direct(struct boot_load *b, const struct image *img, struct bzimage *z,
 		       struct err *e)
 {
 	uint64_t off = z->code_off + load_le32(z->raw + HDR_PAYLOAD_OFFSET);
 	uint64_t len = load_le32(z->raw + HDR_PAYLOAD_LENGTH);
-	struct image vmlinux;
 	struct elf_file elf;
 	int r;
 
 	if (!z->entry64 || !len)
 		return 0;
-	r = unpack_payload(img, off, len, gmem_size(b->m), &vmlinux, e);
-	if (r == -ENOTSUP)
-		return 0;
+	r = unpack_and_load(b, img, off, len, unpack_base(z), &elf, e);
+	if (r == -EAGAIN)
+		r = unpack_and_load(b, img, off, len, 0, &elf, e);
 	if (r < 0)
-		return r;
-	r = elf_parse(&vmlinux, &elf, e);
-	if (r == 0)
-		r = elf_load(&elf, &vmlinux, b->m, e);
-	image_close(&vmlinux);
-	if (r < 0)
-		return r;
+		return r == -ENOTSUP ? 0 : r;
 	z->entry = elf.entry;
 	z->protocol = "direct64";
 	if (elf.hi > z->load + z->need_bytes)

@@ -316,3 +316,30 @@ int elf_load(const struct elf_file *elf, const struct image *img, struct gmem *m
 	}
 	return 0;
 }
+
+bool elf_settle(const struct elf_file *elf, gpaddr at, struct gmem *m)
+{
+	uint64_t done = 0; /* where the segment before ends in the file */
+	unsigned i;
+
+	for (i = 0; i < elf->n_segments; i++) {
+		const struct elf_segment *s = &elf->segment[i];
+
+		if (s->off < done || s->paddr > at + s->off || !gmem_valid(m, s->paddr, s->memsz))
+			return false;
+		done = s->off + s->filesz;
+	}
+	/* Each lands at or below where it was, so none hits one that still has to move. */
+	for (i = 0; i < elf->n_segments; i++) {
+		const struct elf_segment *s = &elf->segment[i];
+
+		if (!gmem_move(m, s->paddr, at + s->off, s->filesz))
+			return false;
+	}
+	for (i = 0; i < elf->n_segments; i++) {
+		const struct elf_segment *s = &elf->segment[i];
+
+		gmem_fill(m, s->paddr + s->filesz, 0, s->memsz - s->filesz);
+	}
+	return true;
+}

@@ -26,5 +26,10 @@ struct elf_file {
 int elf_parse(const struct image *img, struct elf_file *out, struct err *e);
 /* Copies the segments to RAM and clears what the file has no bytes for. */
 int elf_load(const struct elf_file *elf, const struct image *img, struct gmem *m, struct err *e);
+/*
+ * The same for a file that lies in RAM at `at`: its segments move down within RAM or stay. False,
+ * and nothing is done, if they would have to move up or past each other, or not all is RAM.
+ */
+bool elf_settle(const struct elf_file *elf, gpaddr at, struct gmem *m);
 
 #endif

@@ -121,11 +121,22 @@ static const struct format *find_format(const uint8_t *p)
 	return NULL;
 }
 
-int unpack_payload(const struct image *img, uint64_t off, uint64_t len, uint64_t max_bytes,
+/* RAM at `at`, or a buffer that *out owns. */
+static uint8_t *find_room(struct gmem *m, gpaddr at, size_t len, struct image *out)
+{
+	struct iovec iov;
+
+	if (at && gmem_map(m, at, len, GMEM_TO_GUEST, &iov, 1) == 1)
+		return iov.iov_base;
+	out->owned = malloc(len);
+	return out->owned;
+}
+
+int unpack_payload(const struct image *img, uint64_t off, uint64_t len, struct gmem *m, gpaddr at,
 		   struct image *out, struct err *e)
 {
 	const struct format *f;
-	uint8_t *src = NULL;
+	uint8_t *src = NULL, *dst;
 	uint32_t out_len;
 	int r;
 
@@ -144,25 +155,27 @@ int unpack_payload(const struct image *img, uint64_t off, uint64_t len, uint64_t
 		r = image_fail(img, e, ENOTSUP, "is compressed in a way not known here");
 		goto out;
 	}
-	if (!out_len || out_len > max_bytes) {
+	if (!out_len || out_len > gmem_size(m)) {
 		r = image_fail(img, e, E2BIG, "says it unpacks to %u MiB", out_len >> 20);
 		err_hint(e, "give the guest more memory with --mem");
 		goto out;
 	}
-	out->owned = malloc(out_len);
-	if (!out->owned) {
+	dst = find_room(m, at, out_len, out);
+	if (!dst) {
 		r = image_fail(img, e, ENOMEM, "out of memory");
 		goto out;
 	}
 	/* Only gzip has the size inside what its decoder reads. */
-	if (!f->unpack((struct span){src, f->unpack == unpack_gzip ? len : len - 4}, out->owned,
+	if (!f->unpack((struct span){src, f->unpack == unpack_gzip ? len : len - 4}, dst,
 		       out_len)) {
 		r = image_fail(img, e, EINVAL, "has damaged %s data", f->name);
 		err_hint(e, "fetch or build the kernel again");
 		goto out;
 	}
-	out->mem = out->owned;
+	out->mem = dst;
 	out->size_bytes = out_len;
+	if (!out->owned)
+		gmem_written(m, at, out_len);
 out:
 	free(src);
 	if (r < 0)

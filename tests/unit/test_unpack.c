@@ -123,6 +123,61 @@ Test(unpack, every_format_is_entered_directly)
 	}
 }
 
+/*
+ * A file shaped as vmlinux is, unpacked in place: its first segment, 2 MiB into the file, stays
+ * where it is, the second moves. Where it may not move in place it is copied: same result.
+ */
+Test(unpack, segments_come_to_lie_where_they_belong)
+{
+	enum { TEXT = 2 << 20, LOAD = 4 << 20, TEXT_LEN = 0x1000, DATA = TEXT + 0x3000,
+	       DATA_LEN = 0x2000, BSS_LEN = 0x1000, BIG = DATA + DATA_LEN };
+	static const struct {
+		gpaddr data;
+		bool text_first;
+	} cases[] = {
+		{LOAD + 0x2000, true},  /* down, by less than its length */
+		{LOAD + 0x3000, true},  /* stays */
+		{LOAD + 0x1000, true},
+		{LOAD + 0x8000, true},  /* up */
+		{LOAD + 0x2000, false}, /* not in the order of the file */
+		{LOAD - 0x8000, true},  /* onto the file's own head */
+	};
+	static uint8_t big[BIG], got[DATA_LEN + BSS_LEN];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint8_t *at = bz + BZ_CODE_OFF + PAYLOAD_OFF;
+		size_t n;
+
+		make_bzimage(bz);
+		store_le64(bz + 0x258, LOAD);
+		make_elf64(big);
+		memset(big + ELF_DATA_OFF, 0, ELF_DATA_LEN);
+		store_le16(big + 56, 0); /* no program header yet */
+		store_le64(big + 24, LOAD + 16);
+		if (cases[i].text_first)
+			elf64_add(big, 1, TEXT, TEXT_LEN, LOAD, TEXT_LEN);
+		elf64_add(big, 1, DATA, DATA_LEN, cases[i].data, DATA_LEN + BSS_LEN);
+		if (!cases[i].text_first)
+			elf64_add(big, 1, TEXT, TEXT_LEN, LOAD, TEXT_LEN);
+		for (unsigned k = TEXT; k < BIG; k++)
+			big[k] = (uint8_t)(k * 3 + (k >> 8) + 1);
+		n = ZSTD_compress(at, PAYLOAD_MAX - 4, big, BIG, 3);
+		cr_assert(!ZSTD_isError(n));
+		store_le32(at + n, BIG);
+		store_le32(bz + 0x24c, (uint32_t)n + 4);
+		cr_assert_eq(gmem_fill(f.m, LOAD, 0xa5, 1 << 20), true);
+		cr_assert_eq(fixture_load(&f, bz, sizeof(bz)), 0, "%zu: %s", i, f.e.msg);
+		cr_expect_str_eq(f.out.protocol, "direct64");
+		cr_expect_eq(f.out.rip, LOAD + 16);
+		cr_assert(gmem_read(f.m, LOAD, got, TEXT_LEN));
+		cr_expect_arr_eq(got, big + TEXT, TEXT_LEN, "%zu", i);
+		cr_assert(gmem_read(f.m, cases[i].data, got, sizeof(got)));
+		cr_expect_arr_eq(got, big + DATA, DATA_LEN, "%zu", i);
+		for (unsigned k = DATA_LEN; k < sizeof(got); k++)
+			cr_assert_eq(got[k], 0, "%zu: bss at 0x%x", i, k);
+	}
+}
+
 Test(unpack, only_if_asked)
 {
 	f.direct = false;

@@ -208,6 +208,22 @@ bool gmem_fill(struct gmem *m, gpaddr gpa, uint8_t byte, size_t len)
 	return true;
 }
 
+bool gmem_move(struct gmem *m, gpaddr dst, gpaddr src, size_t len)
+{
+	uint64_t dst_avail, src_avail;
+	uint8_t *to = find(m, dst, &dst_avail), *from = find(m, src, &src_avail);
+
+	if (!len)
+		return true;
+	if (!to || !from || len > dst_avail || len > src_avail)
+		return false;
+	if (to != from) {
+		memmove(to, from, len);
+		gmem_written(m, dst, len);
+	}
+	return true;
+}
+
 bool gmem_load16(const struct gmem *m, gpaddr gpa, uint16_t *out)
 {
 	uint64_t avail;

@@ -55,6 +55,8 @@ void gmem_set_watcher(struct gmem *m, struct gmem_watcher w);
 bool gmem_read(const struct gmem *m, gpaddr gpa, void *dst, size_t len);
 bool gmem_write(struct gmem *m, gpaddr gpa, const void *src, size_t len);
 bool gmem_fill(struct gmem *m, gpaddr gpa, uint8_t byte, size_t len);
+/* Within RAM; the two may overlap. Both must lie in one region each. */
+bool gmem_move(struct gmem *m, gpaddr dst, gpaddr src, size_t len);
 bool gmem_valid(const struct gmem *m, gpaddr gpa, size_t len);
 
 /* Aligned little-endian ring fields: load is acquire, store is release. False if not RAM or

@@ -5,7 +5,8 @@
  *
  * Instructions are made from random opcodes, prefixes and operands that the decoder accepts;
  * before most memory operands a register is pointed at the data pages, some of which are
- * read-only, absent, or devices. Arithmetic flags that an instruction leaves undefined are not
+ * read-only, absent, or devices. Among them are runs of accesses near one register or the stack
+ * pointer, at the edges of such pages, with changes of the register, jumps and anything between. Arithmetic flags that an instruction leaves undefined are not
  * compared and not read. MAYFLY_CASES sets the number of instructions, MAYFLY_SEED the start.
  */
 #include "jit_rig.h"
@@ -192,6 +193,152 @@ static void append_random(struct rig *r, struct sequence *s, bool code64)
 	s->undef = (uint16_t)((s->undef & ~in.fl_written) | (in.fl_undef & X86_FL_ARITH));
 }
 
+/* --- accesses that the translator may check together --- */
+
+/* Around the ends of pages of all kinds, or anywhere. */
+static uint64_t group_address(struct rig *r)
+{
+	static const uint64_t edges[] = {FIX_DATA + 0x1000, FIX_DATA + 0x2000, FIX_READONLY,
+					 FIX_READONLY + 0x1000, FIX_ABSENT, FIX_ABSENT + 0x1000,
+					 FIX_SUPER, FIX_MMIO + 0x1000};
+
+	switch (pick(r, 4)) {
+	case 0: return edges[pick(r, sizeof(edges) / sizeof(edges[0]))] + pick(r, 300) - 150;
+	case 1: return FIX_READONLY + 200 + pick(r, 3000);
+	case 2: return data_address(r);
+	default: return FIX_DATA + 0x400 + pick(r, 0x800);
+	}
+}
+
+static void append_decoded(struct sequence *s, const uint8_t *b, bool code64)
+{
+	struct x86_insn in;
+
+	cr_assert_eq(x86_decode(b, 15, code64 ? X86_MODE64 : X86_MODE32, &in), X86_DECODE_OK);
+	if (in.fl_read & s->undef)
+		return;
+	append(s, b, in.len);
+	s->undef = (uint16_t)((s->undef & ~in.fl_written) | (in.fl_undef & X86_FL_ARITH));
+}
+
+/* opcode with [base + index + disp], register `reg`; in 64-bit code of 64 bits now and then */
+static void append_access(struct rig *r, struct sequence *s, unsigned opcode, unsigned base,
+			  unsigned index, int32_t disp, bool code64)
+{
+	unsigned reg = pick(r, code64 ? 16 : 8), n = 0, at;
+	bool sib = (base & 7) == 4 || index != 4;
+	uint8_t b[15] = {0};
+
+	if (reg == X86_RSP || (reg == base && pick(r, 4)))
+		reg = X86_RDX;
+	if (code64)
+		b[n++] = (uint8_t)(0x40 | pick(r, 2) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 |
+				   base >> 3);
+	if (opcode > 0xff) {
+		b[n++] = 0x0f;
+		reg &= 7;
+	}
+	b[n++] = (uint8_t)opcode;
+	if (opcode == 0xfe || opcode == 0xff) /* inc, dec */
+		reg &= 1;
+	at = n++;
+	b[at] = (uint8_t)(0x80 | (reg & 7) << 3 | (sib ? 4 : base & 7));
+	if (sib)
+		b[n++] = (uint8_t)((index & 7) << 3 | (base & 7));
+	memcpy(b + n, &disp, 4);
+	append_decoded(s, b, code64);
+}
+
+/* The base changes by a constant, moves to another register, or becomes something else. */
+static unsigned append_change(struct rig *r, struct sequence *s, unsigned base, bool code64)
+{
+	unsigned to = pick(r, code64 ? 16 : 8), n = 0;
+	uint8_t b[15] = {0};
+
+	if (to == X86_RSP)
+		to = base;
+	if (code64)
+		b[n++] = (uint8_t)(0x40 | (pick(r, 5) ? 8 : 0));
+	switch (pick(r, 5)) {
+	case 0: /* add, sub */
+		b[0] |= code64 ? base >> 3 : 0;
+		b[n++] = 0x83;
+		b[n++] = (uint8_t)(0xc0 | pick(r, 2) * 0x28 | (base & 7));
+		b[n++] = (uint8_t)pick(r, 256);
+		break;
+	case 1: /* inc, dec */
+		b[0] |= code64 ? base >> 3 : 0;
+		b[n++] = 0xff;
+		b[n++] = (uint8_t)(0xc0 | pick(r, 2) << 3 | (base & 7));
+		break;
+	case 2: /* mov to, base */
+		b[0] |= code64 ? (base >> 3) << 2 | to >> 3 : 0;
+		b[n++] = 0x89;
+		b[n++] = (uint8_t)(0xc0 | (base & 7) << 3 | (to & 7));
+		base = to;
+		break;
+	case 3: /* lea to, [base + disp] */
+		b[0] |= code64 ? (to >> 3) << 2 | base >> 3 : 0;
+		b[n++] = 0x8d;
+		b[n++] = (uint8_t)(0x40 | (to & 7) << 3 | (base & 7));
+		if ((base & 7) == 4)
+			b[n++] = 0x24;
+		b[n++] = (uint8_t)pick(r, 256);
+		base = to;
+		break;
+	default:
+		append_mov(s, base, group_address(r), code64);
+		return base;
+	}
+	append_decoded(s, b, code64);
+	return base;
+}
+
+static void append_jcc(struct rig *r, struct sequence *s, bool code64);
+
+static void append_group(struct rig *r, struct sequence *s, bool code64)
+{
+	static const uint16_t ops[] = {0x8b, 0x8b, 0x8a, 0x89, 0x88, 0x01, 0x03, 0x3b, 0x30, 0x85,
+				       0xff, 0xfe, 0x110, 0x111, 0x16f, 0x17f};
+	bool stack = pick(r, 4) == 0;
+	unsigned base = stack ? X86_RSP : pick(r, code64 ? 16 : 8), n = 2 + pick(r, 6), index = 4;
+	int32_t near = (int32_t)pick(r, 600) - 300;
+
+	if (!stack) {
+		if (base == X86_RSP)
+			base = X86_RBX;
+		append_mov(s, base, group_address(r), code64);
+		if (pick(r, 3) == 0) {
+			index = X86_RCX;
+			append_mov(s, index, pick(r, 100), code64);
+		}
+	}
+	while (n-- && s->n < MAX_INSNS && s->len < MAX_CODE - 80) {
+		int32_t disp = near + (int32_t)pick(r, pick(r, 8) ? 64 : 600);
+
+		switch (pick(r, 16)) {
+		case 0:
+			base = stack ? base : append_change(r, s, base, code64);
+			break;
+		case 1:
+			append_random(r, s, code64);
+			break;
+		case 2:
+			append_jcc(r, s, code64);
+			break;
+		case 3: { /* push, pop of a low register */
+			uint8_t b[15] = {(uint8_t)(0x50 | pick(r, 2) << 3 | pick(r, 4))};
+
+			append_decoded(s, b, code64);
+			break;
+		}
+		default:
+			append_access(r, s, ops[pick(r, sizeof(ops) / sizeof(ops[0]))], base,
+				      index, disp, code64);
+		}
+	}
+}
+
 /* jcc over one instruction */
 static void append_jcc(struct rig *r, struct sequence *s, bool code64)
 {
@@ -218,10 +365,12 @@ static void make(struct rig *r, struct sequence *s, bool code64)
 
 	s->len = s->n = s->undef = 0;
 	while (n-- && s->n < MAX_INSNS && s->len < MAX_CODE - 80)
-		if (pick(r, 12))
-			append_random(r, s, code64);
-		else
-			append_jcc(r, s, code64);
+		switch (pick(r, 12)) {
+		case 0: append_jcc(r, s, code64); break;
+		case 1:
+		case 2: append_group(r, s, code64); break;
+		default: append_random(r, s, code64);
+		}
 	append(s, ud2, 2);
 }
 
@@ -372,6 +521,13 @@ static int run_mode(enum fix_mode mode, const char *debug, unsigned long cases, 
 							     0x1000));
 		}
 		done += 20;
+	}
+	/* The sequences are of little use if they are not what they mean to be. */
+	if (!bad && mode != FIX_PROT32 &&
+	    (r->jit->vm.jit->st.groups < done / 100 || r->jit->vm.jit->st.shared < done / 100 ||
+	     r->jit->vm.jit->st.plain_blocks < done / 1000)) {
+		fprintf(stderr, "too few groups\n");
+		bad++;
 	}
 	free(pristine);
 	rig_destroy(r);

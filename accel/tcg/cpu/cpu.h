@@ -116,6 +116,16 @@ struct tlb2 {
 	bool has_2m, has_1g;  /* such pages were remembered since everything was emptied */
 };
 
+/*
+ * The JIT's slot for the page that a stack is on, per enum tlb_index: a copy of a write entry that
+ * is found at a fixed place. Empty: page is TLB_EMPTY and all limits are 0.
+ */
+struct jit_slot {
+	uint64_t page, addend;
+	/* A smaller offset in the page is fine for: all its bytes; operands of up to 4 bytes; of 8. */
+	uint64_t limit[3];
+};
+
 /* Jump cache of the JIT, per enum tlb_index: linear address to translated code. */
 enum { JIT_JUMP_ENTRIES = 2048 };
 struct jit_jump {
@@ -166,7 +176,7 @@ struct cpu {
 	_Atomic uint32_t requests; /* 0x00: REQ_*; polled by JIT code */
 	uint32_t jit_flags;        /* 0x04: the JIT's saved arithmetic flags */
 	uint64_t jit_pcbase;       /* 0x08: the JIT's */
-	uint64_t jit_slot[2];      /* 0x10: the JIT's stack page slot: tag, addend */
+	uint64_t jit_held[2];      /* 0x10: the JIT's: addends that a block goes on to use */
 	uint64_t gpr[16];          /* 0x20: r9..r11 at 0x68..0x78 */
 	/* --- 0xa0 --- */
 	uint64_t rip;    /* of the instruction being executed; advanced at its end */
@@ -193,6 +203,9 @@ struct cpu {
 	uint8_t *jit_commit[2];
 	uint32_t jit_commit_len[2];
 	uint32_t jit_jump_mode[TLB_N_INDEX]; /* of the blocks in each jump cache */
+	struct jit_slot jit_slot[TLB_N_INDEX];
+	uint64_t jit_held_more[6];
+	uint32_t jit_drops; /* counts what makes addends that translated code holds void */
 	struct xsave_area xs;
 	struct tlb_entry tlb[TLB_N_INDEX][TLB_N_ACCESS][TLB_ENTRIES] __attribute__((aligned(64)));
 	struct itlb_entry itlb[2][ITLB_ENTRIES];

@@ -74,7 +74,6 @@ void cpu_update_mode(struct cpu *c)
 {
 	enum tlb_index idx = TLB_USER;
 	uint32_t m;
-	uint8_t old_idx = c->tlb_idx;
 
 	if (cpu_is_real(c))
 		c->cpl = 0;
@@ -100,8 +99,6 @@ void cpu_update_mode(struct cpu *c)
 		m |= MODE_DBG;
 	c->mode = m;
 	c->tlb_idx = idx;
-	if (idx != old_idx)
-		c->jit_slot[0] = TLB_EMPTY; /* it was looked up in the other table */
 }
 
 void cpu_set_rflags(struct cpu *c, uint64_t val)

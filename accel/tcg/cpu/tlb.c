@@ -90,9 +90,17 @@ static void empty_listed(struct cpu *c, const uint16_t *list, unsigned n)
 		      [list[i] & (TLB_ENTRIES - 1)].tag = TLB_EMPTY;
 }
 
+/* What translated code keeps of translations beside the TLB. */
+static void drop_kept(struct cpu *c)
+{
+	for (unsigned i = 0; i < TLB_N_INDEX; i++)
+		c->jit_slot[i] = (struct jit_slot){.page = TLB_EMPTY};
+	c->jit_drops++;
+}
+
 static void tell(struct cpu *c, enum cpu_flush what, gvaddr la)
 {
-	c->jit_slot[0] = TLB_EMPTY;
+	drop_kept(c);
 	if (c->vm && c->vm->hooks.tlb_flushed)
 		c->vm->hooks.tlb_flushed(c, what, la);
 }
@@ -263,18 +271,18 @@ void mmu_drop_write(struct cpu *c, gpaddr gpa)
 			if (t->tag + t->addend == host)
 				t->tag = TLB_EMPTY;
 		}
-	c->jit_slot[0] = TLB_EMPTY;
+	drop_kept(c);
 }
 
 void mmu_drop_code_pages(struct cpu *c)
 {
 	for (unsigned i = 0; i < TLB_N_INDEX; i++)
 		empty_table(c->tlb[i][TLB_WRITE]);
-	c->jit_slot[0] = TLB_EMPTY;
+	drop_kept(c);
 }
 
 void mmu_init(struct cpu *c)
 {
 	empty_all(c);
-	c->jit_slot[0] = TLB_EMPTY;
+	drop_kept(c);
 }

@@ -87,6 +87,7 @@ void emit_cpu(struct jit_buf *b, unsigned opcode, bool w, unsigned reg, int off)
 enum { /* opcodes for the three above */
 	OP_ADD_LOAD = 0x03, OP_CMP_LOAD = 0x3b, OP_CMP_STORE = 0x39, OP_LOAD = 0x8b,
 	OP_STORE = 0x89, OP_LEA = 0x8d, OP_TEST = 0x85, OP_XOR_LOAD = 0x33,
+	OP_SUB_LOAD = 0x2b, OP_OR_LOAD = 0x0b,
 };
 
 static inline void emit_mov_rr(struct jit_buf *b, unsigned dst, unsigned src)

@@ -24,6 +24,19 @@ static uint8_t *page_ptr(const struct cpu *c, uint64_t la, unsigned acc)
 	return t->tag == (la & ~0xfffull) ? (uint8_t *)(uintptr_t)(la + t->addend) : NULL;
 }
 
+/* The check of a group failed, whose bytes are on one page. */
+static struct jit_ret group(struct cpu *c, const struct jit_site *s, uint64_t la)
+{
+	const struct tlb_entry *w = &c->tlb[c->tlb_idx][TLB_WRITE][cpu_tlb_slot(la)];
+	uint8_t *p = page_ptr(c, la, s->flags & SITE_GROUP_WRITE ? TLB_WRITE : TLB_READ);
+
+	if (!p || (la & 0xfff) + s->span > 4096)
+		return (struct jit_ret){0, JIT_TO_SLOW};
+	if (s->flags & SITE_SLOT && w->tag == (la & ~0xfffull))
+		jit_slot_fill(c, w);
+	return (struct jit_ret){(uint64_t)(uintptr_t)p - la, JIT_TO_RETRY};
+}
+
 struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la)
 {
 	const struct jit_ret no = {0, JIT_TO_SLOW};
@@ -32,6 +45,8 @@ struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la)
 	unsigned first = 4096 - (la & 0xfff);
 	uint8_t *a = page_ptr(c, la, acc), *b;
 
+	if (s->flags & SITE_GROUP)
+		return group(c, s, la);
 	if (!a || (s->flags & SITE_ALIGN && la & (s->size - 1u)))
 		return no;
 	if (s->size <= first)

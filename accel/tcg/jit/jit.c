@@ -130,7 +130,6 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 		memcpy(&c->jit_helper[i], &helpers[i], sizeof(helpers[i]));
 	memcpy(&c->jit_helper[HELPER_COMMIT], &commit, sizeof(commit));
 	c->jit_mxcsr = 0x1f80;
-	c->jit_slot[0] = TLB_EMPTY;
 	jump_create(c);
 	return 0;
 }
@@ -177,6 +176,8 @@ void jit_log_stats(const struct jit *j)
 		 PRIu64 " flushes", s->blocks, per_block,
 		 s->insns ? 100.0 * (double)s->interp_insns / (double)s->insns : 0.0,
 		 s->hot_bytes >> 10, s->cold_bytes >> 10, s->links, s->kills, s->flushes);
+	log_info(NULL, "jit: %" PRIu64 " checks of several accesses cover %" PRIu64 " more; %" PRIu64
+		 " blocks without", s->groups, s->shared, s->plain_blocks);
 	for (unsigned i = 0; i < j->vm->n_vcpus; i++) {
 		const struct cpu *c = j->vm->cpus[i];
 

@@ -27,6 +27,10 @@ enum {
 	JIT_LINE_SHIFT = 6, /* granularity of self-modifying code: 64 bytes */
 };
 
+/* In a block's mode, beside the MODE_*: every access is checked by itself. Such a block is where
+ * one goes whose check of several accesses together failed. */
+#define JIT_PLAIN (1u << 31)
+
 struct jit_block {
 	gpaddr gpa;
 	uint64_t va;  /* linear address; kernel code has it built in, user code is shared */
@@ -47,7 +51,7 @@ struct jit_block {
 struct jit_exit { /* a direct jump out of a block */
 	int64_t target; /* linear address; of user code relative to the block's page */
 	uint32_t block;
-	uint32_t mode;  /* of the target */
+	uint32_t mode;  /* of the target, JIT_PLAIN included */
 	uint32_t rel;   /* offset of the rel32 field */
 	uint32_t stub;  /* where it goes while it is not linked */
 	uint32_t guard; /* cross-page: offset of the imm32 that holds gpa >> 8; 0: none */
@@ -63,6 +67,8 @@ enum { /* struct jit_site.flags */
 	SITE_LEAVE = 1 << 4,  /* the instruction ends the block: nothing to resume */
 	SITE_STEP = 1 << 5,   /* fetch and decode again */
 	SITE_COMMIT = 1 << 6, /* stores through the bounce buffer are committed */
+	SITE_GROUP = 1 << 7,  /* checks several accesses: a failure leads to the plain block */
+	SITE_GROUP_WRITE = 1 << 8, /* one of which writes */
 };
 
 struct jit_site { /* a place in emitted code that may call C */
@@ -72,8 +78,10 @@ struct jit_site { /* a place in emitted code that may call C */
 	uint16_t pc_off; /* of the instruction in its page */
 	uint8_t len;     /* of the instruction */
 	uint8_t size;    /* bytes accessed */
-	uint8_t flags;
+	uint16_t flags;
 	int8_t sp_undo;  /* indirect jumps: what to add to rsp to undo the instruction */
+	/* Groups: bytes checked; where among them the instruction's own operand is. */
+	uint16_t span, lead;
 };
 
 struct jit_page { /* one per 4 KiB page of RAM */
@@ -83,6 +91,8 @@ struct jit_page { /* one per 4 KiB page of RAM */
 
 struct jit_stats {
 	uint64_t blocks, insns, interp_insns, hot_bytes, cold_bytes, links, kills, flushes;
+	uint64_t groups, shared; /* groups checked; accesses that another one's check covers */
+	uint64_t plain_blocks;
 };
 
 struct jit_cpu_stats {
@@ -115,7 +125,7 @@ struct jit {
 	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
 		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss,
 		 stub_string;
-	uint32_t stub_slot[TLB_N_INDEX][6]; /* by log2 of the size */
+	uint32_t stub_slot[TLB_N_INDEX][3]; /* by the limit of struct jit_slot */
 	struct jit_block *blocks;
 	struct jit_exit *exits;
 	struct jit_site *sites;
@@ -141,6 +151,13 @@ struct jit_ret { /* of the C helpers that emitted code calls, in rax and rdx */
 #define JIT_TO_EXIT ((const uint8_t *)(uintptr_t)1) /* out of translated code */
 #define JIT_TO_BOUNCE ((const uint8_t *)(uintptr_t)2) /* retry; then commit a store */
 #define JIT_TO_SLOW ((const uint8_t *)(uintptr_t)3) /* fast_miss(): ask run_miss() */
+
+/* Makes the stack slot a copy of a write entry. */
+static inline void jit_slot_fill(struct cpu *c, const struct tlb_entry *t)
+{
+	c->jit_slot[c->tlb_idx] = (struct jit_slot){
+		.page = t->tag, .addend = t->addend, .limit = {4096, 4096 - 3, 4096 - 7}};
+}
 
 enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH,
        HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS, HELPER_STRING };

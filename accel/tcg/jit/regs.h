@@ -30,8 +30,8 @@ enum {
 	OFF_REQUESTS = offsetof(struct cpu, requests),
 	OFF_FLAGS = offsetof(struct cpu, jit_flags),
 	OFF_PCBASE = offsetof(struct cpu, jit_pcbase),
-	OFF_SLOT_TAG = offsetof(struct cpu, jit_slot[0]),
-	OFF_SLOT_ADDEND = offsetof(struct cpu, jit_slot[1]),
+	OFF_HELD = offsetof(struct cpu, jit_held),
+	OFF_HELD_MORE = offsetof(struct cpu, jit_held_more),
 	OFF_GPR = offsetof(struct cpu, gpr),
 	OFF_RIP = offsetof(struct cpu, rip),
 	OFF_RFLAGS = offsetof(struct cpu, rflags),
@@ -49,7 +49,7 @@ enum {
 
 /* Emitted code has these layouts built in. */
 _Static_assert(OFF_REQUESTS == 0 && OFF_FLAGS == 4 && OFF_PCBASE == 8, "hot fields");
-_Static_assert(OFF_SLOT_TAG == 0x10 && OFF_GPR == 0x20, "hot fields");
+_Static_assert(OFF_HELD == 0x10 && OFF_GPR == 0x20, "hot fields");
 _Static_assert(OFF_GPR + 8 * X86_R11 == 0x78, "r9..r11 are within disp8");
 _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, addend) == 8, "TLB");
 _Static_assert(sizeof(struct itlb_entry) == 16 && offsetof(struct itlb_entry, gpa) == 8, "ITLB");
@@ -66,6 +66,29 @@ static inline int off_gpr(unsigned guest)
 static inline int off_tlb(unsigned idx, unsigned acc)
 {
 	return OFF_TLB + (int)((idx * TLB_N_ACCESS + acc) * TLB_ENTRIES * 16);
+}
+
+/* Fields of the stack slot; limit: 0 any, 1 up to 4 bytes, 2 up to 8. */
+static inline int off_slot(unsigned idx)
+{
+	return (int)(offsetof(struct cpu, jit_slot) + idx * sizeof(struct jit_slot));
+}
+
+static inline int off_slot_addend(unsigned idx)
+{
+	return off_slot(idx) + (int)offsetof(struct jit_slot, addend);
+}
+
+static inline int off_slot_limit(unsigned idx, unsigned limit)
+{
+	return off_slot(idx) + (int)offsetof(struct jit_slot, limit) + 8 * (int)limit;
+}
+
+/* Where a block keeps the addend of a group; the first two are cheaper to reach. */
+enum { N_HELD = 8 };
+static inline int off_held(unsigned k)
+{
+	return k < 2 ? OFF_HELD + 8 * (int)k : OFF_HELD_MORE + 8 * ((int)k - 2);
 }
 
 static inline int off_itlb(bool user)

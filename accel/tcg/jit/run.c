@@ -88,21 +88,22 @@ static uint32_t make_block(struct cpu *c, const struct jit_source *src)
 	return block;
 }
 
-/* The block at c->rip, 0 if there is none and none can be made. May raise. */
-static uint32_t find_block(struct cpu *c)
+/* The block at c->rip, 0 if there is none and none can be made; plain: JIT_PLAIN or 0. May
+ * raise. */
+static uint32_t find_block(struct cpu *c, uint32_t plain)
 {
 	struct jit *j = c->jit->j;
 	bool user = c->cpl == 3;
 	uint64_t la = c->rip, next_la = (la | 0xfff) + 1;
 	struct itlb_entry *t = &c->itlb[user][la >> 12 & (ITLB_ENTRIES - 1)];
-	struct jit_source src = {.va = user ? 0 : la, .mode = c->mode};
+	struct jit_source src = {.va = user ? 0 : la, .mode = c->mode | plain};
 	const uint8_t *host;
 	uint32_t block;
 
 	if (c->mode & MODE_CS64 ? !canonical(la) : la > UINT32_MAX)
 		return 0;
 	if (t->tag == (la & ~0xfffull)) {
-		block = table_find(j, t->gpa | (la & 0xfff), src.va, c->mode);
+		block = table_find(j, t->gpa | (la & 0xfff), src.va, src.mode);
 		if (block)
 			return block;
 	}
@@ -110,7 +111,7 @@ static uint32_t find_block(struct cpu *c)
 	if (!host || !table_page(j, src.gpa))
 		return 0;
 	src.page = host - (src.gpa & 0xfff);
-	block = table_find(j, src.gpa, src.va, c->mode);
+	block = table_find(j, src.gpa, src.va, src.mode);
 	if (!block)
 		block = make_block(c, &src);
 	if (block != (uint32_t)JIT_WANTS_NEXT)
@@ -135,7 +136,7 @@ static bool must_leave(const struct cpu *c)
 
 /* Goes on at c->rip with complete state; flags in jit_flags and rflags. may_cache: the jump cache
  * may answer, which knows killed blocks, too. May raise. */
-static struct jit_ret go_on(struct cpu *c, bool may_cache)
+static struct jit_ret go_on_in(struct cpu *c, bool may_cache, uint32_t plain)
 {
 	struct jit_cpu *jc = c->jit;
 	struct jit *j = jc->j;
@@ -150,7 +151,6 @@ again:
 		return ret_exit;
 	if (c->mode != jc->mode) {
 		jc->mode = c->mode;
-		c->jit_slot[0] = TLB_EMPTY;
 		if (c->jit_jump_mode[c->tlb_idx] != c->mode) {
 			c->jit_jump_mode[c->tlb_idx] = c->mode;
 			jump_flush(c, c->tlb_idx);
@@ -163,7 +163,7 @@ again:
 		if (host)
 			return (struct jit_ret){c->rip, host};
 	}
-	block = find_block(c);
+	block = find_block(c, plain);
 	if (!block)
 		return ret_exit;
 	if (jc->lockstep) {
@@ -173,12 +173,19 @@ again:
 		/* Its stores may have killed the block. */
 		if (j->blocks[block].dead)
 			lockstep_forget(jc->lockstep);
-		if (!entered || j->blocks[block].dead)
+		if (!entered || j->blocks[block].dead) {
+			plain = 0;
 			goto again;
+		}
 	}
-	if (!j->nochain)
+	if (!j->nochain && !plain)
 		jump_insert(c, c->rip, j->blocks[block].entry_ind);
 	return (struct jit_ret){c->rip, j->rx + j->blocks[block].entry_ind};
+}
+
+static struct jit_ret go_on(struct cpu *c, bool may_cache)
+{
+	return go_on_in(c, may_cache, 0);
 }
 
 struct jit_ret run_dispatch(struct cpu *c, uint32_t unused, uint64_t pc)
@@ -206,13 +213,13 @@ struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused)
 
 	c->rip = from->user ? pc_of(c, from, e->target) : (uint64_t)e->target;
 	sync_flags(c);
-	ret = go_on(c, false);
+	ret = go_on_in(c, false, e->mode & JIT_PLAIN);
 	if (ret.to == JIT_TO_EXIT || j->nochain || e->to)
 		return ret;
 	c->jit->st.links++;
 	page = c->itlb[c->cpl == 3][c->rip >> 12 & (ITLB_ENTRIES - 1)].gpa;
-	block = table_find(j, page | (c->rip & 0xfff), from->user ? 0 : c->rip, c->mode);
-	if (block && c->mode == e->mode) {
+	block = table_find(j, page | (c->rip & 0xfff), from->user ? 0 : c->rip, e->mode);
+	if (block && c->mode == (e->mode & ~JIT_PLAIN)) {
 		pthread_mutex_lock(&j->lock);
 		table_link(j, exit, block, page);
 		pthread_mutex_unlock(&j->lock);
@@ -246,7 +253,8 @@ static bool simd_unmasked(const struct cpu *c)
 }
 
 /* The interpreter executed the instruction of a site, which ended at `next`. */
-static struct jit_ret after_interp(struct cpu *c, const struct jit_site *s, uint64_t next)
+static struct jit_ret after_interp(struct cpu *c, const struct jit_site *s, uint64_t next,
+				   uint32_t drops)
 {
 	struct jit *j = c->jit->j;
 
@@ -258,7 +266,7 @@ static struct jit_ret after_interp(struct cpu *c, const struct jit_site *s, uint
 	}
 	take_flags(c);
 	if (s->flags & SITE_LEAVE || c->rip != next || c->jit->leave || c->halted ||
-	    c->mode != j->blocks[s->block].mode || (c->jit_simd_want && simd_unmasked(c))) {
+	    c->jit_drops != drops || c->mode != (j->blocks[s->block].mode & ~JIT_PLAIN) || (c->jit_simd_want && simd_unmasked(c))) {
 		lockstep_forget(c->jit->lockstep);
 		return go_on(c, true);
 	}
@@ -269,6 +277,7 @@ struct jit_ret run_interp(struct cpu *c, uint32_t site, uint64_t unused)
 {
 	struct jit *j = c->jit->j;
 	const struct jit_site *s = &j->sites[site];
+	uint32_t drops = c->jit_drops;
 	uint64_t next;
 
 	c->rip = pc_of(c, &j->blocks[s->block], s->pc_off);
@@ -282,7 +291,7 @@ struct jit_ret run_interp(struct cpu *c, uint32_t site, uint64_t unused)
 		c->jit->st.interp_ops[in->op]++;
 		interp_exec(c, in);
 	}
-	return after_interp(c, s, next);
+	return after_interp(c, s, next, drops);
 }
 
 /* SIMD instructions follow and an exception is unmasked. */
@@ -307,11 +316,55 @@ static void *tlb_ptr(struct cpu *c, uint64_t la, const struct jit_site *s)
 	return mmu_fast(c, la, s->size, c->tlb_idx, s->flags & SITE_WRITE ? TLB_WRITE : TLB_READ);
 }
 
+/* Fills the stack slot if it can be. */
+static void fill_slot(struct cpu *c, const struct jit_site *s, uint64_t la)
+{
+	const struct tlb_entry *t = &c->tlb[c->tlb_idx][TLB_WRITE][cpu_tlb_slot(la)];
+
+	if (s->flags & SITE_SLOT && t->tag == (la & ~0xfffull))
+		jit_slot_fill(c, t);
+}
+
+/* Addends that the block keeps are void: the current instruction begins a new one. */
+static struct jit_ret restart(struct cpu *c)
+{
+	lockstep_forget(c->jit->lockstep);
+	return go_on(c, true);
+}
+
+/*
+ * The check of the bytes [la, la + span) failed, all of them the instruction's own or of later
+ * ones. Only its own operand may fault now, and only that one's accessed and dirty bits are set.
+ * What is not on one page, or on a page that lacks what a later access needs, is for the plain
+ * block.
+ */
+static struct jit_ret group_miss(struct cpu *c, const struct jit_site *s, uint64_t la)
+{
+	uint64_t own = la + s->lead;
+
+	if ((la & 0xfff) + s->span <= 4096 && canonical(la)) {
+		unsigned acc = s->flags & SITE_GROUP_WRITE ? TLB_WRITE : TLB_READ;
+		const struct tlb_entry *t = &c->tlb[c->tlb_idx][acc][cpu_tlb_slot(la)];
+		uint32_t drops = c->jit_drops;
+
+		mmu_probe(c, own, s->size, s->flags & SITE_WRITE, c->tlb_idx);
+		if (c->jit_drops != drops)
+			return restart(c);
+		if (t->tag == (la & ~0xfffull)) {
+			fill_slot(c, s, la);
+			return (struct jit_ret){t->addend, JIT_TO_RETRY};
+		}
+	}
+	lockstep_forget(c->jit->lockstep);
+	return go_on_in(c, false, JIT_PLAIN);
+}
+
 struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 {
 	struct jit *j = c->jit->j;
 	const struct jit_site *s = &j->sites[site];
 	const struct jit_block *b = &j->blocks[s->block];
+	uint32_t drops = c->jit_drops;
 	uint64_t next;
 	bool ok;
 	void *p;
@@ -319,6 +372,8 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 	c->jit->st.mem_misses++;
 	c->rip = pc_of(c, b, s->pc_off);
 	sync_flags(c);
+	if (s->flags & SITE_GROUP)
+		return group_miss(c, s, la);
 	if (b->mode & MODE_CS64 && (!canonical(la) || !canonical(la + s->size - 1))) {
 		if (s->flags & SITE_SS)
 			cpu_raise_error(c, X86_EXC_SS, 0);
@@ -336,26 +391,20 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 
 		mmu_probe(c, la, s->size, s->flags & SITE_WRITE, c->tlb_idx);
 		ret = fast_miss(c, site, la);
-		if (ret.to != JIT_TO_SLOW)
+		if (ret.to != JIT_TO_SLOW && c->jit_drops == drops)
 			return ret;
 	}
+	if (c->jit_drops != drops)
+		return restart(c);
 	if (p) {
-		if (s->flags & SITE_SLOT) {
-			const struct tlb_entry *t =
-				&c->tlb[c->tlb_idx][TLB_WRITE][cpu_tlb_slot(la)];
-
-			if (t->tag == (la & ~0xfffull)) {
-				c->jit_slot[0] = t->tag;
-				c->jit_slot[1] = t->addend;
-			}
-		}
+		fill_slot(c, s, la);
 		return (struct jit_ret){(uint64_t)(uintptr_t)p - la, JIT_TO_RETRY};
 	}
 	/* Device memory, a page with code, or two pages. */
 	c->jit->st.mem_interp++;
 	next = pc_of(c, b, s->pc_off + s->len);
 	interp_step(c);
-	return after_interp(c, s, next);
+	return after_interp(c, s, next, drops);
 }
 
 /* --- entering and leaving --- */

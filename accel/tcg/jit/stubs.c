@@ -275,27 +275,36 @@ static void emit_commit(struct jit *j, struct jit_buf *b)
 
 /*
  * The stack slot does not match: T0 = linear address, T1 = site. If the write TLB knows the page
- * and the operand is aligned the slot takes its entry, with all registers kept.
+ * and all of the operand is on it the slot takes its entry, with all registers kept.
  */
-static void emit_slot(struct jit *j, struct jit_buf *b, unsigned idx, unsigned log2_size)
+static void emit_slot(struct jit *j, struct jit_buf *b, unsigned idx, unsigned limit)
 {
+	static const int limits[3] = {4096, 4096 - 3, 4096 - 7};
 	int table = off_tlb(idx, TLB_WRITE) + 8;
-	uint8_t *miss;
+	uint8_t *miss, *crosses;
 
-	j->stub_slot[idx][log2_size] = here(j, b);
+	j->stub_slot[idx][limit] = here(j, b);
 	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 8 + 8);
 	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16 + 8);
+	emit_rr(b, OP_LOAD, false, H_T1, H_T0);
+	emit_alu_imm(b, ALU_AND, false, H_T1, 4095);
+	emit_alu_imm(b, ALU_CMP, false, H_T1, limits[limit]);
+	crosses = emit_jcc(b, CC_AE);
 	emit_mov_rr(b, H_T1, H_T0);
-	emit_alu_imm(b, ALU_AND, true, H_T1, -4096 | ((1 << log2_size) - 1));
+	emit_alu_imm(b, ALU_AND, true, H_T1, -4096);
 	emit_shift_imm(b, 5, true, H_T0, 8);
 	emit_alu_imm(b, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
 	emit_rm(b, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
 	miss = emit_jcc(b, CC_NE);
 	emit_rm(b, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
-	emit_cpu(b, OP_STORE, true, H_T1, OFF_SLOT_TAG + 8);
-	emit_cpu(b, OP_STORE, true, H_T0, OFF_SLOT_ADDEND + 8);
+	emit_cpu(b, OP_STORE, true, H_T1, off_slot(idx) + 8);
+	emit_cpu(b, OP_STORE, true, H_T0, off_slot_addend(idx) + 8);
+	for (unsigned i = 0; i < 3; i++)
+		emit_store_cpu_imm(b, true, off_slot_limit(idx, i) + 8, limits[i]);
+	emit_rr(b, 0x31, false, H_T1, H_T1); /* not the bounce buffer's */
 	emit8(b, 0xc3);
 	emit_fix32(miss, b->p);
+	emit_fix32(crosses, b->p);
 	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 8 + 8);
 	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
 	emit_jmp_to(b, jit_rw(j, j->stub_miss));
@@ -348,7 +357,7 @@ void stubs_emit(struct jit *j)
 	emit_commit(j, &b);
 	emit_string(j, &b);
 	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++)
-		for (unsigned k = 0; k < 6; k++)
+		for (unsigned k = 1; k < 3; k++)
 			emit_slot(j, &b, idx, k);
 	emit_simd(j, &b);
 	j->hot = here(j, &b);

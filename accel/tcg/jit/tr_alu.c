@@ -154,7 +154,7 @@ static bool mem_form(struct tr *t, struct henc *e, unsigned reg, bool reg_gpr)
 	a.commit = !e->lock && in->op != X86_XCHG;
 	a.pointer = high >= 0;
 	a.free_t1 = reg_mem || vvvv_mem || (t->it->need && t->it->live_in);
-	tr_clobber(t, H_T1);
+	tr_clobber_mem(t, H_T1, &a);
 	if (in->cls == X86_CL_VEC || in->cls == X86_CL_X87)
 		tr_simd_check(t);
 	if (!tr_mem(t, &a, &m))
@@ -231,6 +231,8 @@ static bool reg_form(struct tr *t, struct henc *e, unsigned reg, unsigned rm, bo
 	for (unsigned i = 0; i < tm.n; i++)
 		if (gpr_written(in, tm.guest[i]) || in->op == X86_MULX)
 			tr_reg_store(t, tm.guest[i], i ? H_T1 : H_T0);
+	if (!tm.n)
+		t->t0_after = t->t0;
 	return true;
 }
 
@@ -288,6 +290,7 @@ static void copy(struct tr *t)
 	struct henc e = enc_of(in);
 
 	tr_need(t, H_T1);
+	t->t0_after = t->t0;
 	if (e.p66)
 		emit8(&t->hot, 0x66);
 	if (in->op == X86_PAUSE)
@@ -322,6 +325,7 @@ static bool mov_imm(struct tr *t)
 		h = regs_host(o->reg);
 		if (h != H_NONE) {
 			emit_mov_imm(&t->hot, h, v);
+			t->t0_after = t->t0;
 		} else if (fits_int32((int64_t)v)) {
 			emit_store_cpu_imm(&t->hot, true, off_gpr(o->reg), (int32_t)v);
 		} else {
@@ -404,6 +408,8 @@ static bool lea(struct tr *t)
 		return false; /* would have to merge */
 	if (!tr_lea(t, h == H_NONE ? H_T0 : h))
 		return false;
+	if (h != H_NONE && in->mem.base < 16 && regs_host(in->mem.base) != H_NONE)
+		t->t0_after = t->t0;
 	tr_reg_store(t, guest, H_T0);
 	return true;
 }
@@ -453,6 +459,7 @@ static bool divide(struct tr *t)
 	e.p66 = false;
 	emit_enc_reg(&t->hot, &e, in->modrm >> 3 & 7, H_T1, NULL, 0);
 	tr_interp_cold(t, to_slow, to_slow[1] ? 2 : 1, false);
+	t->t0_after = TR_NO_GROUP;
 	tr_wrote_flags(t);
 	return true;
 }

@@ -235,12 +235,31 @@ void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live)
 	tr_exit_to(t, &t->cold, target, live, target < 0);
 }
 
+struct tr_plain_exit tr_exit_plain(struct tr *t, unsigned cc)
+{
+	struct jit *j = t->j;
+	uint32_t exit = exit_new(t, exit_target(t, t->it->off), false);
+	uint8_t *at;
+
+	emit_align_field(&t->cold, 2);
+	at = emit_jcc(&t->cold, cc);
+	j->exits[exit].mode |= JIT_PLAIN;
+	j->exits[exit].rel = off_of(t, at);
+	return (struct tr_plain_exit){exit, at};
+}
+
+void tr_exit_plain_end(struct tr *t, struct tr_plain_exit p)
+{
+	emit_fix32(p.at, exit_stub(t, p.exit, false));
+}
+
 static bool jcc(struct tr *t)
 {
 	const struct ir_insn *it = t->it;
 
 	tr_need(t, H_T1);
 	tr_exit_jcc(t, it->in.cc, block_target(it), it->live_taken);
+	t->t0_after = t->t0;
 	return true;
 }
 
@@ -320,7 +339,7 @@ static bool call(struct tr *t)
 {
 	int64_t target = block_target(t->it);
 
-	tr_clobber(t, H_T1);
+	tr_clobber_stack(t, H_T1, &(struct tr_access){.size = 8, .write = true});
 	push_return(t);
 	tr_exit_to(t, &t->hot, target, t->it->live_out, target <= t->it->off);
 	return true;
@@ -336,6 +355,7 @@ static void check_canonical(struct tr *t, unsigned target)
 	emit_alu_imm(&t->hot, ALU_ADD, true, H_T0, 1);
 	emit_alu_imm(&t->hot, ALU_CMP, true, H_T0, 1);
 	bad = emit_jcc(&t->hot, CC_A);
+	t->t0 = TR_NO_GROUP;
 	tr_interp_cold(t, &bad, 1, true);
 }
 

@@ -7,8 +7,13 @@
  * low bits kept instead: misaligned ones miss. A miss calls run_miss(), which comes back with the
  * addend, or has had the interpreter execute the instruction.
  *
- * rsp-based operands use the stack slot, one entry at a fixed place, which is valid for reads and
- * writes of aligned data on the page that the stack is on.
+ * rsp-based operands use the stack slot, a copy of the write entry of the page that the stack is
+ * on, at a fixed place.
+ *
+ * Groups (tr_group.c): the first access that is emitted checks the bytes of all members and keeps
+ * the addend in struct cpu; the others load it from there, unless it is still in T0. If the check
+ * fails for good the instruction is where the plain block begins, which checks each access.
+ * Whatever may make a kept addend void ends the block: see jit_drops in run.c.
  *
  * Addresses whose registers live in host registers are computed twice rather than kept, since
  * both temporaries are in use during the check.
@@ -233,8 +238,9 @@ static int32_t tag_mask(unsigned align)
 	return align ? -4096 | (int32_t)(align - 1) : -4096;
 }
 
-/* T0 is the addend; m without it addresses linear memory. Puts the two together. */
-static void join(struct tr *t, const struct tr_access *acc, struct hmem *m)
+/* T0 is the addend; m without it addresses linear memory. Puts the two together. True if T0 is
+ * still the addend. */
+static bool join(struct tr *t, const struct tr_access *acc, struct hmem *m)
 {
 	bool uses_t1 = m->base == H_T1 || m->index == H_T1;
 
@@ -250,16 +256,17 @@ static void join(struct tr *t, const struct tr_access *acc, struct hmem *m)
 				emit_lea(&t->hot, H_T0,
 					 (struct hmem){H_T0, m->index, m->shift, 0});
 			*m = (struct hmem){H_T0, H_NONE, 0, 0};
-			return;
+			return false;
 		}
 		emit_lea(&t->hot, H_T0, (struct hmem){H_T0, m->base, 0, 0});
 		m->base = H_T0;
-		return;
+		return false;
 	}
 	if (m->base == H_NONE)
 		m->base = H_T0;
 	else
 		m->index = H_T0;
+	return true;
 }
 
 /* A constant address whose page fits in a sign-extended immediate. */
@@ -285,17 +292,309 @@ static void mem_const(struct tr *t, const struct tr_access *acc, uint64_t la, st
 	}
 }
 
-/* The slot is for aligned operands: those that look so if rsp is, and those that must be. */
-static bool uses_slot(const struct tr *t, const struct tr_access *acc)
+/* The stack slot serves what is addressed by rsp alone. */
+static bool uses_slot(const struct tr *t)
 {
 	const struct x86_insn *in = &t->it->in;
 
-	if (in->mem.base != X86_RSP || in->mem.index != X86_NO_REG || seg_off(t, in) ||
-	    in->addrsize != 8 || !fits_int32(in->mem.disp))
+	return in->mem.base == X86_RSP && in->mem.index == X86_NO_REG && !seg_off(t, in) &&
+	       in->addrsize == 8 && fits_int32(in->mem.disp);
+}
+
+/*
+ * T0 = the slot's addend if [at], `span` bytes, is within the slot's page. Two offsets are both
+ * below 4096 if what they have together is.
+ */
+static uint8_t *slot_check(struct tr *t, struct hmem at, unsigned span)
+{
+	unsigned limit = span <= 4 ? 1 : span <= 8 ? 2 : 0;
+	unsigned temp = H_T0;
+	uint8_t *miss;
+
+	emit_rm(&t->hot, OP_LEA, t->code64, H_T0, at);
+	emit_cpu(&t->hot, OP_SUB_LOAD, true, H_T0, off_slot(t->tlb_idx));
+	if (!limit) {
+		temp = H_T1;
+		emit_lea(&t->hot, H_T1, (struct hmem){H_T0, H_NONE, 0, (int32_t)span - 1});
+		emit_rr(&t->hot, OP_OR_LOAD, true, H_T1, H_T0);
+	}
+	emit_cpu(&t->hot, OP_CMP_LOAD, true, temp, off_slot_limit(t->tlb_idx, limit));
+	miss = emit_jcc(&t->hot, CC_AE);
+	emit_cpu(&t->hot, OP_LOAD, true, H_T0, off_slot_addend(t->tlb_idx));
+	return miss;
+}
+
+/* The same for operands that must be aligned: with the low bits kept in the comparison. */
+static uint8_t *slot_check_aligned(struct tr *t, struct hmem at, unsigned align)
+{
+	uint8_t *miss;
+
+	emit_rm(&t->hot, OP_LEA, t->code64, H_T0, at);
+	emit_alu_imm(&t->hot, ALU_AND, true, H_T0, tag_mask(align));
+	emit_cpu(&t->hot, OP_CMP_LOAD, true, H_T0, off_slot(t->tlb_idx));
+	miss = emit_jcc(&t->hot, CC_NE);
+	emit_cpu(&t->hot, OP_LOAD, true, H_T0, off_slot_addend(t->tlb_idx));
+	return miss;
+}
+
+/*
+ * T0 = addend of the page that [*a + off], `span` bytes, is on, from the TLB.
+ */
+static uint8_t *tlb_check(struct tr *t, const struct ea *a, int32_t off, unsigned span, int table,
+			  unsigned align)
+{
+	struct hmem at = a->m;
+	uint8_t *miss;
+
+	at.disp += off;
+	emit_lea(&t->hot, H_T0, at);
+	if (align || span == 1) {
+		emit_mov_rr(&t->hot, H_T1, H_T0);
+	} else if (a->temp || !fits_int32((int64_t)at.disp + span - 1)) {
+		emit_lea(&t->hot, H_T1, (struct hmem){H_T0, H_NONE, 0, (int32_t)span - 1});
+	} else {
+		at.disp += (int32_t)span - 1;
+		emit_lea(&t->hot, H_T1, at);
+	}
+	emit_shift_imm(&t->hot, 5, true, H_T0, 8);
+	emit_alu_imm(&t->hot, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
+	emit_alu_imm(&t->hot, ALU_AND, true, H_T1, tag_mask(align));
+	emit_rm(&t->hot, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
+	miss = emit_jcc(&t->hot, CC_NE);
+	emit_rm(&t->hot, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
+	return miss;
+}
+
+/* --- groups --- */
+
+/* The group that the access is a member of, or NULL: it is checked by itself. */
+static struct tr_group *group_of(const struct tr *t, unsigned which)
+{
+	unsigned g = t->groups->member[t->i][which].group;
+
+	if (t->plain || g == TR_NO_GROUP || t->groups->group[g].held == TR_NO_GROUP)
+		return NULL;
+	return &t->groups->group[g];
+}
+
+/* Whether the group's check covers this access, too, and its bounds can be addressed. */
+static bool group_covers(const struct tr *t, unsigned which, int32_t disp,
+			 const struct tr_access *acc)
+{
+	const struct tr_group *g = group_of(t, which);
+	int rel = t->groups->member[t->i][which].rel;
+
+	return g && !acc->align && rel >= g->lo && rel + acc->size <= g->hi &&
+	       (g->write || !acc->write) && fits_int32((int64_t)disp + g->lo - rel) &&
+	       fits_int32((int64_t)disp + g->hi - rel);
+}
+
+static bool is_checked(const struct tr *t, unsigned which)
+{
+	return t->checked >> (t->groups->member[t->i][which].group & 63) & 1;
+}
+
+static uint32_t group_site(struct tr *t, const struct tr_group *g, int rel,
+			   const struct tr_access *acc, unsigned flags)
+{
+	uint32_t site = tr_site(t, acc->size, flags | SITE_GROUP | (acc->write ? SITE_WRITE : 0) |
+						      (g->write ? SITE_GROUP_WRITE : 0));
+
+	t->j->sites[site].span = (uint16_t)(g->hi - g->lo);
+	t->j->sites[site].lead = (uint16_t)(rel - g->lo);
+	return site;
+}
+
+/* Out of line: T0 holds the address of the first byte. Bytes on two pages are for the plain
+ * block. */
+static void group_miss_emit(struct tr *t, const struct tr_group *g, uint32_t site, uint8_t *back)
+{
+	struct tr_plain_exit plain;
+
+	emit_lea(&t->cold, H_T1, (struct hmem){H_T0, H_NONE, 0, g->hi - g->lo - 1});
+	emit_rr(&t->cold, OP_XOR_LOAD, true, H_T1, H_T0);
+	emit_shift_imm(&t->cold, 5, true, H_T1, 12);
+	plain = tr_exit_plain(t, CC_NE);
+	miss_emit(t, site, t->j->stub_miss, back);
+	tr_exit_plain_end(t, plain);
+}
+
+static void group_note(struct tr *t, unsigned which, const struct tr_group *g)
+{
+	unsigned n = t->groups->member[t->i][which].group;
+
+	emit_cpu(&t->hot, OP_STORE, true, H_T0, off_held(g->held));
+	t->checked |= 1ull << n;
+	t->j->st.groups++;
+	t->t0 = (uint8_t)n;
+}
+
+/* T0 = addend of a group that is checked. */
+static void group_load(struct tr *t, unsigned which, const struct tr_group *g)
+{
+	unsigned n = t->groups->member[t->i][which].group;
+
+	t->j->st.shared++;
+	if (t->t0 != n)
+		emit_cpu(&t->hot, OP_LOAD, true, H_T0, off_held(g->held));
+	t->t0 = (uint8_t)n;
+}
+
+/* The first of a group's accesses on the stack: checks for all of them. */
+static void group_check_stack(struct tr *t, unsigned which, const struct tr_group *g, int rel,
+			      struct hmem at, const struct tr_access *acc)
+{
+	uint32_t site = group_site(t, g, rel, acc, SITE_SLOT | SITE_SS);
+	uint8_t *miss, *back;
+
+	at.disp += g->lo - rel;
+	miss = slot_check(t, at, (unsigned)(g->hi - g->lo));
+	back = t->hot.p;
+	emit_fix32(miss, t->cold.p);
+	emit_lea(&t->cold, H_T0, at);
+	group_miss_emit(t, g, site, back);
+	group_note(t, which, g);
+}
+
+static bool group_stack(struct tr *t, unsigned which, unsigned reg, int32_t disp,
+			const struct tr_access *acc, struct hmem *m)
+{
+	struct tr_group *g = group_of(t, which);
+	struct hmem at = {(uint8_t)reg, H_NONE, 0, disp};
+	int rel;
+
+	if (!group_covers(t, which, disp, acc))
 		return false;
-	if (acc->size > 8)
-		return acc->align == acc->size;
-	return !(acc->size & (acc->size - 1)) && !(in->mem.disp & (acc->size - 1));
+	rel = t->groups->member[t->i][which].rel;
+	if (!is_checked(t, which))
+		group_check_stack(t, which, g, rel, at, acc);
+	else
+		group_load(t, which, g);
+	*m = at;
+	if (join(t, acc, m))
+		t->t0_after = t->t0;
+	return true;
+}
+
+/* Of a constant address: the check of the page's entry at a fixed place. */
+static void group_check_const(struct tr *t, const struct tr_group *g, int rel, uint64_t la,
+			      const struct tr_access *acc)
+{
+	uint32_t site = group_site(t, g, rel, acc, 0);
+	int off = off_tlb(t->tlb_idx, g->write) + (int)cpu_tlb_slot(la) * 16;
+	uint8_t *miss, *back;
+
+	emit_cpu(&t->hot, 0x81, true, ALU_CMP, off);
+	emit32(&t->hot, (uint32_t)(la & ~0xfffull));
+	miss = emit_jcc(&t->hot, CC_NE);
+	emit_cpu(&t->hot, OP_LOAD, true, H_T0, off + 8);
+	back = t->hot.p;
+	emit_fix32(miss, t->cold.p);
+	emit_mov_imm(&t->cold, H_T0, la + (uint64_t)(int64_t)(g->lo - rel));
+	miss_emit(t, site, t->j->stub_miss, back);
+	group_note(t, 0, g);
+}
+
+static bool group_covers_mem(const struct tr *t, const struct ea *a, enum ea_form form,
+			     const struct tr_access *acc)
+{
+	return group_covers(t, 0, a->m.disp, acc) &&
+	       (form != EA_CONST || fits_int32((int64_t)a->la));
+}
+
+static bool group_mem(struct tr *t, struct ea *a, enum ea_form form, const struct tr_access *acc,
+		      struct hmem *m)
+{
+	struct tr_group *g = group_of(t, 0);
+	int rel = t->groups->member[t->i][0].rel;
+
+	if (!group_covers_mem(t, a, form, acc))
+		return false;
+	if (is_checked(t, 0)) {
+		group_load(t, 0, g);
+	} else if (form == EA_CONST) {
+		group_check_const(t, g, rel, a->la, acc);
+	} else {
+		uint32_t site = group_site(t, g, rel, acc, site_flags(t, acc) & SITE_SS);
+		uint8_t *miss, *back;
+		struct hmem at;
+
+		ea_load(t, &t->hot, a, form, H_T1);
+		miss = tlb_check(t, a, g->lo - rel, (unsigned)(g->hi - g->lo),
+				 off_tlb(t->tlb_idx, g->write), 0);
+		back = t->hot.p;
+		emit_fix32(miss, t->cold.p);
+		ea_load(t, &t->cold, a, form, H_T1);
+		at = a->m;
+		at.disp += g->lo - rel;
+		emit_lea(&t->cold, H_T0, at);
+		group_miss_emit(t, g, site, back);
+		group_note(t, 0, g);
+	}
+	if (form == EA_CONST) {
+		*m = (struct hmem){H_NONE, H_NONE, 0, (int32_t)a->la};
+	} else {
+		ea_load(t, &t->hot, a, form, H_T1);
+		*m = a->m;
+	}
+	if (join(t, acc, m))
+		t->t0_after = t->t0;
+	return true;
+}
+
+/* --- the templates' view --- */
+
+void tr_clobber_mem(struct tr *t, unsigned park, const struct tr_access *acc)
+{
+	enum ea_form form;
+	struct ea a;
+	bool free = false;
+
+	if (t->groups->member[t->i][0].group == TR_NO_GROUP || !is_checked(t, 0))
+		free = false;
+	else if (uses_slot(t))
+		free = group_covers(t, 0, (int32_t)t->it->in.mem.disp, acc);
+	else if (ea_form(t, &a, &form) && form != EA_SUM && form != EA_PC_SEG) /* which add */
+		free = group_covers_mem(t, &a, form, acc);
+	if (!free)
+		tr_clobber(t, park);
+}
+
+void tr_clobber_stack(struct tr *t, unsigned park, const struct tr_access *acc)
+{
+	/* Displacements of stack operations are small: 0 does for the question. */
+	if (t->groups->member[t->i][1].group == TR_NO_GROUP || !is_checked(t, 1) ||
+	    !group_covers(t, 1, 0, acc))
+		tr_clobber(t, park);
+}
+
+static void stack_single(struct tr *t, unsigned reg, int32_t disp, const struct tr_access *acc,
+			 struct hmem *m)
+{
+	struct hmem at = {(uint8_t)reg, H_NONE, 0, disp};
+	unsigned stub = acc->size <= 4 ? 1 : 2;
+	uint8_t *miss, *back;
+	uint32_t site;
+
+	t->t0 = TR_NO_GROUP;
+	site = tr_site(t, acc->size,
+				SITE_SLOT | SITE_SS | (acc->write ? SITE_WRITE : 0) |
+					(acc->align ? SITE_ALIGN : 0) |
+					(acc->write && acc->commit ? SITE_COMMIT : 0));
+
+	miss = acc->align ? slot_check_aligned(t, at, acc->align) : slot_check(t, at, acc->size);
+	back = t->hot.p;
+	emit_fix32(miss, t->cold.p);
+	emit_rm(&t->cold, OP_LEA, t->code64, H_T0, at);
+	miss_emit(t, site, acc->align || acc->size > 8 ? t->j->stub_miss
+						       : t->j->stub_slot[t->tlb_idx][stub],
+		  back);
+	if (!t->code64) { /* the sum may wrap at 4 GiB */
+		emit_rm(&t->hot, OP_LEA, false, H_T1, at);
+		at = (struct hmem){H_T1, H_NONE, 0, 0};
+	}
+	*m = at;
+	join(t, acc, m);
 }
 
 bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
@@ -304,14 +603,20 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 	struct ea a;
 	uint8_t *miss, *back;
 	uint32_t site;
-	int table = off_tlb(t->tlb_idx, acc->write);
 
-	if (uses_slot(t, acc)) {
-		tr_stack(t, H_GSP, (int32_t)t->it->in.mem.disp, acc, m);
+	t->t0_after = TR_NO_GROUP;
+	if (uses_slot(t)) {
+		int32_t disp = (int32_t)t->it->in.mem.disp;
+
+		if (!group_stack(t, 0, H_GSP, disp, acc, m))
+			stack_single(t, H_GSP, disp, acc, m);
 		return true;
 	}
 	if (!ea_form(t, &a, &form))
 		return false;
+	if (group_mem(t, &a, form, acc, m))
+		return true;
+	t->t0 = TR_NO_GROUP;
 	if (form == EA_CONST) {
 		if (acc->align && a.la & (acc->align - 1u))
 			return false;
@@ -324,23 +629,7 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 	}
 	site = tr_site(t, acc->size, site_flags(t, acc));
 	ea_load(t, &t->hot, &a, form, H_T1);
-	emit_lea(&t->hot, H_T0, a.m);
-	if (acc->align || acc->size == 1) {
-		emit_mov_rr(&t->hot, H_T1, H_T0);
-	} else if (a.temp || !fits_int32((int64_t)a.m.disp + acc->size - 1)) {
-		emit_lea(&t->hot, H_T1, (struct hmem){H_T0, H_NONE, 0, acc->size - 1});
-	} else {
-		struct hmem last = a.m;
-
-		last.disp += acc->size - 1;
-		emit_lea(&t->hot, H_T1, last);
-	}
-	emit_shift_imm(&t->hot, 5, true, H_T0, 8);
-	emit_alu_imm(&t->hot, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
-	emit_alu_imm(&t->hot, ALU_AND, true, H_T1, tag_mask(acc->align));
-	emit_rm(&t->hot, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
-	miss = emit_jcc(&t->hot, CC_NE);
-	emit_rm(&t->hot, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
+	miss = tlb_check(t, &a, 0, acc->size, off_tlb(t->tlb_idx, acc->write), acc->align);
 	back = t->hot.p;
 	/* Out of line. */
 	emit_fix32(miss, t->cold.p);
@@ -358,27 +647,9 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 void tr_stack(struct tr *t, unsigned reg, int32_t disp, const struct tr_access *acc,
 	      struct hmem *m)
 {
-	struct hmem at = {(uint8_t)reg, H_NONE, 0, disp};
-	uint8_t *miss, *back;
-	uint32_t site = tr_site(t, acc->size,
-				SITE_SLOT | SITE_SS | (acc->write ? SITE_WRITE : 0) |
-					(acc->align ? SITE_ALIGN : 0));
-
-	emit_rm(&t->hot, OP_LEA, t->code64, H_T0, at);
-	emit_alu_imm(&t->hot, ALU_AND, true, H_T0, tag_mask(acc->size));
-	emit_cpu(&t->hot, OP_CMP_LOAD, true, H_T0, OFF_SLOT_TAG);
-	miss = emit_jcc(&t->hot, CC_NE);
-	emit_cpu(&t->hot, OP_LOAD, true, H_T0, OFF_SLOT_ADDEND);
-	back = t->hot.p;
-	emit_fix32(miss, t->cold.p);
-	emit_rm(&t->cold, OP_LEA, t->code64, H_T0, at);
-	miss_emit(t, site, t->j->stub_slot[t->tlb_idx][__builtin_ctz(acc->size)], back);
-	if (!t->code64) { /* the sum may wrap at 4 GiB */
-		emit_rm(&t->hot, OP_LEA, false, H_T1, at);
-		at = (struct hmem){H_T1, H_NONE, 0, 0};
-	}
-	*m = at;
-	join(t, acc, m);
+	t->t0_after = TR_NO_GROUP;
+	if (!group_stack(t, 1, reg, disp, acc, m))
+		stack_single(t, reg, disp, acc, m);
 }
 
 bool tr_lea(struct tr *t, unsigned dst)

@@ -2,12 +2,11 @@
 /*
  * push, pop, leave, of the stack's natural width.
  *
- * Runs of pushes or pops of registers check their lowest and highest address once. If the two are
- * not on the slot's page the run is executed one by one, out of line.
+ * Runs of pushes or pops of registers that share a check move rsp once.
  */
 #include "accel/tcg/jit/translate.h"
 
-enum { MAX_RUN = 8, ONE_ROOM = 64 /* more than one push or pop emits in line */ };
+enum { MAX_RUN = 8 };
 
 static unsigned width(const struct tr *t)
 {
@@ -37,7 +36,10 @@ static bool push(struct tr *t)
 	struct hmem m;
 	unsigned h = H_NONE;
 
-	tr_clobber(t, H_T1);
+	if (o->kind == X86_OPND_MEM)
+		tr_clobber(t, H_T1);
+	else
+		tr_clobber_stack(t, H_T1, &a);
 	if (o->kind == X86_OPND_MEM) {
 		struct tr_access r = {.size = a.size};
 
@@ -72,7 +74,7 @@ static bool pop(struct tr *t)
 
 	if (o->kind != X86_OPND_REG)
 		return false;
-	tr_clobber(t, H_T1);
+	tr_clobber_stack(t, H_T1, &a);
 	tr_stack(t, H_GSP, 0, &a, &m);
 	h = regs_host(o->reg);
 	emit_rm(&t->hot, OP_LOAD, t->code64, h == H_NONE ? H_T1 : h, m);
@@ -87,73 +89,56 @@ static bool leave(struct tr *t)
 	struct tr_access a = {.size = (uint8_t)width(t)};
 	struct hmem m;
 
-	tr_clobber(t, H_T1);
+	tr_clobber_stack(t, H_T1, &a);
 	tr_stack(t, H_RBP, 0, &a, &m);
 	emit_rm(&t->hot, OP_LEA, t->code64, H_GSP, (struct hmem){H_RBP, H_NONE, 0, a.size});
 	emit_rm(&t->hot, OP_LOAD, t->code64, H_RBP, m);
 	return true;
 }
 
-/* Length of the run of like instructions that begins at ir->insn[i]; 0: none worth it. */
+/*
+ * Length of the run of like instructions that begins at ir->insn[i]; 0: none worth it. They are
+ * one group, so that nothing can happen between the first and the last.
+ */
 unsigned tr_stack_run(const struct tr *t, unsigned i)
 {
 	const struct block_ir *ir = t->ir;
-	unsigned n = 0, kind = ir->insn[i].kind;
+	unsigned n = 0, kind = ir->insn[i].kind, group = t->groups->member[i][1].group;
 
-	if (!t->code64 || (kind != TR_PUSH && kind != TR_POP))
+	if (t->plain || !t->code64 || (kind != TR_PUSH && kind != TR_POP) ||
+	    group == TR_NO_GROUP || t->groups->group[group].held == TR_NO_GROUP)
 		return 0;
 	while (i + n < ir->n && n < MAX_RUN && ir->insn[i + n].kind == kind &&
 	       ir->insn[i + n].in.opnd[0].kind == X86_OPND_REG &&
-	       ir->insn[i + n].in.opnd[0].reg != X86_RSP)
+	       ir->insn[i + n].in.opnd[0].reg != X86_RSP &&
+	       t->groups->member[i + n][1].group == group)
 		n++;
 	return n >= 2 ? n : 0;
-}
-
-/* One check of the slot for [guest rsp + disp]. */
-static uint8_t *check(struct tr *t, unsigned temp, int32_t disp, int32_t mask)
-{
-	emit_lea(&t->hot, temp, (struct hmem){H_GSP, H_NONE, 0, disp});
-	emit_alu_imm(&t->hot, ALU_AND, true, temp, mask);
-	emit_cpu(&t->hot, OP_CMP_LOAD, true, temp, OFF_SLOT_TAG);
-	return emit_jcc(&t->hot, CC_NE);
 }
 
 void tr_stack_run_emit(struct tr *t, unsigned i, unsigned n)
 {
 	bool is_push = t->ir->insn[i].kind == TR_PUSH;
-	int32_t low = is_push ? -8 * (int32_t)n : 0, high = low + 8 * ((int32_t)n - 1);
-	struct jit_buf hot;
-	uint8_t *miss[2];
+	struct tr_access a = {.size = 8, .write = is_push};
+	struct hmem m;
 
-	t->it = &t->ir->insn[i];
-	tr_clobber(t, H_T1);
-	miss[0] = check(t, H_T0, low, -4096 | 7);
-	miss[1] = check(t, H_T1, high, -4096);
-	emit_cpu(&t->hot, OP_LOAD, true, H_T0, OFF_SLOT_ADDEND);
+	tr_insn_begin(t, i);
+	tr_clobber_stack(t, H_T1, &a);
+	tr_stack(t, H_GSP, is_push ? -8 : 0, &a, &m);
 	for (unsigned k = 0; k < n; k++) {
 		unsigned guest = t->ir->insn[i + k].in.opnd[0].reg, h = regs_host(guest);
-		struct hmem m = {H_GSP, H_T0, 0,
-				 is_push ? -8 * ((int32_t)k + 1) : 8 * (int32_t)k};
 
 		if (is_push) {
 			emit_rm(&t->hot, OP_STORE, true, tr_reg(t, guest, H_T1), m);
+			m.disp -= 8;
 		} else {
 			emit_rm(&t->hot, OP_LOAD, true, h == H_NONE ? H_T1 : h, m);
 			tr_reg_store(t, guest, H_T1);
+			m.disp += 8;
 		}
 	}
-	move_sp(t, is_push ? low : 8 * (int32_t)n);
-	/* One by one: this takes the place of the hot stream for a while, and what is out of line
-	 * of it follows at a distance. */
-	emit_fix32(miss[0], t->cold.p);
-	emit_fix32(miss[1], t->cold.p);
-	hot = t->hot;
-	t->hot = t->cold;
-	t->cold.p += n * ONE_ROOM;
-	for (unsigned k = 0; k < n; k++)
-		tr_insn(t, i + k);
-	emit_jmp_to(&t->hot, hot.p);
-	t->hot = hot;
+	move_sp(t, is_push ? -8 * (int32_t)n : 8 * (int32_t)n);
+	tr_insn_end(t);
 }
 
 bool tr_stack_insn(struct tr *t)

@@ -78,8 +78,6 @@ static uint8_t *page_check(const struct tr *t, struct jit_buf *b, unsigned reg, 
 	return miss;
 }
 
-enum { OP_SUB_LOAD = 0x2b };
-
 /* Both operands within their pages: in place. How many jumps to the general way. */
 static unsigned in_place(struct tr *t, uint8_t *slow[5])
 {

@@ -192,7 +192,6 @@ static bool stac(struct tr *t)
 	emit_store_cpu_imm(b, false, (int)offsetof(struct cpu, mode), (int32_t)mode);
 	emit_cpu(b, 0xc6, false, 0, (int)offsetof(struct cpu, tlb_idx));
 	emit8(b, idx);
-	emit_store_cpu_imm(b, true, OFF_SLOT_TAG, -1);
 	tr_interp_cold(t, slow, 2, true);
 	t->exit_mode = mode;
 	tr_exit_to(t, b, t->ir->end, t->it->live_out, false);

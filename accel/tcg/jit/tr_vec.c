@@ -68,6 +68,7 @@ void tr_simd_check(struct tr *t)
 	if (t->simd)
 		return;
 	t->simd = true;
+	t->t0 = TR_NO_GROUP;
 	tr_clobber(t, H_T1);
 	site = tr_site(t, 0, SITE_STEP);
 	emit_cpu(&t->hot, 0x80, false, ALU_CMP, OFF_SIMD);

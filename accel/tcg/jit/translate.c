@@ -179,7 +179,7 @@ uint32_t tr_site(struct tr *t, unsigned size, unsigned flags)
 	}
 	s = &j->sites[j->n_sites];
 	*s = (struct jit_site){.block = t->block, .pc_off = t->it->off, .len = t->it->in.len,
-			       .size = (uint8_t)size, .flags = (uint8_t)flags};
+			       .size = (uint8_t)size, .flags = (uint16_t)flags};
 	return j->n_sites++;
 }
 
@@ -207,6 +207,8 @@ void tr_interp(struct tr *t, bool step)
 	emit_mov_imm(&t->hot, H_T1, site);
 	emit_call_to(&t->hot, jit_rw(j, j->stub_interp));
 	t->fl_e = t->fl_m = true;
+	t->checked = 0;
+	t->t0_after = TR_NO_GROUP;
 	j->st.interp_insns++;
 }
 
@@ -240,6 +242,7 @@ static bool insn_emit(struct tr *t)
 	case TR_VEC:
 		return tr_generic(t);
 	case TR_NOP:
+		t->t0_after = t->t0;
 		return true;
 	case TR_PUSH: case TR_POP: case TR_LEAVE:
 		return tr_stack_insn(t);
@@ -260,16 +263,31 @@ static bool insn_emit(struct tr *t)
 	}
 }
 
-void tr_insn(struct tr *t, unsigned i)
+void tr_insn_begin(struct tr *t, unsigned i)
+{
+	t->i = i;
+	t->it = &t->ir->insn[i];
+	t->first_site = t->j->n_sites;
+	t->t0_after = TR_NO_GROUP;
+	if (!tr_group_keeps(t->it->kind))
+		t->checked = 0;
+}
+
+void tr_insn_end(struct tr *t)
 {
 	struct jit *j = t->j;
 
-	t->it = &t->ir->insn[i];
-	t->first_site = j->n_sites;
-	if (!insn_emit(t))
-		tr_interp(t, t->it->kind == TR_STEP);
+	t->t0 = t->t0_after;
 	for (uint32_t s = t->first_site; s < j->n_sites; s++)
 		j->sites[s].resume = (uint32_t)(t->hot.p - j->rw);
+}
+
+void tr_insn(struct tr *t, unsigned i)
+{
+	tr_insn_begin(t, i);
+	if (!insn_emit(t))
+		tr_interp(t, t->it->kind == TR_STEP);
+	tr_insn_end(t);
 }
 
 /* Whether EFLAGS are wanted by the block before anything destroys them. */
@@ -365,8 +383,10 @@ static void block_emit(struct tr *t)
 
 uint32_t translate_block(struct jit *j, const struct jit_source *src)
 {
-	uint32_t mode = src->mode;
-	struct tr t = {.j = j, .ir = j->ir, .mode = mode, .exit_mode = mode, .src = src};
+	uint32_t mode = src->mode & ~JIT_PLAIN;
+	struct tr_groups groups;
+	struct tr t = {.j = j, .ir = j->ir, .mode = mode, .exit_mode = mode, .src = src,
+		       .plain = src->mode & JIT_PLAIN, .groups = &groups, .t0 = TR_NO_GROUP};
 	uint32_t n_exits = j->n_exits, n_sites = j->n_sites, n_insns = j->n_insns;
 
 	if (j->n_blocks >= j->max_blocks || j->hot_end - j->hot < JIT_BLOCK_ROOM ||
@@ -386,14 +406,15 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	t.tlb_idx = (mode & MODE_TLB) >> MODE_TLB_SHIFT;
 	t.block = j->n_blocks;
 	t.b = &j->blocks[t.block];
-	*t.b = (struct jit_block){.gpa = src->gpa, .va = t.user ? 0 : src->va, .mode = mode,
-				  .user = t.user, .lines = t.ir->lines,
+	*t.b = (struct jit_block){.gpa = src->gpa, .va = t.user ? 0 : src->va,
+				  .mode = src->mode, .user = t.user, .lines = t.ir->lines,
 				  .gpa2 = t.ir->crosses ? src->next_gpa : 0,
 				  .n_insns = (uint16_t)t.ir->n,
 				  .n_bytes = (uint16_t)(t.ir->end - t.ir->start),
 				  .first_exit = j->n_exits};
 	t.hot.p = jit_rw(j, j->hot);
 	t.cold.p = jit_rw(j, j->cold);
+	tr_group_find(&t);
 	block_emit(&t);
 	if (t.full) {
 		j->n_exits = n_exits;
@@ -404,6 +425,7 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	t.b->n_exits = j->n_exits - t.b->first_exit;
 	t.b->hot_end = (uint32_t)(t.hot.p - j->rw);
 	j->st.blocks++;
+	j->st.plain_blocks += t.plain;
 	j->st.insns += t.ir->n;
 	j->st.hot_bytes += t.b->hot_end - j->hot;
 	j->st.cold_bytes += (uint32_t)(t.cold.p - j->rw) - j->cold;

@@ -28,17 +28,43 @@ enum tr_kind {
 	TR_VEC, /* as TR_GENERIC, with SIMD or x87 state in host registers */
 };
 
+/* --- accesses that share a check: tr_group.c --- */
+enum { TR_MAX_GROUPS = 64, TR_NO_GROUP = 0xff };
+struct tr_group {
+	int16_t lo, hi;      /* its bytes, from the first member's; hi is exclusive */
+	uint8_t n;           /* members */
+	uint8_t held;        /* where its addend is kept, or TR_NO_GROUP: not worth it */
+	uint8_t first, last; /* instructions */
+	bool write;
+};
+struct tr_member {
+	uint8_t group;
+	int16_t rel; /* from the first member */
+};
+struct tr_groups {
+	unsigned n;
+	struct tr_group group[TR_MAX_GROUPS];
+	/* Of each instruction: the explicit memory operand, and the stack's. */
+	struct tr_member member[JIT_MAX_INSNS][2];
+};
+
 struct tr {
 	struct jit *j;
 	struct block_ir *ir;
 	const struct jit_source *src;
 	struct ir_insn *it; /* the current instruction */
+	unsigned i;         /* its index */
 	struct jit_block *b;
 	uint32_t block;
 	uint32_t mode;
 	uint32_t exit_mode; /* of the blocks that exits go to */
 	unsigned tlb_idx;
 	bool user, code64, simd;
+	bool plain; /* no groups */
+	struct tr_groups *groups;
+	uint64_t checked; /* groups whose check was emitted and whose addend is kept */
+	uint8_t t0;       /* group whose addend is in T0, or TR_NO_GROUP; here, */
+	uint8_t t0_after; /* and after the current instruction */
 	bool fl_e, fl_m;
 	struct jit_buf hot, cold;
 	uint32_t first_site; /* of the current instruction */
@@ -67,10 +93,16 @@ struct tr_access {
 /* Checks the memory operand of the current instruction; *m addresses it then and may use T0 and
  * T1. EFLAGS are destroyed: call tr_clobber() before. False: leave it to the interpreter. */
 bool tr_mem(struct tr *t, const struct tr_access *a, struct hmem *m);
-/* The same for [reg + disp] on the stack, reg a host register; uses T0 only unless in 32-bit
- * code, where T1, too, unless free_t1. */
+/* The same for [reg + disp] on the stack, reg a host register. The operand may use T1 only in
+ * 32-bit code, and there not with free_t1. */
 void tr_stack(struct tr *t, unsigned reg, int32_t disp, const struct tr_access *a,
 	      struct hmem *m);
+/* Before tr_mem() or tr_stack() instead of tr_clobber(): does not if no check will be emitted. */
+void tr_clobber_mem(struct tr *t, unsigned park, const struct tr_access *a);
+void tr_clobber_stack(struct tr *t, unsigned park, const struct tr_access *a);
+/* tr_group.c: fills t->groups; whether instructions of this kind may stand between members. */
+void tr_group_find(struct tr *t);
+bool tr_group_keeps(unsigned kind);
 /* Behind the instruction of an access with `commit`: the way of stores through the bounce buffer.
  * What was emitted since the check must be copyable. */
 void tr_commit(struct tr *t);
@@ -93,8 +125,10 @@ bool tr_string_ok(const struct x86_insn *in, uint32_t mode);
 void tr_simd_check(struct tr *t);
 uint8_t tr_vec_kind(struct jit *j, const struct x86_insn *in, uint32_t mode);
 unsigned tr_vec_align(const struct x86_insn *in);
-/* The i-th instruction of the block. */
+/* The i-th instruction of the block; what is to be done before and after its template. */
 void tr_insn(struct tr *t, unsigned i);
+void tr_insn_begin(struct tr *t, unsigned i);
+void tr_insn_end(struct tr *t);
 void tr_interp(struct tr *t, bool step);
 void tr_interp_cold(struct tr *t, uint8_t *const *from, unsigned n, bool leave);
 /* Whether there is a template for this system instruction in this mode. */
@@ -104,6 +138,15 @@ bool tr_system_ok(struct jit *j, const struct x86_insn *in, uint32_t mode);
 void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, bool backward);
 /* rcx-type tests and jcc: the jump's own rel32 field becomes the exit if that is possible. */
 void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live);
+
+/* Out of line, on condition cc: to the plain block that begins with the current instruction. The
+ * second part comes where no code falls through; EFLAGS are lost. */
+struct tr_plain_exit {
+	uint32_t exit;
+	uint8_t *at;
+};
+struct tr_plain_exit tr_exit_plain(struct tr *t, unsigned cc);
+void tr_exit_plain_end(struct tr *t, struct tr_plain_exit p);
 
 /* Before an instruction that goes on on the next page: that this is still mapped as it was. */
 void tr_check_next_page(struct tr *t);

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from harness import CACHE, ROOT, Skip, Suite, expect, guest, initrd, run
+from harness import CACHE, MAYFLY, ROOT, Skip, Suite, expect, guest, initrd, run
 
 KERNELS = ["cloud-6.1", "cloud-6.12"]
 BAD = [r"Kernel panic", r"BUG:", r"Oops", r"WARNING: CPU", r"soft lockup", r"rcu.*stall",
@@ -69,6 +69,16 @@ def stress_verifies(kernel, cpus, seconds):
            out=[r"successful run completed", r"mayfly-root: status 0"], not_out=BAD + [r"fail:"])
 
 
+def bench_results_equal(kernel, cpus):
+    """The CPU benchmark's items, once, for their results: each must be what this host's processor gives."""
+    cmd = [os.path.join(ROOT, "tests", "bench", "cpu", "run"), "--quick", "--engines", "native,mayfly", "--cpus", str(cpus),
+           "--kernel", kernel, "--mayfly", MAYFLY, "--seconds", "300"]
+    res = subprocess.run(cmd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if res.returncode:
+        raise AssertionError("\n".join((res.stdout + res.stderr).splitlines()[-12:]))
+    return res.stdout.splitlines()[0].split(",")[0]
+
+
 def gnumach_prints_banner():
     res = run(["run", "--accel", "tcg", "--mem", "128M", "--kernel", guest("gnumach"), "--cmdline", "console=com0",
                "--timeout", "20s", "--no-reboot"], timeout=40)
@@ -113,6 +123,7 @@ def main():
     for kernel in KERNELS:
         suite.check(f"tcg: Debian root on virtio-blk, same output as the host, {kernel}",
                     lambda k=kernel: workload_matches_host(k, 2 if k.endswith("12") else 1))
+    suite.check("tcg: benchmark items give this host's results, 2 vCPU", lambda: bench_results_equal("cloud-6.12", 2))
     suite.check("tcg: stress-ng --verify over its CPU methods", lambda: stress_verifies("cloud-6.12", 2, 60))
     sys.exit(suite.finish())
 

@@ -540,7 +540,8 @@ bool native_is_safe(const struct x86_insn *in)
 		return true;
 	}
 	/* FS-relative without a 64-bit base could reach the thread's data */
-	if (native_has_mem(in) && in->mem.seg == X86_FS && (in->mem.base >= 16 || in->addrsize != 8))
+	if (native_has_mem(in) && in->mem.seg == X86_FS &&
+	    (in->mem.base >= 16 || in->addrsize != 8 || in->attr & X86_AT_VSIB))
 		return false;
 	if (!native_has_mem(in) && in->mem.seg == X86_FS)
 		return false;

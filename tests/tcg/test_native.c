@@ -212,6 +212,13 @@ static void compare(struct test *t, struct native_guest *g, const struct native_
 		 h->vector != o->vector && (h->vector == X86_EXC_PF || o->vector == X86_EXC_PF)) {
 		resync(g);
 		return;
+	/* A call whose push and whose target are both wrong, a string with one operand
+	 * misaligned and the other not there: either may be first. */
+	} else if ((cs->in.op == X86_CALL && h->vector == X86_EXC_PF && o->vector == X86_EXC_GP) ||
+		   (cs->in.cls == X86_CL_STRING && h->vector == X86_EXC_PF &&
+		    o->vector == X86_EXC_AC)) {
+		resync(g);
+		return;
 	} else if (h->vector != o->vector)
 		note(d, "vector", (uint64_t)h->vector, (uint64_t)o->vector);
 	else if (h->vector == X86_EXC_PF) {
@@ -477,6 +484,12 @@ static bool check_forms(struct test *t)
 	return !never || !enough;
 }
 
+/* What may go elsewhere, or read the bytes behind itself. */
+static bool only_breakpoints(const struct x86_insn *in)
+{
+	return in->cls == X86_CL_CTI || in->cls == X86_CL_STRING;
+}
+
 int main(int argc, char **argv)
 {
 	static struct test t;
@@ -520,7 +533,7 @@ int main(int argc, char **argv)
 		t.seen[cs.in.op]++;
 		for (unsigned i = 0; i < STATES_PER_INSN; i++) {
 			native_make_state(&t.rng, &cs);
-			native_set_code(cs.in.bytes, cs.in.len, cs.in.cls == X86_CL_CTI);
+			native_set_code(cs.in.bytes, cs.in.len, only_breakpoints(&cs.in));
 			if (!i || cs.in.disp_len) {
 				native_guest_set_code(&t.interp, cs.in.bytes, cs.in.len);
 				native_guest_set_code(&t.jit, cs.in.bytes, cs.in.len);

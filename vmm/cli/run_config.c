@@ -99,7 +99,7 @@ static const struct opt run_options[] = {
 	{ RUN_NO_REBOOT, "no-reboot", NULL, "end when the guest reboots, with code 32" },
 	{ RUN_PIDFILE, "pidfile", file_keys, "write the process id there; removed at the end" },
 	{ RUN_LOG, "log", log_keys, "how much to log, and where; the default is warn" },
-	{ RUN_CODE_CACHE, "code-cache", mem_keys, "translator: size of the code cache" },
+	{ RUN_CODE_CACHE, "code-cache", mem_keys, "translator: memory for translated code and its index" },
 	{ RUN_DEBUG, "debug", text_keys, "translator: comma list such as nojit,nochain" },
 	{ RUN_DRY_RUN, "dry-run", NULL, "print the configuration as JSON and end" },
 	{ RUN_HELP, "help", NULL, "this text" },

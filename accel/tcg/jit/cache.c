@@ -4,6 +4,8 @@
  * No page is ever writable and executable through one mapping.
  *
  * Half of it takes the hot streams of blocks, half the cold ones, so that what executes is dense.
+ * What the operator allows is for code and its index (blocks, exits, sites) together: half for each,
+ * and pools that together are no larger than the code (size_pools()).
  */
 #include "accel/tcg/jit/priv.h"
 #include "vmm/core/err.h"
@@ -12,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CACHE_DEFAULT = 32 << 20, CACHE_MIN = 1 << 20, CACHE_MAX = 1 << 30 };
+enum { CACHE_DEFAULT = 64 << 20, CACHE_MIN = 1 << 20, CACHE_MAX = 1 << 30 };
 
 int cache_create(struct jit *j, uint64_t bytes, struct err *e)
 {
@@ -21,10 +23,10 @@ int cache_create(struct jit *j, uint64_t bytes, struct err *e)
 
 	if (!bytes)
 		bytes = CACHE_DEFAULT;
-	bytes &= ~0xfffull;
 	if (bytes < CACHE_MIN || bytes > CACHE_MAX)
 		return err_set(e, EINVAL, "code cache: %llu bytes: must be 1 MiB to 1 GiB",
 			       (unsigned long long)bytes);
+	bytes = (bytes / 2) & ~0xfffull;
 	fd = memfd_create("mayfly-code", MFD_CLOEXEC);
 	if (fd < 0 || ftruncate(fd, (off_t)bytes)) {
 		if (fd >= 0)

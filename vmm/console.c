@@ -18,6 +18,9 @@
 /* A UART sends byte by byte; bytes that follow within this time are written in one go. */
 enum { GATHER_MS = 2, GATHER_BYTES = 4096 };
 
+/* Less than a huge page, or the host may give the writer one. */
+enum { WRITER_STACK_BYTES = 256 << 10 };
+
 enum console_keys { KEYS_PLAIN, KEYS_ESCAPED, KEYS_PROMPT };
 
 struct console {
@@ -366,6 +369,7 @@ int console_create(struct loop *loop, const struct console_config *config,
 		   const struct console_hooks *hooks, struct console **out, struct err *e)
 {
 	struct console *c = calloc(1, sizeof(*c));
+	pthread_attr_t attr;
 	int r;
 
 	if (!c)
@@ -376,7 +380,10 @@ int console_create(struct loop *loop, const struct console_config *config,
 	c->pump.fn = on_pump;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
-	r = pthread_create(&c->writer, NULL, writer_main, c);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, WRITER_STACK_BYTES);
+	r = pthread_create(&c->writer, &attr, writer_main, c);
+	pthread_attr_destroy(&attr);
 	if (r) {
 		pthread_cond_destroy(&c->changed);
 		pthread_mutex_destroy(&c->lock);

@@ -11,6 +11,9 @@
 
 #include "vmm/core/err.h"
 
+/* Less than a huge page, or the host may give each thread one. */
+enum { VCPU_STACK_BYTES = 1 << 20 };
+
 enum vcpu_phase { VCPU_PHASE_PAUSED, VCPU_PHASE_RUNNING, VCPU_PHASE_DONE };
 
 struct vcpu_thread {
@@ -72,6 +75,7 @@ int vcpu_thread_create(const struct accel_ops *accel, struct vcpu *cpu, unsigned
 		       struct err *e)
 {
 	struct vcpu_thread *t = calloc(1, sizeof(*t));
+	pthread_attr_t attr;
 	int r;
 
 	if (!t)
@@ -83,7 +87,10 @@ int vcpu_thread_create(const struct accel_ops *accel, struct vcpu *cpu, unsigned
 	t->wanted = t->phase = VCPU_PHASE_PAUSED;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->changed, NULL);
-	r = pthread_create(&t->thread, NULL, vcpu_thread_main, t);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, VCPU_STACK_BYTES);
+	r = pthread_create(&t->thread, &attr, vcpu_thread_main, t);
+	pthread_attr_destroy(&attr);
 	if (r) {
 		pthread_cond_destroy(&t->changed);
 		pthread_mutex_destroy(&t->lock);

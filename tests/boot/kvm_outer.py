@@ -123,15 +123,16 @@ class Marks:
         chunk, new = os.pread(self.fd, 1 << 26, self.at), False
         end = chunk.rfind(b"\n") + 1
         self.at += end
-        for mark in re.findall(rb"@@(?:begin|end) [^ \r\n]+|@@outer", chunk[:end]):
+        for begun, ended in re.findall(rb"@@begin (.+) [0-9.]+\r?\n|@@end (.+) \d+ [0-9.]+\r?\n", chunk[:end]):
+            mark = b"begin " + begun if begun else b"end " + ended
             self.cpu[mark.decode("ascii", "replace")], new = cpu_seconds(self.pid), True
         return new
 
     def begun(self):
-        return sum(m.startswith("@@begin") for m in self.cpu)
+        return sum(m.startswith("begin ") for m in self.cpu)
 
     def between(self, name):
-        return max(self.cpu.get("@@end " + name, 0.0) - self.cpu.get("@@begin " + name, 0.0), 0.0)
+        return max(self.cpu.get("end " + name, 0.0) - self.cpu.get("begin " + name, 0.0), 0.0)
 
 
 class Outer:

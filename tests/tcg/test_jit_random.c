@@ -249,6 +249,34 @@ static void append_access(struct rig *r, struct sequence *s, unsigned opcode, un
 	append_decoded(s, b, code64);
 }
 
+/* BMI instructions of [base + disp] and two more registers */
+static void append_bmi_access(struct rig *r, struct sequence *s, unsigned base, int32_t disp,
+			      bool code64)
+{
+	static const uint8_t ops[][2] = { /* pp, opcode */
+		{3, 0xf6} /* mulx */, {3, 0xf6}, {0, 0xf2} /* andn */, {0, 0xf5} /* bzhi */,
+		{3, 0xf5} /* pdep */, {2, 0xf5} /* pext */, {0, 0xf7} /* bextr */,
+		{1, 0xf7} /* shlx */, {2, 0xf7} /* sarx */, {3, 0xf7} /* shrx */,
+	};
+	unsigned reg = pick(r, code64 ? 16 : 8), other = pick(r, code64 ? 16 : 8), n = 0;
+	const uint8_t *op = ops[pick(r, sizeof(ops) / sizeof(ops[0]))];
+	uint8_t b[15] = {0};
+
+	if (reg == X86_RSP || reg == base)
+		reg = X86_RDX;
+	if (other == X86_RSP || other == base)
+		other = X86_RSI;
+	b[n++] = 0xc4;
+	b[n++] = (uint8_t)((reg >> 3 ^ 1) << 7 | 0x40 | (base >> 3 ^ 1) << 5 | 2);
+	b[n++] = (uint8_t)((code64 ? pick(r, 2) : 0) << 7 | (~other & 15) << 3 | op[0]);
+	b[n++] = op[1];
+	b[n++] = (uint8_t)(0x80 | (reg & 7) << 3 | ((base & 7) == 4 ? 4 : base & 7));
+	if ((base & 7) == 4)
+		b[n++] = 0x24;
+	memcpy(b + n, &disp, 4);
+	append_decoded(s, b, code64);
+}
+
 /* The base changes by a constant, moves to another register, or becomes something else. */
 static unsigned append_change(struct rig *r, struct sequence *s, unsigned base, bool code64)
 {
@@ -332,6 +360,10 @@ static void append_group(struct rig *r, struct sequence *s, bool code64)
 			append_decoded(s, b, code64);
 			break;
 		}
+		case 4:
+		case 5:
+			append_bmi_access(r, s, base, disp, code64);
+			break;
 		default:
 			append_access(r, s, ops[pick(r, sizeof(ops) / sizeof(ops[0]))], base,
 				      index, disp, code64);

@@ -143,8 +143,6 @@ static bool mem_form(struct tr *t, struct henc *e, unsigned reg, bool reg_gpr)
 			a.size = in->opnd[i].size;
 	if (!a.size || a.size > 32 || (reg_mem && vvvv_mem) || in->attr & X86_AT_VSIB)
 		return false;
-	if (in->op == X86_MULX && (reg_mem || vvvv_mem))
-		return false;
 	if (in->op == X86_CMPXCHG && high == X86_RAX)
 		return false; /* compares with al, which would be exchanged */
 	if (in->op == X86_CMPXCHG16B)
@@ -155,7 +153,7 @@ static bool mem_form(struct tr *t, struct henc *e, unsigned reg, bool reg_gpr)
 	a.pointer = high >= 0;
 	a.free_t1 = reg_mem || vvvv_mem || (t->it->need && t->it->live_in);
 	tr_clobber_mem(t, H_T1, &a);
-	if (in->cls == X86_CL_VEC || in->cls == X86_CL_X87)
+	if (in->cls == X86_CL_VEC || in->cls == X86_CL_X87 || in->op == X86_STMXCSR)
 		tr_simd_check(t);
 	if (!tr_mem(t, &a, &m))
 		return false; /* before anything but the flags' save was emitted */
@@ -229,10 +227,47 @@ static bool reg_form(struct tr *t, struct henc *e, unsigned reg, unsigned rm, bo
 		tr_reg(t, tm.guest[i], i ? H_T1 : H_T0);
 	emit_enc_reg(&t->hot, e, hreg, hrm, in->bytes + in->imm_at, in->imm_len);
 	for (unsigned i = 0; i < tm.n; i++)
-		if (gpr_written(in, tm.guest[i]) || in->op == X86_MULX)
+		if (gpr_written(in, tm.guest[i]))
 			tr_reg_store(t, tm.guest[i], i ? H_T1 : H_T0);
 	if (!tm.n)
 		t->t0_after = t->t0;
+	return true;
+}
+
+/* MULX hi, lo, src: three registers, each of which may live in memory. Reads and writes no flags. */
+static bool mulx(struct tr *t)
+{
+	const struct x86_insn *in = &t->it->in;
+	unsigned size = in->opnd[0].size, hi = in->opnd[0].reg, lo = in->opnd[1].reg;
+	unsigned h_hi = regs_host(hi), h_lo = regs_host(lo);
+	struct henc e = {.vex = true, .map = 2, .opcode = 0xf6, .pp = 3, .w = size == 8};
+	bool mem = in->opnd[2].kind == X86_OPND_MEM;
+	struct hmem m;
+	unsigned src = H_NONE;
+
+	if (mem) {
+		struct tr_access a = {.size = (uint8_t)size};
+
+		tr_clobber_mem(t, H_T1, &a);
+		if (!tr_mem(t, &a, &m))
+			return false;
+	} else {
+		src = tr_reg(t, in->opnd[2].reg, H_T0);
+	}
+	h_hi = h_hi == H_NONE ? H_T1 : h_hi;
+	h_lo = h_lo == H_NONE ? H_T0 : h_lo;
+	if (hi == lo)
+		h_lo = h_hi; /* the high half is what stays */
+	e.vvvv = (uint8_t)h_lo;
+	if (mem)
+		emit_enc_mem(&t->hot, &e, h_hi, &m, NULL, 0);
+	else
+		emit_enc_reg(&t->hot, &e, h_hi, src, NULL, 0);
+	if (h_lo == H_T0) {
+		tr_reg_store(t, lo, H_T0);
+		t->t0_after = TR_NO_GROUP;
+	}
+	tr_reg_store(t, hi, H_T1);
 	return true;
 }
 
@@ -266,6 +301,8 @@ bool tr_generic(struct tr *t)
 		vec_plain(t);
 		return true;
 	}
+	if (in->op == X86_MULX)
+		return mulx(t);
 	/* BMI instructions that do not use VEX.vvvv have 0 there, which must stay. */
 	if (reg_is_opcode(in))
 		reg &= 7;

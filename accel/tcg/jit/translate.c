@@ -109,7 +109,7 @@ uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode)
 	/* Who spins there may have to make room for whom it waits for. */
 	if (in->op == X86_PAUSE && !j->vm->own_processors)
 		return TR_INTERP;
-	if (in->cls == X86_CL_VEC || in->cls == X86_CL_X87) {
+	if (in->cls == X86_CL_VEC || in->cls == X86_CL_X87 || in->op == X86_STMXCSR) {
 		kind = kind_of_fence(in);
 		return kind ? kind : tr_vec_kind(j, in, mode);
 	}

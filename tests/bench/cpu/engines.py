@@ -126,5 +126,6 @@ def qemu(kernel, binary, cpus, mem, image=None):
            "-kernel", guest(kernel), "-initrd", initramfs(kernel, binary, bool(image)), "-append", line,
            "-nodefaults", "-no-user-config", "-nographic", "-serial", "stdio", "-no-reboot"]
     if image:
-        cmd += ["-drive", f"id=root,if=none,format=raw,readonly=on,file={image}", "-device", "virtio-blk-device,drive=root"]
+        cmd += ["-drive", f"id=root,if=none,format=raw,readonly=on,file.locking=off,file.filename={image}",
+                "-device", "virtio-blk-device,drive=root"]
     return Engine("qemu", cmd).start()

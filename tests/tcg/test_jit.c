@@ -7,6 +7,8 @@
  */
 #include "jit_rig.h"
 
+#include "accel/tcg/cpu/phys.h"
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <string.h>
@@ -124,6 +126,33 @@ Test(smc, device_writes_kill_blocks)
 	run_both();
 	cr_assert_eq(result(X86_RAX), 2);
 	finish();
+}
+
+/* A change that nobody announces is what the paranoid mode is for. */
+Test(smc, paranoid_mode_finds_a_change_that_went_unnoticed)
+{
+	uint64_t avail;
+	uint8_t *host;
+
+	for (unsigned noticed = 0; noticed < 2; noticed++) {
+		rig = rig_create(FIX_USER, "paranoid-smc");
+		load(RIG_CODE, ASM64("1: mov eax, 5\n ud2"));
+		rig->ref->c->rip = RIG_CODE;
+		rig_sync(rig);
+		cr_assert(rig_run_jit(rig, 100));
+		cr_assert_eq(result(X86_RAX), 5);
+		rig_sync(rig);
+		host = phys_ram(&rig->jit->vm, RIG_CODE + 1, &avail);
+		cr_assert_eq(*host, 5);
+		*host = 6;
+		if (noticed)
+			load(RIG_CODE, ASM64("mov eax, 6"));
+		cr_assert(rig_run_jit(rig, 100));
+		cr_assert_eq(result(X86_RAX), 6);
+		cr_assert(rig->jit->c->jit->st.checks >= 2);
+		cr_assert_eq(rig->jit->c->jit->st.stale, !noticed);
+		finish();
+	}
 }
 
 Test(smc, data_beside_code_is_stored)

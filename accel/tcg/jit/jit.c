@@ -80,6 +80,7 @@ int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct
 	j->nochain = list_has(debug, "nochain");
 	j->lockstep = list_has(debug, "lockstep");
 	j->nochain |= j->lockstep;
+	j->nochain |= list_has(debug, "paranoid-smc");
 	j->strict = j->lockstep || list_has(debug, "strict-flags");
 	j->native_simd = !list_has(debug, "nosimd") && host_has_xsave_avx();
 	host_features(j->host_has);
@@ -89,6 +90,10 @@ int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct
 	size_pools(j);
 	j->ir = malloc(sizeof(*j->ir));
 	if (!j->ir || table_create(j)) {
+		rc = err_set(e, ENOMEM, "translator: out of memory");
+		goto fail;
+	}
+	if (list_has(debug, "paranoid-smc") && paranoid_create(j)) {
 		rc = err_set(e, ENOMEM, "translator: out of memory");
 		goto fail;
 	}
@@ -113,6 +118,7 @@ void jit_destroy(struct jit *j)
 	table_destroy(j);
 	cache_destroy(j);
 	free(j->ir);
+	free(j->sums);
 	pthread_mutex_destroy(&j->lock);
 	free(j);
 }
@@ -203,5 +209,8 @@ void jit_log_stats(const struct jit *j)
 			 c->jit->st.dispatches, c->jit->st.interp_calls, c->jit->st.mem_misses,
 			 c->jit->st.mem_interp, c->jit->st.jump_flushes);
 		log_interp_ops(c);
+		if (j->sums)
+			log_info(NULL, "jit: vcpu %u: paranoid-smc: %" PRIu64 " blocks compared, %"
+				 PRIu64 " stale", i, c->jit->st.checks, c->jit->st.stale);
 	}
 }

@@ -31,6 +31,8 @@ enum {
  * one goes whose check of several accesses together failed. */
 #define JIT_PLAIN (1u << 31)
 
+struct block_ir;
+
 struct jit_block {
 	gpaddr gpa;
 	uint64_t va;  /* linear address; kernel code has it built in, user code is shared */
@@ -97,6 +99,7 @@ struct jit_stats {
 
 struct jit_cpu_stats {
 	uint32_t interp_ops[X86_N_OPS]; /* calls of the interpreter by operation */
+	uint64_t checks, stale; /* paranoid.c */
 	uint64_t dispatches, links, interp_calls, mem_misses, mem_interp, enters, jump_flushes;
 };
 
@@ -140,6 +143,7 @@ struct jit {
 	bool nochain, strict, lockstep, native_simd;
 	bool host_has[X86_N_FEATURES];
 	struct block_ir *ir; /* the translation at work */
+	uint64_t *sums;      /* paranoid-smc: of what each block was made from; NULL: off */
 	struct jit_stats st;
 };
 
@@ -214,6 +218,12 @@ struct jit_page *table_page(struct jit *j, gpaddr gpa);
 /* --- smc.c --- */
 void smc_written(void *ctx, struct cpu *c_or_null, gpaddr gpa, unsigned len);
 uint64_t smc_lines(unsigned off, unsigned len);
+
+/* --- paranoid.c: with j->sums --- */
+int paranoid_create(struct jit *j);
+void paranoid_note(struct jit *j, uint32_t block, const struct block_ir *ir);
+/* Before a block is entered; false: it is gone, look again. */
+bool paranoid_check(struct cpu *c, uint32_t block);
 
 /* --- fast.c: helpers that leave SIMD registers alone --- */
 struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la);

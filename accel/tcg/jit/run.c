@@ -166,6 +166,8 @@ again:
 	block = find_block(c, plain);
 	if (!block)
 		return ret_exit;
+	if (j->sums && !paranoid_check(c, block))
+		goto again;
 	if (jc->lockstep) {
 		bool entered = lockstep_before(c, jc->lockstep, &j->blocks[block]);
 

@@ -432,5 +432,7 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	j->hot = t.b->hot_end;
 	j->cold = (uint32_t)(t.cold.p - j->rw);
 	j->n_blocks++;
+	if (j->sums)
+		paranoid_note(j, t.block, t.ir);
 	return t.block;
 }

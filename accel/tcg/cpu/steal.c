@@ -115,6 +115,26 @@ void steal_write_msr(struct cpu *c, uint64_t val)
 	publish(c);
 }
 
+/* A hundred microseconds of spinning, little beside the slice that the host gives a thread. The
+ * host may give what is yielded to anybody, so only if another vCPU may be waiting for it. */
+enum { PAUSES_PER_YIELD = 1024 };
+
+static unsigned wanting(const struct tcg_vm *vm)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		n += vm->cpus[i] && atomic_load_explicit(&vm->cpus[i]->in_guest,
+							 memory_order_relaxed);
+	return n;
+}
+
+void steal_paused(struct cpu *c)
+{
+	if (++c->n_pauses % PAUSES_PER_YIELD == 0 && wanting(c->vm) > c->vm->n_processors)
+		steal_yield(c);
+}
+
 void steal_yield(struct cpu *c)
 {
 	uint8_t *p = area(c);

@@ -10,6 +10,8 @@ void steal_pause(struct cpu *c);
 void steal_resume(struct cpu *c);
 /* Tells the guest what was stolen so far. */
 void steal_update(struct cpu *c);
+/* PAUSE was executed, while vCPUs outnumber processors: yields at times. */
+void steal_paused(struct cpu *c);
 /* Lets another thread of the host run in this one's place; empties the TLBs if the guest asked for
  * that meanwhile. For a vCPU that spins, between two accesses to memory. */
 void steal_yield(struct cpu *c);

@@ -54,7 +54,8 @@ int tcg_vm_init(struct tcg_vm *vm, struct gmem *mem, const struct accel_io *io,
 	vm->io = io;
 	vm->cfg = *cfg;
 	vm->n_vcpus = cfg->n_vcpus;
-	vm->own_processors = vm->n_vcpus <= host_processors();
+	vm->n_processors = host_processors();
+	vm->own_processors = vm->n_vcpus <= vm->n_processors;
 	vm->intel = host_is_intel();
 	clock_init(vm);
 	r = phys_init(vm, e);

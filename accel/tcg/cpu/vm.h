@@ -29,7 +29,8 @@ struct tcg_vm {
 	const struct accel_io *io;
 	struct accel_config cfg;
 	unsigned n_vcpus;
-	bool own_processors; /* the host has a processor for each vCPU: spinning is all right */
+	unsigned n_processors; /* of the host */
+	bool own_processors;   /* one for each vCPU: spinning is all right */
 	struct cpu *cpus[TCG_MAX_VCPUS];
 	_Atomic bool extint; /* i8259 INT output, seen by vCPU 0 */
 	/* phys.c */

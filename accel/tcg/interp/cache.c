@@ -15,8 +15,6 @@
 
 #include <string.h>
 
-enum { PAUSES_PER_YIELD = 64 };
-
 static void exec_nop(struct cpu *c, const struct x86_insn *in)
 {
 }
@@ -24,8 +22,8 @@ static void exec_nop(struct cpu *c, const struct x86_insn *in)
 /* Code that spins may wait for a vCPU that has no processor now: it gives up its own. */
 static void exec_pause(struct cpu *c, const struct x86_insn *in)
 {
-	if (!c->vm->own_processors && ++c->n_pauses % PAUSES_PER_YIELD == 0)
-		steal_yield(c);
+	if (!c->vm->own_processors)
+		steal_paused(c);
 #ifdef __x86_64__
 	__builtin_ia32_pause();
 #endif

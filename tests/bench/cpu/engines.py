@@ -36,7 +36,7 @@ class Engine:
                 return hit
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.proc.stdout], [], [], left)[0]:
-                raise Failed(f"no answer in {seconds:.0f} s; it said: {self.tail()}")
+                raise Failed(f"no answer in {seconds:g} s; it said: {self.tail()}")
             chunk = os.read(self.proc.stdout.fileno(), 65536)
             if not chunk:
                 raise Failed(f"ended: {self.tail()}")
@@ -44,7 +44,7 @@ class Engine:
             self.log = (self.log + chunk)[-4000:]
 
     def tail(self):
-        return self.log[-300:].decode("utf-8", "replace").strip()
+        return " ".join(self.log[-300:].decode("utf-8", "replace").split())
 
     def ask(self, line, pattern, seconds):
         try:

@@ -50,6 +50,7 @@ enum {
 struct accel_config {
 	unsigned n_vcpus;
 	uint64_t code_cache_bytes; /* translator only; 0: default */
+	const char *cpu;           /* translator only: processor model; NULL: "host" */
 	const char *debug;         /* translator only: comma list "nojit,nochain,lockstep"; or NULL */
 };
 

@@ -274,6 +274,16 @@ static int create_vcpus(struct machine *m, struct err *e)
 	return 0;
 }
 
+/* KVM gives the host's processor. */
+static int check_cpu(const struct machine_config *c, const struct accel_ops *accel, struct err *e)
+{
+	if (!c->cpu || !strcmp(c->cpu, "host") || strcmp(accel->name, "kvm"))
+		return 0;
+	err_set(e, EINVAL, "--cpu %s: with KVM the processor is the host's", c->cpu);
+	err_hint(e, "use --cpu host, or --accel tcg");
+	return -EINVAL;
+}
+
 int machine_create(const struct machine_config *c, const struct machine_events *ev,
 		   struct loop *loop, struct machine **out, struct err *e)
 {
@@ -293,6 +303,7 @@ int machine_create(const struct machine_config *c, const struct machine_events *
 	accel_config = (struct accel_config){
 		.n_vcpus = c->n_vcpus,
 		.code_cache_bytes = c->code_cache_bytes,
+		.cpu = c->cpu,
 		.debug = c->debug,
 	};
 	board_events = (struct board_events){
@@ -306,6 +317,8 @@ int machine_create(const struct machine_config *c, const struct machine_events *
 	};
 
 	r = accel_pick(c->accel, &m->accel, &caps, e);
+	if (r == 0)
+		r = check_cpu(c, m->accel, e);
 	if (r == 0)
 		r = gmem_create(c->mem_bytes, PC_RAM_LOW_MAX, &m->mem, e);
 	if (r == 0)

@@ -39,6 +39,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	bool rng;
 	bool no_reboot; /* a guest's reboot ends the machine */
 	uint64_t code_cache_bytes; /* translator only; 0: default */
+	const char *cpu;           /* processor model: "host", or the translator's; NULL: host */
 	const char *debug;         /* translator only; or NULL */
 };
 

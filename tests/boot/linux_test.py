@@ -109,6 +109,9 @@ def main():
     suite.check("tcg: timers calibrate without kvm-clock",
                 lambda: expect(boot("cloud-6.1", 1, cmdline="mayfly.poweroff no-kvmclock nokaslr"), code=0,
                                out=[r"userspace reached", r"tsc: Detected"], not_out=BAD) and None)
+    for model in ("v2", "v3"):
+        suite.check(f"tcg: boots on the processor model {model}",
+                    lambda m=model: boots_and_powers_off("cloud-6.12", 2, ["--cpu", m]))
     suite.check("tcg: guest reboot ends with 32 under --no-reboot",
                 lambda: expect(boot("cloud-6.1", 1, cmdline="mayfly.reboot", extra=["--no-reboot"]), code=32,
                                out=r"userspace reached") and None)

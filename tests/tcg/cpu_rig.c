@@ -47,8 +47,13 @@ static int rig_intack(void *ctx)
 
 struct rig *rig_create(unsigned n_cpus)
 {
+	return rig_create_model(n_cpus, NULL);
+}
+
+struct rig *rig_create_model(unsigned n_cpus, const char *model)
+{
 	struct rig *r = calloc(1, sizeof(*r));
-	struct accel_config cfg = {.n_vcpus = n_cpus};
+	struct accel_config cfg = {.n_vcpus = n_cpus, .cpu = model};
 	int rc = gmem_create(RIG_RAM, 3ull << 30, &r->mem, NULL);
 
 	assert(rc == 0);

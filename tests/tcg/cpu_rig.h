@@ -36,6 +36,7 @@ struct rig {
 };
 
 struct rig *rig_create(unsigned n_cpus);
+struct rig *rig_create_model(unsigned n_cpus, const char *model); /* of --cpu */
 void rig_destroy(struct rig *r);
 
 /* What fn raised: vector, or -1 if it returned. */

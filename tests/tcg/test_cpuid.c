@@ -2,8 +2,11 @@
 /* The CPU model, MSRs and clocks: consistency of what the guest is told with what it gets. */
 #include "tests/tcg/cpu_rig.h"
 #include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
 #include <time.h>
 
 static struct cpuid_regs leaf(struct rig *r, uint32_t l, uint32_t s)
@@ -55,7 +58,7 @@ Test(cpuid, offers_x86_64_v3)
 }
 
 /* What the decoder is told to allow is what CPUID says. */
-Test(cpuid, feature_list_agrees_with_the_leaves)
+static void check_features(struct rig *r)
 {
 	static const struct {
 		uint16_t feature;
@@ -81,16 +84,155 @@ Test(cpuid, feature_list_agrees_with_the_leaves)
 		{X86_FEAT_PREFETCHW, 4, 8}, {X86_FEAT_RDTSCP, 5, 27}, {X86_FEAT_LM, 5, 29},
 		{X86_FEAT_XSAVEOPT, 6, 0}, {X86_FEAT_XSAVEC, 6, 1}, {X86_FEAT_XSAVES, 6, 3},
 	};
-	struct rig *r = rig_create(1);
 	uint32_t words[7] = {leaf(r, 1, 0).ecx, leaf(r, 1, 0).edx, leaf(r, 7, 0).ebx,
 			     leaf(r, 7, 0).ecx, leaf(r, 0x80000001, 0).ecx,
 			     leaf(r, 0x80000001, 0).edx, leaf(r, 0xd, 1).eax};
 
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
-		cr_assert_eq(cpu_has_feature(rows[i].feature), words[rows[i].which] >> rows[i].bit & 1,
+		cr_assert_eq(r->vm.has[rows[i].feature], words[rows[i].which] >> rows[i].bit & 1,
 			     "feature %u", rows[i].feature);
+}
+
+Test(cpuid, feature_list_agrees_with_the_leaves)
+{
+	static const char *const models[] = {"host", "v2", "v3"};
+
+	for (unsigned i = 0; i < ARRAY_LEN(models); i++) {
+		struct rig *r = rig_create_model(1, models[i]);
+
+		check_features(r);
+		rig_destroy(r);
+	}
+}
+
+/* Named models are promises: the second of two processors, byte for byte. A change here breaks
+ * snapshots. */
+struct frozen {
+	uint32_t leaf, sub, regs[4];
+};
+static const struct frozen frozen_v2[] = {
+	{0x00000000, 0, {0x00000016, 0x68747541, 0x444d4163, 0x69746e65}},
+	{0x00000001, 0, {0x00a10f11, 0x01020800, 0xc1ba2201, 0x178bfbff}},
+	{0x00000006, 0, {0x00000004, 0x00000000, 0x00000000, 0x00000000}},
+	{0x00000007, 0, {0x00000000, 0x00942683, 0x00400004, 0x00000010}},
+	{0x0000000b, 0, {0x00000000, 0x00000001, 0x00000100, 0x00000001}},
+	{0x0000000b, 1, {0x00000001, 0x00000002, 0x00000201, 0x00000001}},
+	{0x40000000, 0, {0x40000010, 0x4b4d564b, 0x564b4d56, 0x0000004d}},
+	{0x40000001, 0, {0x01003aaa, 0x00000000, 0x00000000, 0x00000000}},
+	{0x80000000, 0, {0x80000021, 0x68747541, 0x444d4163, 0x69746e65}},
+	{0x80000001, 0, {0x00a10f11, 0x00000000, 0x00400103, 0x2dd3fbff}},
+	{0x80000002, 0, {0x6679616d, 0x7820796c, 0x362d3638, 0x32762d34}},
+	{0x80000003, 0, {0x6f727020, 0x73736563, 0x0000726f, 0x00000000}},
+	{0x80000005, 0, {0x00000000, 0x00000000, 0x20080140, 0x20080140}},
+	{0x80000006, 0, {0x00000000, 0x00000000, 0x04006140, 0x01008140}},
+	{0x80000007, 0, {0x00000000, 0x00000000, 0x00000000, 0x00000100}},
+	{0x80000008, 0, {0x0000302e, 0x24000004, 0x00001001, 0x00000000}},
+	{0x8000001d, 0, {0x00000121, 0x01c0003f, 0x0000003f, 0x00000000}},
+	{0x8000001d, 1, {0x00000122, 0x01c0003f, 0x0000003f, 0x00000000}},
+	{0x8000001d, 2, {0x00000143, 0x01c0003f, 0x000007ff, 0x00000000}},
+	{0x8000001d, 3, {0x00004163, 0x03c0003f, 0x00007fff, 0x00000000}},
+	{0x8000001e, 0, {0x00000001, 0x00000001, 0x00000000, 0x00000000}},
+	{0x80000021, 0, {0x20000345, 0x00000000, 0x00000086, 0x00000000}},
+};
+static const struct frozen frozen_v3[] = {
+	{0x00000000, 0, {0x00000016, 0x68747541, 0x444d4163, 0x69746e65}},
+	{0x00000001, 0, {0x00a10f11, 0x01020800, 0xfffa3203, 0x178bfbff}},
+	{0x00000006, 0, {0x00000004, 0x00000000, 0x00000000, 0x00000000}},
+	{0x00000007, 0, {0x00000000, 0x009427ab, 0x00400004, 0x00000010}},
+	{0x0000000b, 0, {0x00000000, 0x00000001, 0x00000100, 0x00000001}},
+	{0x0000000b, 1, {0x00000001, 0x00000002, 0x00000201, 0x00000001}},
+	{0x0000000d, 0, {0x00000007, 0x00000340, 0x00000340, 0x00000000}},
+	{0x0000000d, 1, {0x00000007, 0x00000340, 0x00000000, 0x00000000}},
+	{0x0000000d, 2, {0x00000100, 0x00000240, 0x00000000, 0x00000000}},
+	{0x40000000, 0, {0x40000010, 0x4b4d564b, 0x564b4d56, 0x0000004d}},
+	{0x40000001, 0, {0x01003aaa, 0x00000000, 0x00000000, 0x00000000}},
+	{0x80000000, 0, {0x80000021, 0x68747541, 0x444d4163, 0x69746e65}},
+	{0x80000001, 0, {0x00a10f11, 0x00000000, 0x00400123, 0x2dd3fbff}},
+	{0x80000002, 0, {0x6679616d, 0x7820796c, 0x362d3638, 0x33762d34}},
+	{0x80000003, 0, {0x6f727020, 0x73736563, 0x0000726f, 0x00000000}},
+	{0x80000005, 0, {0x00000000, 0x00000000, 0x20080140, 0x20080140}},
+	{0x80000006, 0, {0x00000000, 0x00000000, 0x04006140, 0x01008140}},
+	{0x80000007, 0, {0x00000000, 0x00000000, 0x00000000, 0x00000100}},
+	{0x80000008, 0, {0x0000302e, 0x24000004, 0x00001001, 0x00000000}},
+	{0x8000001d, 0, {0x00000121, 0x01c0003f, 0x0000003f, 0x00000000}},
+	{0x8000001d, 1, {0x00000122, 0x01c0003f, 0x0000003f, 0x00000000}},
+	{0x8000001d, 2, {0x00000143, 0x01c0003f, 0x000007ff, 0x00000000}},
+	{0x8000001d, 3, {0x00004163, 0x03c0003f, 0x00007fff, 0x00000000}},
+	{0x8000001e, 0, {0x00000001, 0x00000001, 0x00000000, 0x00000000}},
+	{0x80000021, 0, {0x20000345, 0x00000000, 0x00000086, 0x00000000}},
+};
+
+static void check_frozen(const char *model, uint64_t xcr0, const struct frozen *want, unsigned n)
+{
+	static const uint32_t bases[] = {0, 0x40000000, 0x80000000};
+	struct rig *r = rig_create_model(2, model);
+	struct cpu *c = r->cpu[1];
+	unsigned found = 0;
+
+	c->xcr0 = xcr0;
+	if (xcr0 > 1)
+		c->cr4 |= X86_CR4_OSXSAVE;
+	for (unsigned i = 0; i < ARRAY_LEN(bases) * 0x30; i++) {
+		uint32_t l = bases[i / 0x30] + i % 0x30;
+
+		/* Frequencies are the host's. */
+		if (l == 0x15 || l == 0x16 || l == 0x40000010)
+			continue;
+		for (uint32_t s = 0; s < 5; s++) {
+			const struct frozen *w = want;
+			struct cpuid_regs got, first;
+
+			cpu_cpuid(c, l, s, &got);
+			cpu_cpuid(c, l, 0, &first);
+			if ((s && !memcmp(&got, &first, sizeof(got))) || (l == 0xb && s > 1) ||
+			    !(got.eax | got.ebx | got.ecx | got.edx))
+				continue;
+			while (w < want + n && (w->leaf != l || w->sub != s))
+				w++;
+			cr_assert(w < want + n, "%s: leaf %#x.%u is new", model, l, s);
+			cr_assert(!memcmp(w->regs, &got, sizeof(got)), "%s: leaf %#x.%u differs",
+				  model, l, s);
+			found++;
+		}
+	}
+	cr_assert_eq(found, n, "%s: %u leaves, %u are frozen", model, found, n);
 	rig_destroy(r);
 }
+
+Test(cpuid, named_models_are_frozen)
+{
+	check_frozen("v2", 1, frozen_v2, ARRAY_LEN(frozen_v2));
+	check_frozen("v3", 7, frozen_v3, ARRAY_LEN(frozen_v3));
+}
+
+Test(cpuid, unknown_models_are_refused)
+{
+	struct accel_config cfg = {.n_vcpus = 1, .cpu = "v4"};
+	struct rig *r = rig_create(1);
+	struct tcg_vm vm = {0};
+	struct err e = {0};
+
+	cr_assert_eq(tcg_vm_init(&vm, r->mem, &r->io, &cfg, &e), -EINVAL);
+	cr_assert(strstr(e.msg, "v4"));
+	rig_destroy(r);
+}
+
+static void set_osxsave(struct cpu *c, void *arg)
+{
+	cpu_write_cr(c, 4, c->cr4 | X86_CR4_OSXSAVE);
+}
+
+Test(cpuid, no_xsave_without_avx)
+{
+	struct rig *r = rig_create_model(1, "v2");
+
+	cr_assert_eq(rig_catch(r->c, set_osxsave, NULL).vector, X86_EXC_GP);
+	rig_destroy(r);
+	r = rig_create_model(1, "v3");
+	cr_assert_eq(rig_catch(r->c, set_osxsave, NULL).vector, -1);
+	rig_destroy(r);
+}
+
 
 Test(cpuid, topology_is_one_socket_of_cores)
 {

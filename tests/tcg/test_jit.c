@@ -343,6 +343,25 @@ Test(flow, non_canonical_targets_fault_at_the_branch)
 	}
 }
 
+Test(model, bit_counts_fall_back_to_scans)
+{
+	/* Where TZCNT and LZCNT do not exist their prefix is ignored; ANDN is an error. */
+	start(FIX_USER, ASM64("mov ebx, 0x50\n xor ecx, ecx\n mov edx, 77\n tzcnt eax, ebx\n"
+			      "lzcnt esi, ebx\n tzcnt edx, ecx\n setz dil\n"
+			      "andn ebp, ecx, ebx\n nop"));
+	for (unsigned k = 0; k < 2; k++) {
+		struct tcg_vm *vm = k ? &rig->jit->vm : &rig->ref->vm;
+
+		vm->has[X86_FEAT_BMI1] = vm->has[X86_FEAT_LZCNT] = false;
+	}
+	run_both();
+	cr_assert_eq(result(X86_RAX), 4);
+	cr_assert_eq(result(X86_RSI), 6);
+	cr_assert_eq(result(X86_RDX), 77);
+	cr_assert_eq(result(X86_RDI) & 0xff, 1);
+	finish();
+}
+
 static void *kick(void *arg)
 {
 	struct timespec t = {0, 20000000};

@@ -17,7 +17,9 @@ static void help_run(void)
 	       "$XDG_CACHE_HOME/mayfly/guest/vmlinuz with the initrd beside it (tools/quickstart puts\n"
 	       "them there), the newest /boot/vmlinuz-* it can read with its /boot/initrd.img-*.\n"
 	       "With --disk and without --cmdline, root=/dev/vda and rw or ro are added.\n"
-	       "A guest's reboot reboots the machine; its poweroff ends mayfly with 0.\n");
+	       "A guest's reboot reboots the machine; its poweroff ends mayfly with 0.\n"
+	       "--cpu v2 and v3 are x86-64-v2 and -v3 (with AES), the same on every host but for\n"
+	       "frequencies; what the host lacks is interpreted. KVM has --cpu host only.\n");
 }
 
 static void help_keys(void)

@@ -25,6 +25,7 @@
 enum run_option {
 	RUN_ACCEL,
 	RUN_CPUS,
+	RUN_CPU,
 	RUN_MEM,
 	RUN_KERNEL,
 	RUN_UNPACK,
@@ -48,7 +49,10 @@ enum run_option {
 /* The words of choices, in the order of their enums. */
 static const char *const accel_names[] = { "auto", "kvm", "tcg" };
 
+static const char *const cpu_names[] = { "host", "v2", "v3" };
+
 static const struct opt_key accel_keys[] = { { "type", OPT_CHOICE, "auto|kvm|tcg" }, { 0 } };
+static const struct opt_key cpu_keys[] = { { "model", OPT_CHOICE, "host|v2|v3" }, { 0 } };
 static const struct opt_key cpus_keys[] = { { "count", OPT_UINT, "N" }, { 0 } };
 static const struct opt_key mem_keys[] = { { "size", OPT_SIZE, "SIZE" }, { 0 } };
 static const struct opt_key file_keys[] = { { "file", OPT_REST, "FILE" }, { 0 } };
@@ -86,6 +90,8 @@ static const struct opt run_options[] = {
 	{ RUN_CMDLINE_ADD, "cmdline+", text_keys, "add to the command line; may be repeated" },
 	{ RUN_MEM, "mem", mem_keys, "memory, such as 512M or 2G; the default is 512M" },
 	{ RUN_CPUS, "cpus", cpus_keys, "virtual processors; the default is 1" },
+	{ RUN_CPU, "cpu", cpu_keys,
+	  "translator: processor model, this host's (the default) or one that is the same on every host" },
 	{ RUN_ACCEL, "accel", accel_keys,
 	  "what runs the guest: KVM, the translator, or KVM if this host's works (the default)" },
 	{ RUN_DISK, "disk", disk_keys,
@@ -182,6 +188,9 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return 0;
 	case RUN_MEM:
 		m->mem_bytes = v[0].num;
+		return 0;
+	case RUN_CPU:
+		m->cpu = cpu_names[v[0].num];
 		return 0;
 	case RUN_KERNEL:
 		m->kernel_path = v[0].text;
@@ -441,6 +450,8 @@ void run_config_print_json(const struct run_config *c)
 	       (unsigned long long)(m->mem_bytes >> 20));
 	printf("  \"mayfly\": { ");
 	print_member("accel", m->accel);
+	printf(", ");
+	print_member("cpu", m->cpu ? m->cpu : "host");
 	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"unpack\": %s, \"no_reboot\": %s, "
 	       "\"timeout_ms\": %llu, ",
 	       (unsigned long long)m->mem_bytes, m->rng ? "true" : "false",

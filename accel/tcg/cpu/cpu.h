@@ -352,7 +352,7 @@ struct cpuid_regs {
 	uint32_t eax, ebx, ecx, edx;
 };
 void cpu_cpuid(const struct cpu *c, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
-bool cpu_has_feature(unsigned feature); /* enum x86_feature that the model offers */
+bool cpu_has_feature(unsigned feature); /* enum x86_feature that is implemented */
 uint64_t cpu_rdtsc(const struct cpu *c);
 void cpu_vmcall(struct cpu *c); /* KVM hypercalls; #UD where there are none */
 

@@ -14,6 +14,7 @@
  * Refs: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E; Linux
  * Documentation/virt/kvm/x86/cpuid.rst.
  */
+#include "accel/tcg/cpu/model.h"
 #include "accel/tcg/cpu/reset.h"
 #include "accel/tcg/cpu/seg.h"
 #include "vmm/core/bytes.h"
@@ -52,6 +53,7 @@ static const uint32_t leaf7_edx_intel = BIT(26) | BIT(29); /* IBRS, IA32_ARCH_CA
 /* What 8000_0001h EDX repeats of leaf 1 on AMD processors. */
 static const uint32_t ext1_edx_common = 0x0183f3ff;
 
+/* What the translator implements; a model may have less: vm->has. */
 bool cpu_has_feature(unsigned feature)
 {
 	static const uint8_t have[] = {
@@ -260,7 +262,7 @@ static void extended_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, stru
 	case 0x80000002:
 	case 0x80000003:
 	case 0x80000004:
-		put_name("mayfly software processor", leaf - 0x80000002, r);
+		put_name(model_string(vm), leaf - 0x80000002, r);
 		break;
 	case 0x80000005:
 		if (amd) {
@@ -329,4 +331,5 @@ void cpu_cpuid(const struct cpu *c, uint32_t leaf, uint32_t subleaf, struct cpui
 	} else if (leaf >= 0x80000000 && leaf <= (c->vm->intel ? max_ext_intel : max_ext_amd)) {
 		extended_leaf(c, leaf, subleaf, out);
 	}
+	model_mask(c->vm, leaf, subleaf, out);
 }

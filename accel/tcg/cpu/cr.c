@@ -104,6 +104,8 @@ static void write_cr4(struct cpu *c, uint64_t val)
 
 	if (val & ~(uint64_t)CR4_VALID)
 		cpu_raise_gp0(c);
+	if (val & X86_CR4_OSXSAVE && !c->vm->has[X86_FEAT_XSAVE])
+		cpu_raise_gp0(c);
 	if (cpu_is_long(c) && !(val & X86_CR4_PAE))
 		cpu_raise_gp0(c);
 	if (changed & val & X86_CR4_PCIDE && (!cpu_is_long(c) || c->cr3 & 0xfff))

@@ -10,30 +10,16 @@
 
 #include "accel/tcg/cpu/exclusive.h"
 #include "accel/tcg/cpu/lapic_regs.h"
+#include "accel/tcg/cpu/model.h"
 #include "accel/tcg/cpu/phys.h"
-#include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 enum { GUARD_BYTES = 64 << 10, STACK_BYTES = 256 << 10 };
-
-static bool host_is_intel(void)
-{
-#if defined(__x86_64__)
-	unsigned a, b, c, d;
-
-	return __get_cpuid(0, &a, &b, &c, &d) && b == load_le32("Genu");
-#else
-	return false;
-#endif
-}
 
 static unsigned host_processors(void)
 {
@@ -56,7 +42,9 @@ int tcg_vm_init(struct tcg_vm *vm, struct gmem *mem, const struct accel_io *io,
 	vm->n_vcpus = cfg->n_vcpus;
 	vm->n_processors = host_processors();
 	vm->own_processors = vm->n_vcpus <= vm->n_processors;
-	vm->intel = host_is_intel();
+	r = model_init(vm, cfg->cpu, e);
+	if (r < 0)
+		return r;
 	clock_init(vm);
 	r = phys_init(vm, e);
 	if (r == 0)

@@ -24,6 +24,8 @@ struct cpu_hooks {
 	void (*requests)(struct cpu *c, uint32_t requests);
 };
 
+enum cpu_model { MODEL_HOST, MODEL_V2, MODEL_V3 };
+
 struct tcg_vm {
 	struct gmem *mem;
 	const struct accel_io *io;
@@ -45,7 +47,10 @@ struct tcg_vm {
 	struct cpu_hooks hooks;
 	const struct gmem_region *ram;
 	unsigned n_ram;
-	bool intel;      /* vendor of the CPUID model: the host's; AMD elsewhere */
+	/* model.c: the processor that the guest sees */
+	enum cpu_model model;
+	bool intel;               /* its vendor; AMD else */
+	bool has[X86_N_FEATURES]; /* what it has of what the translator implements */
 	/* clock.c. Guest TSC = host's + cpu->tsc_offset if tsc_native, else made from
 	 * CLOCK_MONOTONIC; tsc_ref and ns_ref are the two at the VM's creation. */
 	bool tsc_native;

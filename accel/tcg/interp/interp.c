@@ -16,6 +16,7 @@
  * vol. 2; AMD APM vol. 2, "Breakpoints".
  */
 #include "accel/tcg/interp/interp.h"
+#include "accel/tcg/cpu/vm.h"
 #include "accel/tcg/interp/ea.h"
 #include "accel/tcg/interp/flags.h"
 #include "accel/tcg/interp/tables.h"
@@ -36,7 +37,6 @@ enum gate { /* which state an operation needs */
 static struct {
 	interp_fn *fn[X86_N_OPS];
 	uint8_t gate[X86_N_OPS];
-	bool feature[X86_N_FEATURES];
 } dispatch;
 static pthread_once_t dispatch_once = PTHREAD_ONCE_INIT;
 static _Atomic bool dispatch_ready;
@@ -73,9 +73,6 @@ static void dispatch_init(void)
 	dispatch.gate[X86_EMMS] = GATE_VEC;
 	dispatch.gate[X86_FXSAVE] = dispatch.gate[X86_FXRSTOR] = GATE_X87;
 	dispatch.gate[X86_LDMXCSR] = dispatch.gate[X86_STMXCSR] = GATE_VEC;
-	for (unsigned i = 0; i < X86_N_FEATURES; i++)
-		dispatch.feature[i] = cpu_has_feature(i);
-	dispatch.feature[X86_FEAT_NONE] = true;
 	atomic_store_explicit(&dispatch_ready, true, memory_order_release);
 }
 
@@ -144,14 +141,20 @@ bool interp_has(unsigned op)
 void interp_exec(struct cpu *c, const struct x86_insn *in)
 {
 	uint64_t next = c->rip + in->len;
+	struct x86_insn plain;
 	interp_fn *fn;
 	enum gate gate;
 
 	if (!atomic_load_explicit(&dispatch_ready, memory_order_acquire))
 		pthread_once(&dispatch_once, dispatch_init);
+	if (!c->vm->has[in->feature] && (in->op == X86_TZCNT || in->op == X86_LZCNT)) {
+		plain = *in;
+		x86_plain_scan(&plain);
+		in = &plain;
+	}
 	fn = dispatch.fn[in->op];
 	gate = dispatch.gate[in->op];
-	if (!fn || (!dispatch.feature[in->feature] && !always_there(in->op)))
+	if (!fn || (!c->vm->has[in->feature] && !always_there(in->op)))
 		cpu_raise(c, X86_EXC_UD);
 	/* VEX encodings exist in protected mode only. */
 	if (in->attr & X86_AT_VEX && (!(c->mode & MODE_PE) || c->mode & MODE_VM86))

@@ -34,6 +34,17 @@ static void copy_lines(struct block_ir *ir, unsigned off, unsigned len)
 	}
 }
 
+/* n bytes at `off`, as the processor that the guest sees takes them. */
+static enum x86_decode_result decode_as(const struct block_ir *ir, unsigned off, unsigned n,
+					struct x86_insn *in)
+{
+	enum x86_decode_result r = x86_decode(ir->page + off, n, ir->code_mode, in);
+
+	if (r == X86_DECODE_OK && !ir->has[in->feature])
+		x86_plain_scan(in);
+	return r;
+}
+
 static enum x86_decode_result decode(struct block_ir *ir, unsigned off, struct x86_insn *in)
 {
 	unsigned n = 4096 - off;
@@ -41,7 +52,7 @@ static enum x86_decode_result decode(struct block_ir *ir, unsigned off, struct x
 	if (n > X86_MAX_INSN_BYTES)
 		n = X86_MAX_INSN_BYTES;
 	copy_lines(ir, off, n);
-	return x86_decode(ir->page + off, n, ir->code_mode, in);
+	return decode_as(ir, off, n, in);
 }
 
 static bool by_cl(const struct x86_insn *in)
@@ -179,8 +190,7 @@ void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode)
 			/* Alone in its block, which depends on both pages. */
 			ir->wants_next = true;
 			if (ir->has_next)
-				r = x86_decode(ir->page + off, X86_MAX_INSN_BYTES, ir->code_mode,
-					       &it->in);
+				r = decode_as(ir, off, X86_MAX_INSN_BYTES, &it->in);
 			ir->crosses = r == X86_DECODE_OK;
 		}
 		if (r != X86_DECODE_OK) {

@@ -25,6 +25,7 @@ struct block_ir {
 	const uint8_t *host;
 	uint64_t copied, lines; /* lines copied, lines used */
 	enum x86_mode code_mode;
+	const bool *has; /* features */
 	bool user, strict;
 	bool wants_next, has_next, crosses; /* the first instruction reaches the next page */
 	unsigned n, start, end; /* offsets in the page; end: where it falls through to */

@@ -4,8 +4,8 @@
  */
 #include "accel/tcg/jit/priv.h"
 
+#include "accel/tcg/cpu/host.h"
 #include "accel/tcg/jit/block.h"
-#include "accel/tcg/jit/host.h"
 #include "accel/tcg/jit/lockstep.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"

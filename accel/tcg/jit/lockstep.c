@@ -11,6 +11,7 @@
  */
 #include "accel/tcg/jit/lockstep.h"
 
+#include "accel/tcg/cpu/vm.h"
 #include "accel/tcg/interp/interp.h"
 #include "vmm/core/log.h"
 
@@ -123,7 +124,11 @@ static bool decode(struct cpu *c, uint64_t pc, struct x86_insn *in)
 	if (!host)
 		return false;
 	memcpy(bytes, host, n);
-	return x86_decode(bytes, n, cpu_code_mode(c), in) == X86_DECODE_OK;
+	if (x86_decode(bytes, n, cpu_code_mode(c), in) != X86_DECODE_OK)
+		return false;
+	if (!c->vm->has[in->feature])
+		x86_plain_scan(in);
+	return true;
 }
 
 /* Whether every instruction of the block can be replayed. */

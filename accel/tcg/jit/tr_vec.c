@@ -34,7 +34,7 @@ uint8_t tr_vec_kind(struct jit *j, const struct x86_insn *in, uint32_t mode)
 		return TR_INTERP;
 	if (in->attr & X86_AT_VEX && mode & MODE_AVX_UD)
 		return TR_INTERP;
-	if (!cpu_has_feature(in->feature) || !jit_host_has(j, in->feature))
+	if (!j->vm->has[in->feature] || !jit_host_has(j, in->feature))
 		return TR_INTERP;
 	if (!(in->attr & X86_AT_MODRM) && in->op != X86_FWAIT && in->op != X86_EMMS &&
 	    in->op != X86_VZEROUPPER && in->op != X86_VZEROALL)

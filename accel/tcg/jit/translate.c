@@ -122,7 +122,7 @@ uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode)
 	if (in->cls == X86_CL_PRIV)
 		return tr_system_ok(j, in, mode) ? kind : TR_INTERP;
 	if (in->feature != X86_FEAT_NONE && kind != TR_NOP && kind != TR_COPY &&
-	    (!cpu_has_feature(in->feature) || !jit_host_has(j, in->feature)))
+	    (!j->vm->has[in->feature] || !jit_host_has(j, in->feature)))
 		return TR_INTERP;
 	/* 66 on a near branch makes rip 16 bits wide; stack operations of another size. */
 	if ((in->cls == X86_CL_CTI || in->cls == X86_CL_STACK) && in->opsize == 2)
@@ -399,6 +399,7 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	t.ir->code_mode = mode & MODE_CS64 ? X86_MODE64 : X86_MODE32;
 	t.ir->user = t.user = (mode & MODE_CPL) == MODE_CPL;
 	t.ir->strict = j->strict;
+	t.ir->has = j->vm->has;
 	block_form(j, t.ir, src->gpa & 0xfff, mode);
 	if (t.ir->wants_next && !src->asked)
 		return (uint32_t)JIT_WANTS_NEXT;

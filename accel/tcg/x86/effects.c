@@ -113,6 +113,20 @@ void x86_set_flags(struct x86_insn *in, const struct x86_entry *e)
 		in->fl_read |= in->fl_written;
 }
 
+void x86_plain_scan(struct x86_insn *in)
+{
+	const struct flag_set *f = &flag_sets[FS_BSF];
+
+	if (in->op != X86_TZCNT && in->op != X86_LZCNT)
+		return;
+	in->op = in->op == X86_TZCNT ? X86_BSF : X86_BSR;
+	in->feature = X86_FEAT_NONE;
+	in->pp = 0;
+	in->fl_read = f->read;
+	in->fl_written = f->written;
+	in->fl_undef = f->undef;
+}
+
 void x86_set_access(struct x86_insn *in, unsigned acc)
 {
 	if (acc == ACC_D)

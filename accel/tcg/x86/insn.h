@@ -144,6 +144,9 @@ enum x86_decode_result {
 enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned n, enum x86_mode mode,
 				  struct x86_insn *out);
 
+/* TZCNT and LZCNT for processors that do not have them: BSF and BSR, which ignore the prefix. */
+void x86_plain_scan(struct x86_insn *in);
+
 const char *x86_op_name(unsigned op); /* lower-case mnemonic */
 /* Intel syntax into buf; pc is the address of the instruction. Returns buf. */
 char *x86_format(const struct x86_insn *in, uint64_t pc, char *buf, unsigned len);

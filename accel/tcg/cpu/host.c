@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the host processor can execute, as enum x86_feature. Features that the host lacks are
- * interpreted even if the guest has them.
+ * interpreted even if the guest has them. LZCNT is tried: outer hypervisors have been seen to hide
+ * it, and it executes as BSR where it does not exist.
  *
  * Refs: Intel SDM vol. 2A, "CPUID"; AMD APM vol. 3, "CPUID".
  */
-#include "accel/tcg/jit/host.h"
+#include "accel/tcg/cpu/host.h"
 
 #include "accel/tcg/x86/ops.h"
 
+#if defined(__x86_64__)
 #include <cpuid.h>
 
 enum { EAX, EBX, ECX, EDX };
@@ -44,6 +46,14 @@ static uint32_t leaf_reg(uint32_t leaf, unsigned reg)
 	return r[reg];
 }
 
+static bool lzcnt_works(void)
+{
+	uint32_t n = 1;
+
+	__asm__(".byte 0xf3, 0x0f, 0xbd, 0xc0" : "+a"(n) : : "cc"); /* lzcnt eax, eax */
+	return n == 31;
+}
+
 void host_features(bool has[X86_N_FEATURES])
 {
 	for (unsigned i = 0; i < X86_N_FEATURES; i++)
@@ -51,6 +61,8 @@ void host_features(bool has[X86_N_FEATURES])
 	has[X86_FEAT_NONE] = has[X86_FEAT_486] = true;
 	for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
 		has[bits[i].feature] = leaf_reg(bits[i].leaf, bits[i].reg) >> bits[i].bit & 1;
+	if (has[X86_FEAT_AVX2] && lzcnt_works())
+		has[X86_FEAT_LZCNT] = true;
 }
 
 bool host_has_xsave_avx(void)
@@ -62,3 +74,26 @@ bool host_has_xsave_avx(void)
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	return (lo & 7) == 7 && leaf_reg(1, ECX) >> 28 & 1;
 }
+
+bool host_is_intel(void)
+{
+	return leaf_reg(0, EBX) == 0x756e6547; /* "Genu" */
+}
+#else
+void host_features(bool has[X86_N_FEATURES])
+{
+	/* Everything is interpreted: nothing is slower than the rest. */
+	for (unsigned i = 0; i < X86_N_FEATURES; i++)
+		has[i] = true;
+}
+
+bool host_has_xsave_avx(void)
+{
+	return false;
+}
+
+bool host_is_intel(void)
+{
+	return false;
+}
+#endif

@@ -422,6 +422,10 @@ static void random_state(struct rig *r, uint64_t rip, bool code64)
 	}
 	c->gpr[X86_RSP] = RIG_STACK - 0x400 + (pick(r, 10) ? 0 : pick(r, 16));
 	c->rip = rip;
+	if (!code64) { /* thread-local storage: near the data, and so that offsets wrap */
+		c->seg[X86_FS].base = pick(r, 2) ? 0 : pick(r, 64);
+		c->seg[X86_GS].base = (uint32_t)-(int)pick(r, 64);
+	}
 	c->rflags = 2 | (rig_random(r) & X86_FL_ARITH);
 	c->halted = 0;
 	c->cr2 = 0;

@@ -156,6 +156,9 @@ enum {
 	MODE_SSE_NM = 1 << 17, /* CR0.TS: SSE and AVX raise #NM */
 	MODE_MP_NM = 1 << 18,  /* CR0.MP and TS: WAIT raises #NM */
 	MODE_DBG = 1 << 19,    /* a breakpoint is enabled in DR7 */
+	/* Outside 64-bit code: FS, GS is writable data with a limit of 4 GiB, at any base. */
+	MODE_FS32 = 1 << 20,
+	MODE_GS32 = 1 << 21,
 };
 
 enum { /* requests: bits that others set; nonzero makes JIT code leave at its next poll */

@@ -19,6 +19,12 @@ static bool seg_is_flat(const struct x86_seg *s)
 	return s->base == 0 && s->limit == 0xffffffff && s->attr & X86_SEG_P;
 }
 
+static bool seg_is_whole(const struct x86_seg *s)
+{
+	return s->limit == 0xffffffff && s->attr & X86_SEG_P &&
+	       (s->attr & (SEG_TYPE_CODE | SEG_TYPE_DOWN | SEG_TYPE_WRITABLE)) == SEG_TYPE_WRITABLE;
+}
+
 static bool segs_are_flat(const struct cpu *c)
 {
 	static const uint8_t data[] = {X86_DS, X86_ES, X86_SS};
@@ -49,6 +55,10 @@ static uint32_t mode_of_segs(const struct cpu *c)
 		m |= MODE_SS32;
 	if (pe && !vm86 && segs_are_flat(c))
 		m |= MODE_FLAT;
+	if (m & MODE_FLAT && seg_is_whole(&c->seg[X86_FS]))
+		m |= MODE_FS32;
+	if (m & MODE_FLAT && seg_is_whole(&c->seg[X86_GS]))
+		m |= MODE_GS32;
 	return m;
 }
 

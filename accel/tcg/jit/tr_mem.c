@@ -85,8 +85,11 @@ static bool ea_form(const struct tr *t, struct ea *a, enum ea_form *form)
 	int64_t disp = m->disp;
 
 	*a = (struct ea){.m = {H_NONE, H_NONE, 0, 0}};
-	if (!t->code64 && (seg || in->addrsize == 2 || m->seg == X86_CS))
+	if (!t->code64 && (in->addrsize == 2 || m->seg == X86_CS ||
+			   (seg && !(t->mode & (m->seg == X86_FS ? MODE_FS32 : MODE_GS32)))))
 		return false;
+	if (!t->code64)
+		disp = (int32_t)disp;
 	if (m->base == X86_REG_RIP) {
 		uint64_t pc = (uint64_t)t->it->off + in->len + (uint64_t)disp;
 
@@ -189,6 +192,8 @@ static void ea_load(const struct tr *t, struct jit_buf *b, struct ea *a, enum ea
 		break;
 	case EA_SUM:
 		ea_sum(b, m, seg_off(t, in), (int32_t)m->disp, temp, in->addrsize == 4);
+		if (!t->code64 && seg_off(t, in)) /* wraps at 4 GiB again */
+			emit_rr(b, OP_LOAD, false, temp, temp);
 		a->m = (struct hmem){tmp, H_NONE, 0, 0};
 		break;
 	case EA_CONST:
@@ -597,6 +602,26 @@ static void stack_single(struct tr *t, unsigned reg, int32_t disp, const struct 
 	join(t, acc, m);
 }
 
+/*
+ * 32-bit code, segment with a base: an operand that wraps at the end of the segment is beyond its
+ * limit, though its linear address may be a good one. False if it always does.
+ */
+static bool wrap_check(struct tr *t, unsigned size)
+{
+	const struct x86_mem *m = &t->it->in.mem;
+	uint8_t *wraps;
+
+	if (t->code64 || !seg_off(t, &t->it->in) || size == 1)
+		return true;
+	if (m->base == X86_NO_REG && m->index == X86_NO_REG)
+		return (uint32_t)m->disp <= UINT32_MAX - (size - 1);
+	ea_sum(&t->hot, m, 0, (int32_t)m->disp, H_T1, true);
+	emit_alu_imm(&t->hot, ALU_CMP, false, H_T1, -(int32_t)size);
+	wraps = emit_jcc(&t->hot, CC_A);
+	tr_interp_cold(t, &wraps, 1, false);
+	return true;
+}
+
 bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 {
 	enum ea_form form;
@@ -627,6 +652,8 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 			return true;
 		}
 	}
+	if (!wrap_check(t, acc->size))
+		return false;
 	site = tr_site(t, acc->size, site_flags(t, acc));
 	ea_load(t, &t->hot, &a, form, H_T1);
 	miss = tlb_check(t, &a, 0, acc->size, off_tlb(t->tlb_idx, acc->write), acc->align);

@@ -157,6 +157,50 @@ exit $status
     raise AssertionError(note)
 
 
+def pingpong(seconds):
+    res = expect(run_script("cloud-6.12", 2, f"sleep 1\npingpong {seconds}\n", ["pingpong"], timeout=120),
+                 out=["script ended with 0"] + [rf"pingpong {x}: [0-9.]+" for x in ("pipe", "ipi", "compute", "fork")],
+                 not_out=BAD)
+    return ", ".join(x.strip() for x in re.findall(r"pingpong (.*)", res.out))
+
+
+class IdleCpu:
+    """Runs mayfly and measures its processor time, in percent, over the seconds after its guest says so."""
+
+    def __init__(self, seconds):
+        self.seconds, self.percent = seconds, None
+
+    def run(self, args, timeout):
+        proc = subprocess.Popen([MAYFLY] + args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL)
+        watchdog = threading.Timer(timeout, proc.kill)
+        watchdog.start()
+        out = []
+        for line in proc.stdout:
+            out.append(line.decode("utf-8", "replace"))
+            if "idle now" in out[-1]:
+                start, used = time.monotonic(), self.used(proc.pid)
+                time.sleep(self.seconds)
+                self.percent = 100 * (self.used(proc.pid) - used) / (time.monotonic() - start)
+        watchdog.cancel()
+        return Result(proc.wait(), "".join(out), "", 0)
+
+    @staticmethod
+    def used(pid):
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def idle_is_cheap(cpus):
+    idle = IdleCpu(6)
+    expect(run_script("cloud-6.12", cpus, "sleep 3\necho idle now\nsleep 8\n", runner=idle.run), not_out=BAD,
+           out="script ended with 0")
+    if idle.percent is None or idle.percent > 3:
+        raise AssertionError(f"{idle.percent} % of a processor")
+    return f"{idle.percent:.2f} % of a processor"
+
+
 # Kernel text changes under the feet of the other vCPU: ftrace, static keys, kprobes (and jump-optimised ones), with
 # proof that each change had its effect.
 TOGGLE = """
@@ -224,6 +268,8 @@ def main():
     for kernel in ("cloud-6.1", "cloud-6.12"):
         suite.check(f"smp: {kernel} finds the paravirtual features", lambda k=kernel: pv_features(k))
     suite.check("smp: steal time is told, and only what was stolen", steal_is_honest)
+    suite.check("smp: two vCPUs wake, interrupt and help each other", lambda: pingpong(1))
+    suite.check("smp: an idle guest costs little, 2 vCPUs", lambda: idle_is_cheap(2))
     for cpus in (2, 4):
         suite.check(f"smp: memory model, {cpus} vCPUs", lambda c=cpus: litmus(c, a.seconds))
     for clock in ("kvm-clock", "tsc", "acpi_pm"):

@@ -167,6 +167,21 @@ Test(smc, data_beside_code_is_stored)
 	finish();
 }
 
+Test(smc, killed_target_on_another_page_is_found_again)
+{
+	/* A direct chain to the next page whose target changes before each jump. */
+	start(FIX_USER, ASM64("0: mov ecx, 20\n mov ebx, 0x101001\n"
+			      "1: mov [rbx], ecx\n"
+			      ".byte 0xe8\n.long 0x1000 - (2f - 0b)\n"
+			      "2: add r12, rax\n dec ecx\n jnz 1b\n"
+			      "ud2"));
+	load(RIG_CODE + 0x1000, ASM64("mov eax, 0x11111111\n ret"));
+	rig->ref->c->gpr[X86_R12] = rig->jit->c->gpr[X86_R12] = 0;
+	run_both();
+	cr_assert_eq(result(X86_R12), 20 * 21 / 2);
+	finish();
+}
+
 /* Kernel mode. [0x200000 + 8 * i] are page-table entries of two pages with a function each;
  * RIG_SPARE is mapped to one after the other. */
 static const gpaddr pte_at = FIX_TABLES + 0x3000 + 8 * (RIG_SPARE >> 12);

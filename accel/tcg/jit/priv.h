@@ -61,6 +61,9 @@ struct jit_exit { /* a direct jump out of a block */
 	bool flags_e;      /* jumps to entry_e, else to entry_m */
 };
 
+/* With an exit's number: jit_pcbase is the target's page already. */
+#define JIT_EXIT_MOVED (1u << 31)
+
 enum { /* struct jit_site.flags */
 	SITE_WRITE = 1 << 0,
 	SITE_SS = 1 << 1,     /* stack segment: #SS instead of #GP */

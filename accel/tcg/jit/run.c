@@ -207,13 +207,15 @@ static uint64_t pc_of(const struct cpu *c, const struct jit_block *b, int64_t of
 struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused)
 {
 	struct jit *j = c->jit->j;
-	struct jit_exit *e = &j->exits[exit];
+	bool moved = exit & JIT_EXIT_MOVED;
+	struct jit_exit *e = &j->exits[exit &= ~JIT_EXIT_MOVED];
 	struct jit_block *from = &j->blocks[e->block];
 	struct jit_ret ret;
 	gpaddr page;
 	uint32_t block;
 
-	c->rip = from->user ? pc_of(c, from, e->target) : (uint64_t)e->target;
+	c->rip = from->user ? pc_of(c, from, moved ? e->target & 0xfff : e->target)
+			    : (uint64_t)e->target;
 	sync_flags(c);
 	ret = go_on_in(c, false, e->mode & JIT_PLAIN);
 	if (ret.to == JIT_TO_EXIT || j->nochain || e->to)

@@ -51,7 +51,7 @@ static uint8_t *exit_stub(struct tr *t, uint32_t exit, bool flags_e)
 
 	emit_mov_imm(&t->cold, H_T1, exit);
 	emit_jmp_to(&t->cold, jit_rw(j, flags_e ? j->stub_link_e : j->stub_link));
-	j->exits[exit].stub = off_of(t, at);
+	j->exits[exit & ~JIT_EXIT_MOVED].stub = off_of(t, at);
 	return at;
 }
 
@@ -178,7 +178,9 @@ static void exit_guarded(struct tr *t, struct jit_buf *b, int64_t target, uint16
 	j->exits[exit].rel = off_of(t, at);
 	for (unsigned i = 0; i < n; i++)
 		emit_fix32(miss[i], t->cold.p);
-	emit_fix32(at, exit_stub(t, exit, false));
+	exit_stub(t, exit, false);
+	/* Behind the guard: where it goes once it was linked and is not any more. */
+	emit_fix32(at, exit_stub(t, t->user ? exit | JIT_EXIT_MOVED : exit, false));
 }
 
 void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, bool backward)

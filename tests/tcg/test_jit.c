@@ -182,6 +182,19 @@ Test(smc, killed_target_on_another_page_is_found_again)
 	finish();
 }
 
+Test(slots, given_up_where_every_access_is_on_another_page)
+{
+	/* 4000 loads that alternate between two pages, by one instruction. */
+	start(FIX_USER, ASM64("mov ecx, 4000\n xor eax, eax\n"
+			      "1: mov edx, ecx\n and edx, 1\n shl edx, 12\n"
+			      "add rax, [rdx + 0x200010]\n mov [rdx + 0x200018], rcx\n"
+			      "dec ecx\n jnz 1b\n"
+			      "ud2"));
+	run_both();
+	cr_assert_gt(rig->jit->vm.jit->st.slots_given_up, 0);
+	finish();
+}
+
 /* Kernel mode. [0x200000 + 8 * i] are page-table entries of two pages with a function each;
  * RIG_SPARE is mapped to one after the other. */
 static const gpaddr pte_at = FIX_TABLES + 0x3000 + 8 * (RIG_SPARE >> 12);

@@ -126,6 +126,18 @@ struct jit_slot {
 	uint64_t limit[3];
 };
 
+/*
+ * Page slots of the JIT: copies of TLB entries at fixed places, each for one or a few accesses of
+ * translated code, which were given its number. A slot is only for one index and one kind of
+ * access: JIT_SLOTS each for reads and writes of users, then of the kernel. Empty: limits 0.
+ */
+enum { JIT_SLOTS = 256, JIT_PAGE_SLOTS = 4 * JIT_SLOTS };
+struct jit_page_slot {
+	uint64_t page, addend;
+	/* A smaller offset in the page is fine for operands of up to 8 bytes; of up to 64. */
+	uint64_t limit[2];
+};
+
 /* Jump cache of the JIT, per enum tlb_index: linear address to translated code. */
 enum { JIT_JUMP_ENTRIES = 2048 };
 struct jit_jump {
@@ -208,6 +220,9 @@ struct cpu {
 	uint32_t jit_jump_mode[TLB_N_INDEX]; /* of the blocks in each jump cache */
 	struct jit_slot jit_slot[TLB_N_INDEX];
 	uint64_t jit_held_more[6];
+	struct jit_page_slot jit_page[JIT_PAGE_SLOTS];
+	uint64_t jit_page_used[JIT_PAGE_SLOTS / 64]; /* those that are not empty */
+	uint8_t jit_page_budget[JIT_PAGE_SLOTS];     /* fills until somebody asks whether it pays */
 	uint32_t jit_drops; /* counts what makes addends that translated code holds void */
 	struct xsave_area xs;
 	struct tlb_entry tlb[TLB_N_INDEX][TLB_N_ACCESS][TLB_ENTRIES] __attribute__((aligned(64)));

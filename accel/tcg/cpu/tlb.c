@@ -95,6 +95,14 @@ static void drop_kept(struct cpu *c)
 {
 	for (unsigned i = 0; i < TLB_N_INDEX; i++)
 		c->jit_slot[i] = (struct jit_slot){.page = TLB_EMPTY};
+	for (unsigned i = 0; i < JIT_PAGE_SLOTS / 64; i++) {
+		for (uint64_t used = c->jit_page_used[i]; used; used &= used - 1) {
+			unsigned k = i * 64 + (unsigned)__builtin_ctzll(used);
+
+			c->jit_page[k].limit[0] = c->jit_page[k].limit[1] = 0;
+		}
+		c->jit_page_used[i] = 0;
+	}
 	c->jit_drops++;
 }
 

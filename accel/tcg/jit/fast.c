@@ -24,6 +24,17 @@ static uint8_t *page_ptr(const struct cpu *c, uint64_t la, unsigned acc)
 	return t->tag == (la & ~0xfffull) ? (uint8_t *)(uintptr_t)(la + t->addend) : NULL;
 }
 
+/* The answer to a check of bytes at p that are on one page. */
+static struct jit_ret page_slot(struct cpu *c, const struct jit_site *s, uint64_t la,
+				const uint8_t *p)
+{
+	uint64_t addend = (uint64_t)(uintptr_t)p - la;
+
+	if (s->slot && !jit_page_fill(c, s->slot - 1u, la & ~0xfffull, addend))
+		return (struct jit_ret){0, JIT_TO_SLOW};
+	return (struct jit_ret){addend, JIT_TO_RETRY};
+}
+
 /* The check of a group failed, whose bytes are on one page. */
 static struct jit_ret group(struct cpu *c, const struct jit_site *s, uint64_t la)
 {
@@ -34,7 +45,7 @@ static struct jit_ret group(struct cpu *c, const struct jit_site *s, uint64_t la
 		return (struct jit_ret){0, JIT_TO_SLOW};
 	if (s->flags & SITE_SLOT && w->tag == (la & ~0xfffull))
 		jit_slot_fill(c, w);
-	return (struct jit_ret){(uint64_t)(uintptr_t)p - la, JIT_TO_RETRY};
+	return page_slot(c, s, la, p);
 }
 
 struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la)
@@ -50,7 +61,7 @@ struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la)
 	if (!a || (s->flags & SITE_ALIGN && la & (s->size - 1u)))
 		return no;
 	if (s->size <= first)
-		return (struct jit_ret){(uint64_t)(uintptr_t)a - la, JIT_TO_RETRY};
+		return page_slot(c, s, la, a);
 	if (c->log || (acc == TLB_WRITE && !(s->flags & SITE_COMMIT)))
 		return no;
 	b = page_ptr(c, la + first, acc);

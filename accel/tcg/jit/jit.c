@@ -197,7 +197,8 @@ void jit_log_stats(const struct jit *j)
 		 s->insns ? 100.0 * (double)s->interp_insns / (double)s->insns : 0.0,
 		 s->hot_bytes >> 10, s->cold_bytes >> 10, s->links, s->kills, s->flushes);
 	log_info(NULL, "jit: %" PRIu64 " checks of several accesses cover %" PRIu64 " more; %" PRIu64
-		 " blocks without", s->groups, s->shared, s->plain_blocks);
+		 " blocks without; %" PRIu64 " page slots given up", s->groups, s->shared,
+		 s->plain_blocks, s->slots_given_up);
 	for (unsigned i = 0; i < j->vm->n_vcpus; i++) {
 		const struct cpu *c = j->vm->cpus[i];
 

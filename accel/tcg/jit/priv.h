@@ -24,6 +24,7 @@ enum {
 	JIT_MAX_INSNS = 64,       /* guest instructions per block */
 	JIT_BLOCK_ROOM = 64 << 10, /* more than the worst block emits into either half */
 	JIT_N_BUCKETS = 1 << 16,
+	JIT_NO_SLOT_BITS = 1 << 16,
 	JIT_LINE_SHIFT = 6, /* granularity of self-modifying code: 64 bytes */
 };
 
@@ -87,6 +88,7 @@ struct jit_site { /* a place in emitted code that may call C */
 	int8_t sp_undo;  /* indirect jumps: what to add to rsp to undo the instruction */
 	/* Groups: bytes checked; where among them the instruction's own operand is. */
 	uint16_t span, lead;
+	uint16_t slot; /* 1 + page slot that it checks; 0: none */
 };
 
 struct jit_page { /* one per 4 KiB page of RAM */
@@ -97,7 +99,7 @@ struct jit_page { /* one per 4 KiB page of RAM */
 struct jit_stats {
 	uint64_t blocks, insns, interp_insns, hot_bytes, cold_bytes, links, kills, flushes;
 	uint64_t groups, shared; /* groups checked; accesses that another one's check covers */
-	uint64_t plain_blocks;
+	uint64_t plain_blocks, slots_given_up;
 };
 
 struct jit_cpu_stats {
@@ -114,6 +116,7 @@ struct jit_cpu {
 	uint32_t mode;     /* that translated code ran in last: the stack slot's */
 	/* Slots filled since each jump cache was emptied; more than the array holds: any. */
 	uint16_t n_jumps[TLB_N_INDEX], jumps[TLB_N_INDEX][256];
+	uint64_t slot_since[JIT_PAGE_SLOTS]; /* time stamp of when its budget was set */
 	uint64_t jump_pages[16]; /* Bloom filter: pages that jump caches may point to */
 	struct lockstep *lockstep; /* NULL: off */
 	struct jit_cpu_stats st;
@@ -144,6 +147,9 @@ struct jit {
 	_Atomic unsigned inside;
 	_Atomic uint32_t epoch;
 	bool nochain, strict, lockstep, native_simd;
+	unsigned next_slot[4]; /* page slots are given out in turn */
+	/* Accesses that slots do not pay for, by a hash of their guest-physical address. */
+	uint64_t no_slot[JIT_NO_SLOT_BITS / 64];
 	bool host_has[X86_N_FEATURES];
 	struct block_ir *ir; /* the translation at work */
 	uint64_t *sums;      /* paranoid-smc: of what each block was made from; NULL: off */
@@ -164,6 +170,20 @@ static inline void jit_slot_fill(struct cpu *c, const struct tlb_entry *t)
 {
 	c->jit_slot[c->tlb_idx] = (struct jit_slot){
 		.page = t->tag, .addend = t->addend, .limit = {4096, 4096 - 3, 4096 - 7}};
+}
+
+/* The same for a page slot; false if it is time to ask whether it pays. */
+static inline bool jit_page_fill(struct cpu *c, unsigned slot, uint64_t page, uint64_t addend)
+{
+	c->jit_page[slot] = (struct jit_page_slot){page, addend, {4096 - 7, 4096 - 63}};
+	c->jit_page_used[slot / 64] |= 1ull << slot % 64;
+	return c->jit_page_budget[slot]-- != 0;
+}
+
+/* The bit of j->no_slot for the access of an instruction. */
+static inline unsigned jit_no_slot_bit(gpaddr gpa)
+{
+	return (unsigned)(gpa * 0x9e3779b97f4a7c15ull >> 48) & (JIT_NO_SLOT_BITS - 1);
 }
 
 enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH,

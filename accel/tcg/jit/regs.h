@@ -84,6 +84,11 @@ static inline int off_slot_limit(unsigned idx, unsigned limit)
 	return off_slot(idx) + (int)offsetof(struct jit_slot, limit) + 8 * (int)limit;
 }
 
+static inline int off_page_slot(unsigned slot)
+{
+	return (int)(offsetof(struct cpu, jit_page) + slot * sizeof(struct jit_page_slot));
+}
+
 /* Where a block keeps the addend of a group; the first two are cheaper to reach. */
 enum { N_HELD = 8 };
 static inline int off_held(unsigned k)

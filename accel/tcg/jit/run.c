@@ -320,13 +320,15 @@ static void *tlb_ptr(struct cpu *c, uint64_t la, const struct jit_site *s)
 	return mmu_fast(c, la, s->size, c->tlb_idx, s->flags & SITE_WRITE ? TLB_WRITE : TLB_READ);
 }
 
-/* Fills the stack slot if it can be. */
-static void fill_slot(struct cpu *c, const struct jit_site *s, uint64_t la)
+/* Fills the slot that the site looked at. */
+static void fill_slot(struct cpu *c, const struct jit_site *s, uint64_t la, uint64_t addend)
 {
 	const struct tlb_entry *t = &c->tlb[c->tlb_idx][TLB_WRITE][cpu_tlb_slot(la)];
 
 	if (s->flags & SITE_SLOT && t->tag == (la & ~0xfffull))
 		jit_slot_fill(c, t);
+	if (s->slot)
+		jit_page_fill(c, s->slot - 1u, la & ~0xfffull, addend);
 }
 
 /* Addends that the block keeps are void: the current instruction begins a new one. */
@@ -334,6 +336,33 @@ static struct jit_ret restart(struct cpu *c)
 {
 	lockstep_forget(c->jit->lockstep);
 	return go_on(c, true);
+}
+
+enum { SLOT_BUDGET = 64, SLOT_CYCLES = 2000 /* per fill, at least */ };
+
+/*
+ * The slot was filled SLOT_BUDGET times since it was asked before. If that was quick, looking
+ * pages up in the TLB is better for this access, and its block is made again, without the slot.
+ */
+static bool slot_pays(struct cpu *c, const struct jit_site *s)
+{
+	struct jit *j = c->jit->j;
+	const struct jit_block *b = &j->blocks[s->block];
+	unsigned slot = s->slot - 1u, bit = jit_no_slot_bit((b->gpa & ~0xfffull) + s->pc_off);
+	uint64_t now = __builtin_ia32_rdtsc(), since = c->jit->slot_since[slot];
+
+	c->jit->slot_since[slot] = now;
+	c->jit_page_budget[slot] = SLOT_BUDGET;
+	if (now - since > SLOT_BUDGET * SLOT_CYCLES || b->dead)
+		return true;
+	pthread_mutex_lock(&j->lock);
+	if (!b->dead) {
+		j->no_slot[bit / 64] |= 1ull << bit % 64;
+		j->st.slots_given_up++;
+		table_kill(j, s->block);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return false;
 }
 
 /*
@@ -355,7 +384,7 @@ static struct jit_ret group_miss(struct cpu *c, const struct jit_site *s, uint64
 		if (c->jit_drops != drops)
 			return restart(c);
 		if (t->tag == (la & ~0xfffull)) {
-			fill_slot(c, s, la);
+			fill_slot(c, s, la, t->addend);
 			return (struct jit_ret){t->addend, JIT_TO_RETRY};
 		}
 	}
@@ -376,6 +405,8 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 	c->jit->st.mem_misses++;
 	c->rip = pc_of(c, b, s->pc_off);
 	sync_flags(c);
+	if (s->slot && c->jit_page_budget[s->slot - 1] == UINT8_MAX && !slot_pays(c, s))
+		return restart(c);
 	if (s->flags & SITE_GROUP)
 		return group_miss(c, s, la);
 	if (b->mode & MODE_CS64 && (!canonical(la) || !canonical(la + s->size - 1))) {
@@ -401,7 +432,7 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 	if (c->jit_drops != drops)
 		return restart(c);
 	if (p) {
-		fill_slot(c, s, la);
+		fill_slot(c, s, la, (uint64_t)(uintptr_t)p - la);
 		return (struct jit_ret){(uint64_t)(uintptr_t)p - la, JIT_TO_RETRY};
 	}
 	/* Device memory, a page with code, or two pages. */

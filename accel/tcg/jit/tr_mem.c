@@ -10,6 +10,10 @@
  * rsp-based operands use the stack slot, a copy of the write entry of the page that the stack is
  * on, at a fixed place.
  *
+ * Page slots: an access of 64-bit code, or a group, compares with a copy of a TLB entry that is its
+ * own, at a fixed place, so that its address is not needed to find the addend. Those that go from
+ * page to page too quickly use the TLB instead: see slot_pays() in run.c.
+ *
  * Groups (tr_group.c): the first access that is emitted checks the bytes of all members and keeps
  * the addend in struct cpu; the others load it from there, unless it is still in T0. If the check
  * fails for good the instruction is where the plain block begins, which checks each access.
@@ -370,6 +374,51 @@ static uint8_t *tlb_check(struct tr *t, const struct ea *a, int32_t off, unsigne
 	return miss;
 }
 
+/* --- page slots --- */
+
+/* A page slot for bytes that are not addressed by a constant, or -1: the TLB is better. */
+static int slot_new(struct tr *t, enum ea_form form, unsigned span, bool write)
+{
+	gpaddr gpa = (t->b->gpa & ~0xfffull) + t->it->off;
+	unsigned bit = jit_no_slot_bit(gpa), set = (t->user ? 0 : 2) + write;
+
+	if (!t->code64 || t->plain || span > 64 || form == EA_CONST ||
+	    t->tlb_idx == TLB_KERNEL_AC || t->j->no_slot[bit / 64] >> bit % 64 & 1)
+		return -1;
+	return (int)(set * JIT_SLOTS + t->j->next_slot[set]++ % JIT_SLOTS);
+}
+
+/* As tlb_check(), with a page slot. */
+static uint8_t *page_check(struct tr *t, const struct ea *a, int32_t off, unsigned span,
+			   unsigned slot)
+{
+	struct hmem at = a->m;
+	int place = off_page_slot(slot);
+	uint8_t *miss;
+
+	at.disp += off;
+	emit_lea(&t->hot, H_T0, at);
+	emit_cpu(&t->hot, OP_SUB_LOAD, true, H_T0, place);
+	emit_cpu(&t->hot, OP_CMP_LOAD, true, H_T0,
+		 place + (int)offsetof(struct jit_page_slot, limit) + (span > 8 ? 8 : 0));
+	miss = emit_jcc(&t->hot, CC_AE);
+	emit_cpu(&t->hot, OP_LOAD, true, H_T0,
+		 place + (int)offsetof(struct jit_page_slot, addend));
+	return miss;
+}
+
+/* T0 = addend, by a page slot or the TLB. */
+static uint8_t *page_or_tlb(struct tr *t, const struct ea *a, enum ea_form form, int32_t off,
+			    unsigned span, bool write, unsigned align, uint32_t site)
+{
+	int slot = align ? -1 : slot_new(t, form, span, write);
+
+	if (slot < 0)
+		return tlb_check(t, a, off, span, off_tlb(t->tlb_idx, write), align);
+	t->j->sites[site].slot = (uint16_t)(slot + 1);
+	return page_check(t, a, off, span, (unsigned)slot);
+}
+
 /* --- groups --- */
 
 /* The group that the access is a member of, or NULL: it is checked by itself. */
@@ -525,8 +574,8 @@ static bool group_mem(struct tr *t, struct ea *a, enum ea_form form, const struc
 		struct hmem at;
 
 		ea_load(t, &t->hot, a, form, H_T1);
-		miss = tlb_check(t, a, g->lo - rel, (unsigned)(g->hi - g->lo),
-				 off_tlb(t->tlb_idx, g->write), 0);
+		miss = page_or_tlb(t, a, form, g->lo - rel, (unsigned)(g->hi - g->lo), g->write, 0,
+				   site);
 		back = t->hot.p;
 		emit_fix32(miss, t->cold.p);
 		ea_load(t, &t->cold, a, form, H_T1);
@@ -656,7 +705,7 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 		return false;
 	site = tr_site(t, acc->size, site_flags(t, acc));
 	ea_load(t, &t->hot, &a, form, H_T1);
-	miss = tlb_check(t, &a, 0, acc->size, off_tlb(t->tlb_idx, acc->write), acc->align);
+	miss = page_or_tlb(t, &a, form, 0, acc->size, acc->write, acc->align, site);
 	back = t->hot.p;
 	/* Out of line. */
 	emit_fix32(miss, t->cold.p);

@@ -154,6 +154,7 @@ static void leave(ucontext_t *uc)
 		a->vector = NATIVE_NO_FAULT;
 	}
 	g[REG_RIP] = (greg_t)(uintptr_t)native_stub_back;
+	g[REG_RSP] = (greg_t)host.stub->own_rsp;
 	g[REG_EFL] = 2;
 	host.phase = PHASE_NONE;
 }

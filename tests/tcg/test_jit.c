@@ -11,6 +11,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -448,4 +449,36 @@ Test(cache, emptied_while_running)
 	run_both();
 	cr_assert_gt(rig->jit->vm.jit->st.flushes, 0);
 	finish();
+}
+
+/* --- what it writes for people --- */
+
+static bool file_has(const char *format, const char *want)
+{
+	char path[64], line[300];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), format, (long)getpid());
+	f = fopen(path, "r");
+	cr_assert(f, "%s", path);
+	while (fgets(line, sizeof(line), f))
+		found = found || strstr(line, want);
+	fclose(f);
+	cr_assert_eq(unlink(path), 0);
+	return found;
+}
+
+Test(jit, map_and_disassembly_name_what_was_translated)
+{
+	struct rig *r = rig_create(FIX_LONG, "perf-map,disasm");
+	struct code c = ASM64("lea rax, [rbx + 5]\nhlt");
+
+	rig_write(r, RIG_CODE, c.bytes, (unsigned)c.len);
+	r->ref->c->rip = RIG_CODE;
+	rig_sync(r);
+	cr_assert(rig_run_jit(r, 10));
+	rig_destroy(r);
+	cr_expect(file_has("/tmp/perf-%ld.map", "guest-kernel:100000"));
+	cr_expect(file_has("/tmp/mayfly-%ld.disasm", "0x100000  lea rax, [rbx + 0x5]"));
 }

@@ -487,6 +487,8 @@ static bool check_forms(struct test *t)
 /* What may go elsewhere, or read the bytes behind itself. */
 static bool only_breakpoints(const struct x86_insn *in)
 {
+	if (in->op == X86_BT || in->op == X86_BTS || in->op == X86_BTR || in->op == X86_BTC)
+		return true;
 	return in->cls == X86_CL_CTI || in->cls == X86_CL_STRING;
 }
 

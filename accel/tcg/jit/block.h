@@ -11,6 +11,7 @@ struct ir_insn {
 	struct x86_insn in;
 	uint16_t off; /* of its first byte in the page */
 	uint8_t kind; /* enum tr_kind */
+	uint32_t host_at; /* where its code begins: for dump.c */
 	/* Arithmetic flags somebody may read: before it, after it, at the target of its jump. */
 	uint16_t live_in, live_out, live_taken;
 	/* Flags that must be in EFLAGS when its operation executes. */

@@ -6,6 +6,7 @@
 
 #include "accel/tcg/cpu/host.h"
 #include "accel/tcg/jit/block.h"
+#include "accel/tcg/jit/dump.h"
 #include "accel/tcg/jit/lockstep.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
@@ -100,6 +101,9 @@ int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct
 	stubs_emit(j);
 	j->hot_start = j->hot;
 	j->cold_start = j->cold;
+	rc = dump_create(j, list_has(debug, "perf-map"), list_has(debug, "disasm"), e);
+	if (rc)
+		goto fail;
 	vm->code_watcher = (struct code_watcher){smc_written, j};
 	vm->hooks.tlb_flushed = tlb_flushed;
 	*out = j;
@@ -115,6 +119,7 @@ void jit_destroy(struct jit *j)
 		return;
 	j->vm->code_watcher = (struct code_watcher){NULL, NULL};
 	j->vm->hooks.tlb_flushed = NULL;
+	dump_destroy(j);
 	table_destroy(j);
 	cache_destroy(j);
 	free(j->ir);

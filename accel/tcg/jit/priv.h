@@ -153,6 +153,7 @@ struct jit {
 	bool host_has[X86_N_FEATURES];
 	struct block_ir *ir; /* the translation at work */
 	uint64_t *sums;      /* paranoid-smc: of what each block was made from; NULL: off */
+	struct jit_dump *dump; /* NULL: off */
 	struct jit_stats st;
 };
 

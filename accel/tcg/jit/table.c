@@ -13,6 +13,8 @@
  */
 #include "accel/tcg/jit/priv.h"
 
+#include "accel/tcg/jit/dump.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -274,4 +276,5 @@ void table_reset(struct jit *j)
 	j->n_blocks = j->n_exits = j->n_sites = j->n_insns = 1;
 	j->hot = j->hot_start;
 	j->cold = j->cold_start;
+	dump_reset(j);
 }

@@ -9,6 +9,8 @@
  */
 #include "accel/tcg/jit/translate.h"
 
+#include "accel/tcg/jit/dump.h"
+
 /* --- which template --- */
 
 static const uint8_t kind_of_op[X86_N_OPS] = {
@@ -363,6 +365,7 @@ static void block_emit(struct tr *t)
 		tr_check_next_page(t);
 	}
 	for (unsigned i = 0, run; i < ir->n; i += run) {
+		ir->insn[i].host_at = (uint32_t)(t->hot.p - t->j->rw);
 		run = tr_stack_run(t, i);
 		if (run) {
 			tr_stack_run_emit(t, i, run);
@@ -370,6 +373,8 @@ static void block_emit(struct tr *t)
 			tr_insn(t, i);
 			run = 1;
 		}
+		for (unsigned k = 1; k < run; k++)
+			ir->insn[i + k].host_at = ir->insn[i].host_at;
 	}
 	if (ir->falls_through) {
 		/* The exit sees the flags after the last instruction. */
@@ -430,6 +435,8 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	j->st.insns += t.ir->n;
 	j->st.hot_bytes += t.b->hot_end - j->hot;
 	j->st.cold_bytes += (uint32_t)(t.cold.p - j->rw) - j->cold;
+	if (j->dump)
+		dump_block(j, t.b, t.ir, j->cold, (uint32_t)(t.cold.p - j->rw));
 	j->hot = t.b->hot_end;
 	j->cold = (uint32_t)(t.cold.p - j->rw);
 	j->n_blocks++;

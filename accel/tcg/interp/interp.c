@@ -323,6 +323,10 @@ static void check_code_breakpoint(struct cpu *c)
 			hits |= 1u << i;
 	if (!hits || c->rflags & X86_FL_RF)
 		return;
+	/* With what a MOV SS before it left pending. */
+	if (c->inhibit_irq)
+		hits |= c->db_hits;
+	c->db_hits = 0;
 	c->dr[6] = (c->dr[6] & ~0xfull) | hits;
 	cpu_raise(c, X86_EXC_DB);
 }
@@ -335,7 +339,7 @@ static bool loads_ss(const struct x86_insn *in)
 }
 
 /* Traps after an instruction: single-step if TF was set when it began, data breakpoints. */
-static void debug_traps(struct cpu *c, bool stepping, bool blocked)
+static void debug_traps(struct cpu *c, bool stepping, bool blocked, bool delivered)
 {
 	uint64_t dr6 = c->db_hits;
 
@@ -346,6 +350,10 @@ static void debug_traps(struct cpu *c, bool stepping, bool blocked)
 		return;
 	c->db_hits = 0;
 	c->dr[6] = (c->dr[6] & ~0xfull) | dr6;
+	/* INT1 behind a MOV SS: one exception for both. A second one would find the handler's
+	 * first instruction on the same interrupt stack, and overwrite its frame. */
+	if (delivered)
+		return;
 	c->halted = 0;
 	cpu_deliver(c, X86_EXC_DB, CPU_EV_TRAP, false, 0, c->rip);
 }
@@ -380,5 +388,5 @@ void interp_step(struct cpu *c)
 	c->n_insns++;
 	if (tf && saves_tf(in))
 		tf = c->rflags & X86_FL_TF;
-	debug_traps(c, tf, loads_ss(in));
+	debug_traps(c, tf, loads_ss(in), in->op == X86_INT1);
 }

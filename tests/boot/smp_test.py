@@ -56,7 +56,7 @@ def run_script(kernel, cpus, script, programs=(), extra=(), cmdline="", mem="512
 
 
 def litmus(cpus, seconds):
-    res = expect(run_script("cloud-6.12", cpus, f"litmus {seconds}\n", ["litmus"], timeout=seconds * 3 + 60),
+    res = expect(run_script("cloud-6.12", cpus, f"litmus {seconds}\n", ["litmus"], timeout=seconds * 3 + 200),
                  out=r"litmus: \d+ tests, \d+ rounds, 0 forbidden, SB relaxed [1-9]",
                  not_out=BAD + ["FORBIDDEN"])
     if "script ended with 0" not in res.out:

@@ -22,6 +22,7 @@
 
 enum { MAX_THREADS = 4, MAX_LOCS = 3, MAX_OUT = 4, ROUNDS = 256, STRIDE = 128, APART = 1 << 16 };
 enum { PATIENCE = 200 }; /* spins; who does not come by then has no processor */
+enum { PATIENCE_S = 90 }; /* how long to go on until a relaxed outcome comes */
 
 struct litmus {
 	const char *name;
@@ -133,6 +134,14 @@ static unsigned code_of(struct bench *b, unsigned r)
 	return code & 0xffff;
 }
 
+static const struct litmus *find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		if (!strcmp(tests[i].name, name))
+			return &tests[i];
+	exit(2);
+}
+
 static double now(void)
 {
 	struct timespec ts;
@@ -236,6 +245,17 @@ int main(int argc, char **argv)
 		total += n;
 		if (!strncmp(t->name, "SB.", 3))
 			sb_relaxed += relaxed;
+	}
+	/* On a busy host the threads may hardly have run at the same time. */
+	for (double until = now() + PATIENCE_S; argc <= 2 && !sb_relaxed && now() < until;) {
+		const struct litmus *t = find("SB.l");
+
+		memset(hist, 0, sizeof(hist));
+		run(&b, t, 1, hist, &total);
+		for (unsigned code = 0; code < 65536; code++) {
+			forbidden += has(t->allowed, t->n_allowed, code) ? 0 : hist[code];
+			sb_relaxed += has(t->relaxed, t->n_relaxed, code) ? hist[code] : 0;
+		}
 	}
 	printf("litmus: %u tests, %llu rounds, %llu forbidden, SB relaxed %llu\n", n_tests,
 	       (unsigned long long)total, (unsigned long long)forbidden,

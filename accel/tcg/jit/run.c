@@ -217,6 +217,8 @@ struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused)
 	c->rip = from->user ? pc_of(c, from, moved ? e->target & 0xfff : e->target)
 			    : (uint64_t)e->target;
 	sync_flags(c);
+	if (e->mode & JIT_PLAIN) /* in the middle of a block */
+		lockstep_forget(c->jit->lockstep);
 	ret = go_on_in(c, false, e->mode & JIT_PLAIN);
 	if (ret.to == JIT_TO_EXIT || j->nochain || e->to)
 		return ret;

@@ -214,6 +214,8 @@ void seg_drop_privileged(struct cpu *c, unsigned new_cpl)
 
 		if (s->attr & X86_SEG_P && !conforming && seg_dpl(s) < new_cpl)
 			*s = seg_null(0);
+		else if (sel_is_null(s->selector)) /* RPL is lost; the base stays */
+			s->selector = 0;
 	}
 }
 

@@ -95,7 +95,7 @@ enum tlb_access { TLB_READ, TLB_WRITE, TLB_N_ACCESS };
 
 /* Instruction TLB: linear page -> guest-physical page, for fetch permission. Indexed by CPL 3 or
  * not. */
-enum { ITLB_ENTRIES = 256 };
+enum { ITLB_ENTRIES = 1024 };
 struct itlb_entry {
 	uint64_t tag; /* linear page address or TLB_EMPTY */
 	uint64_t gpa; /* guest-physical page address */
@@ -209,7 +209,7 @@ struct cpu {
 	uint64_t next_rip; /* set before each instruction's handler runs: rip + len, wrapped */
 	/* The JIT's: C functions that translated code calls, the stack pointer to return to,
 	 * spills; whether SIMD state is in host registers, and is wanted back there. */
-	const void *jit_helper[9];
+	const void *jit_helper[12];
 	uint64_t jit_host_sp, jit_spill[4];
 	uint8_t jit_simd, jit_simd_want;
 	uint32_t jit_mxcsr; /* the host's default */
@@ -278,6 +278,8 @@ struct cpu {
 	/* Slots of TLB_USER filled since it was last emptied, as nonglobal[]. */
 	uint32_t n_user_fills;
 	uint16_t user_fills[256];
+	uint32_t n_user_fetches; /* the same for the user's instruction TLB */
+	uint16_t user_fetches[128];
 	bool itlb_nonglobal; /* the kernel's instruction TLB holds a non-global page */
 	/* Where large pages were used since the last flush, for INVLPG: Bloom filters over 2 MiB
 	 * frames, for non-global and global pages in either half of the address space, and a list

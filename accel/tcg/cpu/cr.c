@@ -13,7 +13,7 @@
  */
 #include "accel/tcg/cpu/lapic.h"
 #include "accel/tcg/cpu/seg.h"
-#include "accel/tcg/cpu/tlb.h"
+#include "accel/tcg/cpu/walk.h"
 
 enum { CR4_VALID = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE |
 		   X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR |
@@ -23,7 +23,6 @@ enum { CR4_VALID = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR
 		    X86_CR4_PCIDE,
        /* changes that do not make PAE paging load its top level again */
        CR4_NO_PDPTES = X86_CR4_SMAP | X86_CR4_PCIDE };
-static const uint64_t cr3_no_flush = 1ull << 63;
 
 static const uint64_t cr0_valid = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET |
 				  X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD |
@@ -75,27 +74,16 @@ static void write_cr0(struct cpu *c, uint64_t val)
 
 static void write_cr3(struct cpu *c, uint64_t val)
 {
-	bool flush = true;
-
 	if (cpu_is_long(c)) {
-		if (c->cr4 & X86_CR4_PCIDE) {
-			flush = !(val & cr3_no_flush);
-			val &= ~cr3_no_flush;
-		}
-		if (val >> PHYS_ADDR_BITS)
+		if (!mmu_load_cr3(c, val))
 			cpu_raise_gp0(c);
-	} else {
-		val = (uint32_t)val;
-		if (uses_pdptes(c->cr0, c->cr4, c->efer) && !mmu_load_pdptes(c, val))
-			cpu_raise_gp0(c);
-	}
-	if (!flush && c->cr3 == val)
 		return;
+	}
+	val = (uint32_t)val;
+	if (uses_pdptes(c->cr0, c->cr4, c->efer) && !mmu_load_pdptes(c, val))
+		cpu_raise_gp0(c);
 	c->cr3 = val;
-	if (flush)
-		mmu_flush_pcid(c, cpu_pcid(c));
-	else
-		mmu_switch_pcid(c);
+	mmu_flush_nonglobal(c);
 }
 
 static void write_cr4(struct cpu *c, uint64_t val)

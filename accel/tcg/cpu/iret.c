@@ -103,7 +103,7 @@ static void iret_to_vm86(struct cpu *c, struct cpu_stack *st, uint64_t rip, uint
 /* What IRET may change in RFLAGS at the privilege it runs at. */
 static uint64_t flags_mask(const struct cpu *c, unsigned opsize)
 {
-	uint64_t mask = 0x4dd5; /* CF PF AF ZF SF TF DF OF NT */
+	uint64_t mask = IRET_FLAGS;
 
 	if (opsize >= 4)
 		mask |= X86_FL_RF | X86_FL_AC | X86_FL_ID;

@@ -130,7 +130,8 @@ unsigned mmu_fetch_insn(struct cpu *c, gvaddr la, uint8_t buf[15]);
 void mmu_flush_all(struct cpu *c);            /* global entries, too */
 void mmu_flush_nonglobal(struct cpu *c);      /* of all process-context identifiers */
 void mmu_flush_pcid(struct cpu *c, unsigned pcid); /* its non-global entries */
-void mmu_switch_pcid(struct cpu *c);          /* CR3 names another one; flushes nothing */
+/* MOV to CR3 in long mode; false, and nothing done, if a reserved bit is set. */
+bool mmu_load_cr3(struct cpu *c, uint64_t val);
 void mmu_flush_page(struct cpu *c, gvaddr la); /* INVLPG; the current identifier */
 void mmu_flush_page_pcid(struct cpu *c, gvaddr la, unsigned pcid);
 void mmu_init(struct cpu *c);

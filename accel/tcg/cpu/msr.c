@@ -11,6 +11,8 @@
  * Refs: Intel SDM vol. 4; AMD APM vol. 2, "MSR Cross-Reference"; Linux
  * Documentation/virt/kvm/x86/msr.rst.
  */
+#include "accel/tcg/cpu/msr.h"
+
 #include "accel/tcg/cpu/lapic.h"
 #include "accel/tcg/cpu/reset.h"
 #include "accel/tcg/cpu/seg.h"
@@ -39,9 +41,6 @@ enum { MSR_KVM_WALL = 0x4b564d00, MSR_KVM_TIME, MSR_KVM_ASYNC_PF, MSR_KVM_STEAL,
 #define MSR_LSTAR          0xc0000082u
 #define MSR_CSTAR          0xc0000083u
 #define MSR_SFMASK         0xc0000084u
-#define MSR_FS_BASE        0xc0000100u
-#define MSR_GS_BASE        0xc0000101u
-#define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX        0xc0000103u
 #define MSR_HWCR           0xc0010015u
 #define MSR_DE_CFG         0xc0011029u

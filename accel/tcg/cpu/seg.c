@@ -118,28 +118,6 @@ void desc_clear_busy(struct cpu *c, const struct desc *d)
 	}
 }
 
-static uint32_t desc_limit(const struct desc *d)
-{
-	uint32_t limit = (uint32_t)((d->raw & 0xffff) | (d->raw >> 32 & 0xf0000));
-
-	return d->raw >> 55 & 1 ? limit << 12 | 0xfff : limit;
-}
-
-struct x86_seg desc_segment(uint16_t sel, const struct desc *d)
-{
-	return (struct x86_seg){
-		.selector = sel,
-		.attr = (uint16_t)((d->raw >> 40 & 0xff) | (d->raw >> 44 & 0xf00)),
-		.limit = desc_limit(d),
-		.base = (d->raw >> 16 & 0xffffff) | (d->raw >> 32 & 0xff000000) | d->raw_hi << 32,
-	};
-}
-
-struct x86_seg seg_null(uint16_t sel)
-{
-	return (struct x86_seg){.selector = sel};
-}
-
 struct x86_seg seg_real(const struct cpu *c, uint16_t sel, const struct x86_seg *old)
 {
 	if (cpu_is_vm86(c))
@@ -200,23 +178,6 @@ void cpu_load_seg(struct cpu *c, unsigned seg, uint16_t selector)
 	}
 	if (!(c->mode & MODE_CS64))
 		cpu_update_mode(c);
-}
-
-void seg_drop_privileged(struct cpu *c, unsigned new_cpl)
-{
-	static const uint8_t data[] = {X86_ES, X86_DS, X86_FS, X86_GS};
-
-	for (unsigned i = 0; i < sizeof(data); i++) {
-		struct x86_seg *s = &c->seg[data[i]];
-		unsigned type = s->attr & X86_SEG_TYPE;
-		bool conforming = (type & (SEG_TYPE_CODE | SEG_TYPE_CONFORMING)) ==
-				  (SEG_TYPE_CODE | SEG_TYPE_CONFORMING);
-
-		if (s->attr & X86_SEG_P && !conforming && seg_dpl(s) < new_cpl)
-			*s = seg_null(0);
-		else if (sel_is_null(s->selector)) /* RPL is lost; the base stays */
-			s->selector = 0;
-	}
 }
 
 void seg_commit_cs(struct cpu *c, uint16_t sel, struct desc *d, unsigned cpl)

@@ -93,6 +93,64 @@ static inline unsigned seg_dpl(const struct x86_seg *s)
 	return s->attr >> X86_SEG_DPL_SHIFT & 3;
 }
 
+static inline uint32_t desc_limit(const struct desc *d)
+{
+	uint32_t limit = (uint32_t)((d->raw & 0xffff) | (d->raw >> 32 & 0xf0000));
+
+	return d->raw >> 55 & 1 ? limit << 12 | 0xfff : limit;
+}
+
+/* The segment as it is loaded; base has raw_hi's bits if that is not zero. */
+static inline struct x86_seg desc_segment(uint16_t sel, const struct desc *d)
+{
+	return (struct x86_seg){
+		.selector = sel,
+		.attr = (uint16_t)((d->raw >> 40 & 0xff) | (d->raw >> 44 & 0xf00)),
+		.limit = desc_limit(d),
+		.base = (d->raw >> 16 & 0xffffff) | (d->raw >> 32 & 0xff000000) | d->raw_hi << 32,
+	};
+}
+
+static inline struct x86_seg seg_null(uint16_t sel)
+{
+	return (struct x86_seg){.selector = sel};
+}
+
+/* Returning to outer privilege: data segments the new CPL may not see become null. */
+static inline void seg_drop_privileged(struct cpu *c, unsigned new_cpl)
+{
+	static const uint8_t data[] = {X86_ES, X86_DS, X86_FS, X86_GS};
+
+	for (unsigned i = 0; i < sizeof(data); i++) {
+		struct x86_seg *s = &c->seg[data[i]];
+		unsigned type = s->attr & X86_SEG_TYPE;
+		bool conforming = (type & (SEG_TYPE_CODE | SEG_TYPE_CONFORMING)) ==
+				  (SEG_TYPE_CODE | SEG_TYPE_CONFORMING);
+
+		if (s->attr & X86_SEG_P && !conforming && seg_dpl(s) < new_cpl)
+			*s = seg_null(0);
+		else if (sel_is_null(s->selector)) /* RPL is lost; the base stays */
+			s->selector = 0;
+	}
+}
+
+/* What SYSCALL and the like load: flat segments without a look at the descriptor tables. */
+enum { SEG_FLAT_CODE = X86_SEG_G | X86_SEG_P | X86_SEG_S | 0xb,
+       SEG_FLAT_DATA = X86_SEG_G | X86_SEG_DB | X86_SEG_P | X86_SEG_S | 0x3 };
+
+static inline void seg_set_flat(struct cpu *c, uint16_t cs, uint16_t ss, unsigned cpl,
+				unsigned cs_size)
+{
+	unsigned dpl = cpl << X86_SEG_DPL_SHIFT;
+
+	c->seg[X86_CS] = (struct x86_seg){cs, (uint16_t)(SEG_FLAT_CODE | dpl | cs_size), 0xffffffff, 0};
+	c->seg[X86_SS] = (struct x86_seg){ss, (uint16_t)(SEG_FLAT_DATA | dpl), 0xffffffff, 0};
+	c->cpl = (uint8_t)cpl;
+}
+
+/* Flags that SYSRET takes from r11, and those that IRET always may change. */
+enum { SYSRET_FLAGS = 0x3c7fd7, IRET_FLAGS = 0x4dd5 /* CF PF AF ZF SF TF DF OF NT */ };
+
 /* The descriptor that sel names, read as the supervisor; false if outside its table. sel is not
  * null. */
 bool desc_fetch(struct cpu *c, uint16_t sel, struct desc *d);
@@ -101,9 +159,6 @@ bool desc_fetch_hi(struct cpu *c, uint16_t sel, struct desc *d);
 /* Sets bits in byte 5 (accessed, busy) atomically / clears the busy bit. */
 void desc_set_bits(struct cpu *c, struct desc *d, uint8_t bits);
 void desc_clear_busy(struct cpu *c, const struct desc *d);
-/* The segment as it is loaded; base has raw_hi's bits if that is not zero. */
-struct x86_seg desc_segment(uint16_t sel, const struct desc *d);
-struct x86_seg seg_null(uint16_t sel);
 struct x86_seg seg_real(const struct cpu *c, uint16_t sel, const struct x86_seg *old);
 /* Is [off, off+len) within the limit (either direction)? */
 bool seg_in_limit(const struct x86_seg *s, uint64_t off, unsigned len);
@@ -112,8 +167,6 @@ bool seg_in_limit(const struct x86_seg *s, uint64_t off, unsigned len);
  * not-present use `vector` and sel|ext as error code; a null selector ext alone. */
 struct x86_seg seg_check_ss(struct cpu *c, uint16_t sel, unsigned cpl, unsigned vector,
 			    unsigned ext);
-/* Returning to outer privilege: data segments the new CPL may not see become null. */
-void seg_drop_privileged(struct cpu *c, unsigned new_cpl);
 /* Sets CS from a checked descriptor; RPL becomes cpl. Updates cpl, not mode. */
 void seg_commit_cs(struct cpu *c, uint16_t sel, struct desc *d, unsigned cpl);
 

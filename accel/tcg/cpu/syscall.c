@@ -11,18 +11,6 @@
 #include "accel/tcg/cpu/seg.h"
 #include "accel/tcg/cpu/walk.h"
 
-enum { FLAT_CODE = X86_SEG_G | X86_SEG_P | X86_SEG_S | 0xb,
-       FLAT_DATA = X86_SEG_G | X86_SEG_DB | X86_SEG_P | X86_SEG_S | 0x3 };
-
-static void set_flat(struct cpu *c, uint16_t cs, uint16_t ss, unsigned cpl, unsigned cs_size)
-{
-	unsigned dpl = cpl << X86_SEG_DPL_SHIFT;
-
-	c->seg[X86_CS] = (struct x86_seg){cs, (uint16_t)(FLAT_CODE | dpl | cs_size), 0xffffffff, 0};
-	c->seg[X86_SS] = (struct x86_seg){ss, (uint16_t)(FLAT_DATA | dpl), 0xffffffff, 0};
-	c->cpl = (uint8_t)cpl;
-}
-
 void cpu_syscall(struct cpu *c, uint64_t return_rip)
 {
 	uint16_t cs = c->star >> 32 & 0xfffc;
@@ -35,12 +23,12 @@ void cpu_syscall(struct cpu *c, uint64_t return_rip)
 		c->gpr[X86_R11] = c->rflags & ~(uint64_t)X86_FL_RF;
 		c->rip = c->mode & MODE_CS64 ? c->lstar : c->cstar;
 		c->rflags = (c->rflags & ~(c->sfmask | X86_FL_RF)) | 2;
-		set_flat(c, cs, (uint16_t)(cs + 8), 0, X86_SEG_L);
+		seg_set_flat(c, cs, (uint16_t)(cs + 8), 0, X86_SEG_L);
 	} else {
 		c->gpr[X86_RCX] = (uint32_t)return_rip;
 		c->rip = (uint32_t)c->star;
 		c->rflags &= ~(uint64_t)(X86_FL_VM | X86_FL_IF | X86_FL_RF);
-		set_flat(c, cs, (uint16_t)(cs + 8), 0, X86_SEG_DB);
+		seg_set_flat(c, cs, (uint16_t)(cs + 8), 0, X86_SEG_DB);
 	}
 	cpu_update_mode(c);
 }
@@ -56,19 +44,19 @@ void cpu_sysret(struct cpu *c, unsigned opsize)
 	if (cpu_is_long(c)) {
 		if (opsize == 8 && c->vm->intel && !la_is_canonical(c->gpr[X86_RCX]))
 			cpu_raise_gp0(c);
-		c->rflags = (c->gpr[X86_R11] & 0x3c7fd7) | 2;
+		c->rflags = (c->gpr[X86_R11] & SYSRET_FLAGS) | 2;
 		if (opsize == 8) {
 			c->rip = c->gpr[X86_RCX];
-			set_flat(c, (uint16_t)((base + 16) | 3), (uint16_t)((base + 8) | 3), 3,
+			seg_set_flat(c, (uint16_t)((base + 16) | 3), (uint16_t)((base + 8) | 3), 3,
 				 X86_SEG_L);
 		} else {
 			c->rip = (uint32_t)c->gpr[X86_RCX];
-			set_flat(c, base | 3, (uint16_t)((base + 8) | 3), 3, X86_SEG_DB);
+			seg_set_flat(c, base | 3, (uint16_t)((base + 8) | 3), 3, X86_SEG_DB);
 		}
 	} else {
 		c->rip = (uint32_t)c->gpr[X86_RCX];
 		c->rflags |= X86_FL_IF;
-		set_flat(c, base | 3, (uint16_t)((base + 8) | 3), 3, X86_SEG_DB);
+		seg_set_flat(c, base | 3, (uint16_t)((base + 8) | 3), 3, X86_SEG_DB);
 	}
 	cpu_update_mode(c);
 	cpu_irq_recheck(c);
@@ -86,7 +74,7 @@ void cpu_sysenter(struct cpu *c)
 	c->rflags &= ~(uint64_t)(X86_FL_VM | X86_FL_IF | X86_FL_RF);
 	c->gpr[X86_RSP] = is_long ? c->sysenter_esp : (uint32_t)c->sysenter_esp;
 	c->rip = is_long ? c->sysenter_eip : (uint32_t)c->sysenter_eip;
-	set_flat(c, cs, (uint16_t)(cs + 8), 0, is_long ? X86_SEG_L : X86_SEG_DB);
+	seg_set_flat(c, cs, (uint16_t)(cs + 8), 0, is_long ? X86_SEG_L : X86_SEG_DB);
 	cpu_update_mode(c);
 }
 
@@ -103,11 +91,11 @@ void cpu_sysexit(struct cpu *c, unsigned opsize)
 			cpu_raise_gp0(c);
 		c->rip = c->gpr[X86_RDX];
 		c->gpr[X86_RSP] = c->gpr[X86_RCX];
-		set_flat(c, (uint16_t)((cs + 32) | 3), (uint16_t)((cs + 40) | 3), 3, X86_SEG_L);
+		seg_set_flat(c, (uint16_t)((cs + 32) | 3), (uint16_t)((cs + 40) | 3), 3, X86_SEG_L);
 	} else {
 		c->rip = (uint32_t)c->gpr[X86_RDX];
 		c->gpr[X86_RSP] = (uint32_t)c->gpr[X86_RCX];
-		set_flat(c, (uint16_t)((cs + 16) | 3), (uint16_t)((cs + 24) | 3), 3, X86_SEG_DB);
+		seg_set_flat(c, (uint16_t)((cs + 16) | 3), (uint16_t)((cs + 24) | 3), 3, X86_SEG_DB);
 	}
 	cpu_update_mode(c);
 }

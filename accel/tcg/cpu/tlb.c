@@ -65,7 +65,10 @@ void tlb_note_fill(struct cpu *c, gvaddr page, unsigned idx, enum tlb_access acc
 
 void tlb_note_fetch(struct cpu *c, gvaddr page, bool user, unsigned page_shift, bool global)
 {
-	if (!user && !global)
+	if (user)
+		note(&c->n_user_fetches, c->user_fetches, ARRAY_LEN(c->user_fetches), 0, 0,
+		     page >> 12 & (ITLB_ENTRIES - 1));
+	else if (!global)
 		c->itlb_nonglobal = true;
 	if (page_shift > 12)
 		note_large(c, page, page_shift, global);
@@ -129,7 +132,7 @@ static void empty_all(struct cpu *c)
 			empty_table(c->tlb[i][a]);
 	empty_itlb(c->itlb[0]);
 	empty_itlb(c->itlb[1]);
-	c->n_nonglobal = c->n_user_fills = c->n_huge_seen = 0;
+	c->n_nonglobal = c->n_user_fills = c->n_user_fetches = c->n_huge_seen = 0;
 	c->itlb_nonglobal = false;
 	clear_words(c->large_seen[0][0], sizeof(c->large_seen) / 8);
 	t->all_from = t->nonglobal_from = ++t->stamp;
@@ -163,7 +166,12 @@ static void empty_nonglobal(struct cpu *c)
 		}
 	}
 	c->n_nonglobal = 0;
-	empty_itlb(c->itlb[1]);
+	if (c->n_user_fetches <= ARRAY_LEN(c->user_fetches))
+		for (unsigned i = 0; i < c->n_user_fetches; i++)
+			c->itlb[1][c->user_fetches[i]].tag = TLB_EMPTY;
+	else
+		empty_itlb(c->itlb[1]);
+	c->n_user_fetches = 0;
 	if (kernel_code)
 		empty_itlb(c->itlb[0]);
 	c->itlb_nonglobal = false;
@@ -185,9 +193,25 @@ void mmu_flush_pcid(struct cpu *c, unsigned pcid)
 		empty_nonglobal(c);
 }
 
-void mmu_switch_pcid(struct cpu *c)
+bool mmu_load_cr3(struct cpu *c, uint64_t val)
 {
-	empty_nonglobal(c);
+	static const uint64_t no_flush = 1ull << 63;
+	bool flush = true;
+
+	if (c->cr4 & X86_CR4_PCIDE) {
+		flush = !(val & no_flush);
+		val &= ~no_flush;
+	}
+	if (val >> PHYS_ADDR_BITS)
+		return false;
+	if (!flush && c->cr3 == val)
+		return true;
+	c->cr3 = val;
+	if (flush)
+		mmu_flush_pcid(c, cpu_pcid(c));
+	else
+		empty_nonglobal(c);
+	return true;
 }
 
 /* The second level's entries of a page, whatever its size. */

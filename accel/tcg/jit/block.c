@@ -124,8 +124,10 @@ static bool ends_block(const struct ir_insn *it)
 		return true;
 	switch (it->kind) {
 	case TR_CLI: case TR_PUSHF: case TR_RDTSC: case TR_STI: case TR_POPF: case TR_SWAPGS:
-	case TR_MOVSEG:
+	case TR_MOVSEG: case TR_READ_CR: case TR_READ_BASE:
 		return false;
+	case TR_SYSTEM:
+		return true;
 	default:
 		break;
 	}
@@ -168,7 +170,7 @@ static void liveness(struct block_ir *ir)
 		if (it->writes_flags)
 			it->need |= live & (uint16_t)~kills;
 		live = (live & (uint16_t)~kills) | reads;
-		if (ir->strict || (it->kind == TR_INTERP && ends_block(it)))
+		if (ir->strict || ((it->kind == TR_INTERP || it->kind == TR_SYSTEM) && ends_block(it)))
 			live = X86_FL_ARITH;
 		it->live_in = live;
 	}

@@ -30,23 +30,6 @@ static bool list_has(const char *list, const char *word)
 	return false;
 }
 
-static void tlb_flushed(struct cpu *c, enum cpu_flush what, gvaddr la)
-{
-	if (!c->jit)
-		return;
-	switch (what) {
-	case CPU_FLUSH_ALL:
-		jump_flush_all(c);
-		break;
-	case CPU_FLUSH_NONGLOBAL:
-		jump_flush(c, TLB_USER);
-		break;
-	case CPU_FLUSH_PAGE:
-		jump_flush_page(c, la);
-		break;
-	}
-}
-
 /*
  * As many records as take no more memory than the code, in proportions that let the code be full
  * first: a boot of Linux has a block in 374 bytes of code, an exit in 177, a site in 98 and an
@@ -105,7 +88,7 @@ int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct
 	if (rc)
 		goto fail;
 	vm->code_watcher = (struct code_watcher){smc_written, j};
-	vm->hooks.tlb_flushed = tlb_flushed;
+	vm->hooks.tlb_flushed = jump_tlb_flushed;
 	*out = j;
 	return 0;
 fail:
@@ -136,7 +119,8 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 		[HELPER_MISS] = run_miss,     [HELPER_INTERP] = run_interp,
 		[HELPER_DISPATCH] = run_dispatch, [HELPER_LINK] = run_link,
 		[HELPER_SIMD] = run_simd,     [HELPER_JUMP_MISS] = run_jump_miss,
-		[HELPER_STRING] = string_run,
+		[HELPER_STRING] = string_run, [HELPER_SYSTEM] = fast_system,
+		[HELPER_FAST_JUMP] = fast_jump, [HELPER_FAST_LINK] = fast_link,
 	};
 
 	void (*const commit)(struct cpu *) = fast_commit;
@@ -214,6 +198,10 @@ void jit_log_stats(const struct jit *j)
 			 " interpreted), %" PRIu64 " jump cache flushes", i, c->jit->st.enters,
 			 c->jit->st.dispatches, c->jit->st.interp_calls, c->jit->st.mem_misses,
 			 c->jit->st.mem_interp, c->jit->st.jump_flushes);
+		log_info(NULL, "jit: vcpu %u: without leaving SIMD state: %" PRIu64 " fills, %" PRIu64
+			 " faults, %" PRIu64 " system instructions, %" PRIu64 " jumps", i,
+			 c->jit->st.fast_fills, c->jit->st.fast_faults, c->jit->st.fast_ops,
+			 c->jit->st.fast_jumps);
 		log_interp_ops(c);
 		if (j->sums)
 			log_info(NULL, "jit: vcpu %u: paranoid-smc: %" PRIu64 " blocks compared, %"

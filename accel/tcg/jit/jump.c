@@ -7,8 +7,12 @@
  *
  * They are void when the translations that they were made with are. An empty entry leads to the
  * dispatcher, so that even a jump to its tag is harmless.
+ *
+ * Compiled for general registers only: see cpu/fill.c.
  */
 #include "accel/tcg/jit/priv.h"
+
+#include "vmm/core/bytes.h"
 
 enum { LISTED = sizeof(((struct jit_cpu *)NULL)->jumps[0]) / sizeof(uint16_t) };
 
@@ -48,7 +52,8 @@ void jump_flush_all(struct cpu *c)
 {
 	for (unsigned i = 0; i < TLB_N_INDEX; i++)
 		jump_flush(c, i);
-	memset(c->jit->jump_pages, 0, sizeof(c->jit->jump_pages));
+	for (unsigned i = 0; i < ARRAY_LEN(c->jit->jump_pages); i++)
+		((volatile uint64_t *)c->jit->jump_pages)[i] = 0;
 }
 
 static unsigned bloom(uint64_t pc)
@@ -97,4 +102,21 @@ const uint8_t *jump_find(const struct cpu *c, uint64_t pc)
 	if (set[slot].pc != pc)
 		slot ^= 1;
 	return set[slot].pc == pc ? set[slot].host : NULL;
+}
+
+void jump_tlb_flushed(struct cpu *c, enum cpu_flush what, gvaddr la)
+{
+	if (!c->jit)
+		return;
+	switch (what) {
+	case CPU_FLUSH_ALL:
+		jump_flush_all(c);
+		break;
+	case CPU_FLUSH_NONGLOBAL:
+		jump_flush(c, TLB_USER);
+		break;
+	case CPU_FLUSH_PAGE:
+		jump_flush_page(c, la);
+		break;
+	}
 }

@@ -105,7 +105,8 @@ struct jit_stats {
 struct jit_cpu_stats {
 	uint32_t interp_ops[X86_N_OPS]; /* calls of the interpreter by operation */
 	uint64_t checks, stale; /* paranoid.c */
-	uint64_t dispatches, links, interp_calls, mem_misses, mem_interp, enters, jump_flushes;
+	uint64_t dispatches, links, interp_calls, mem_misses, mem_interp, enters, jump_flushes,
+		 fast_ops, fast_faults, fast_fills, fast_jumps;
 };
 
 struct jit_cpu {
@@ -133,7 +134,7 @@ struct jit {
 	/* stubs.c */
 	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
 		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss,
-		 stub_string;
+		 stub_string, stub_system;
 	uint32_t stub_slot[TLB_N_INDEX][3]; /* by the limit of struct jit_slot */
 	struct jit_block *blocks;
 	struct jit_exit *exits;
@@ -164,7 +165,7 @@ struct jit_ret { /* of the C helpers that emitted code calls, in rax and rdx */
 #define JIT_TO_RETRY NULL                        /* back to the caller, T0 = t0 */
 #define JIT_TO_EXIT ((const uint8_t *)(uintptr_t)1) /* out of translated code */
 #define JIT_TO_BOUNCE ((const uint8_t *)(uintptr_t)2) /* retry; then commit a store */
-#define JIT_TO_SLOW ((const uint8_t *)(uintptr_t)3) /* fast_miss(): ask run_miss() */
+#define JIT_TO_SLOW ((const uint8_t *)(uintptr_t)3) /* fast_*(): nothing done, ask run_*() */
 
 /* Makes the stack slot a copy of a write entry. */
 static inline void jit_slot_fill(struct cpu *c, const struct tlb_entry *t)
@@ -188,7 +189,8 @@ static inline unsigned jit_no_slot_bit(gpaddr gpa)
 }
 
 enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH,
-       HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS, HELPER_STRING };
+       HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS, HELPER_STRING, HELPER_SYSTEM,
+       HELPER_FAST_JUMP, HELPER_FAST_LINK };
 
 static inline uint8_t *jit_rw(const struct jit *j, uint32_t off)
 {
@@ -198,6 +200,30 @@ static inline uint8_t *jit_rw(const struct jit *j, uint32_t off)
 static inline bool jit_host_has(const struct jit *j, unsigned feature)
 {
 	return feature < X86_N_FEATURES && j->host_has[feature];
+}
+
+/* --- flags: rflags are complete outside translated code, jit_flags at its ways to C --- */
+static inline void jit_sync_flags(struct cpu *c)
+{
+	uint32_t v = c->jit_flags;
+
+	c->rflags = (c->rflags & ~(uint64_t)X86_FL_ARITH) | (v >> 8 & (X86_FL_ARITH & 0xff)) |
+		    (v & 1 ? X86_FL_OF : 0);
+}
+
+static inline void jit_take_flags(struct cpu *c)
+{
+	uint32_t v = (uint32_t)c->rflags;
+
+	c->jit_flags = (v & (X86_FL_ARITH & 0xff)) << 8 | !!(v & X86_FL_OF);
+}
+
+/* The linear address of page offset `off` of a block. */
+static inline uint64_t jit_pc_of(const struct cpu *c, const struct jit_block *b, int64_t off)
+{
+	uint64_t pc = (b->user ? c->jit_pcbase : b->va & ~0xfffull) + (uint64_t)off;
+
+	return b->mode & MODE_CS64 ? pc : (uint32_t)pc;
 }
 
 /* --- stubs.c --- */
@@ -230,7 +256,27 @@ static inline bool jit_mode_ok(uint32_t mode)
 /* --- table.c: the hash table, chains, and their end --- */
 int table_create(struct jit *j);
 void table_destroy(struct jit *j);
-uint32_t table_find(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode);
+static inline unsigned table_bucket(gpaddr gpa, uint64_t va, uint32_t mode)
+{
+	uint64_t h = (gpa ^ (uint64_t)mode << 32 ^ (va >> 12) << 20) * 0x9e3779b97f4a7c15ull;
+
+	return (unsigned)(h >> 48) & (JIT_N_BUCKETS - 1);
+}
+
+static inline uint32_t table_find(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode)
+{
+	uint32_t i = atomic_load_explicit(&j->buckets[table_bucket(gpa, va, mode)],
+					  memory_order_acquire);
+
+	while (i) {
+		const struct jit_block *b = &j->blocks[i];
+
+		if (b->gpa == gpa && b->mode == mode && b->va == va)
+			return i;
+		i = __atomic_load_n(&b->next_hash, __ATOMIC_ACQUIRE);
+	}
+	return 0;
+}
 void table_insert(struct jit *j, uint32_t block);
 void table_link(struct jit *j, uint32_t exit, uint32_t block, gpaddr target_page);
 void table_kill(struct jit *j, uint32_t block);
@@ -251,6 +297,9 @@ bool paranoid_check(struct cpu *c, uint32_t block);
 
 /* --- fast.c: helpers that leave SIMD registers alone --- */
 struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la);
+struct jit_ret fast_jump(struct cpu *c, uint32_t site, uint64_t pc);
+struct jit_ret fast_link(struct cpu *c, uint32_t exit, uint64_t unused);
+struct jit_ret fast_system(struct cpu *c, uint32_t site, uint64_t val); /* fast_sys.c */
 void fast_commit(struct cpu *c);
 
 /* --- string.c: ditto; 0 when done, 1: the interpreter goes on --- */
@@ -277,6 +326,7 @@ static inline unsigned jump_slot(uint64_t pc)
 	return (unsigned)(pc ^ pc >> JUMP_HASH_SHIFT) & (JIT_JUMP_ENTRIES - 1);
 }
 void jump_create(struct cpu *c);
+void jump_tlb_flushed(struct cpu *c, enum cpu_flush what, gvaddr la); /* hook */
 void jump_flush(struct cpu *c, unsigned idx);
 void jump_flush_all(struct cpu *c);
 void jump_flush_page(struct cpu *c, gvaddr la);

@@ -4,7 +4,7 @@
  * memory misses, calls of the interpreter.
  *
  * In a helper guest registers are in cpu->gpr and SIMD state in cpu->xs; the arithmetic flags are
- * in jit_flags, and sync_flags() makes rflags complete before anything that could raise. Faults
+ * in jit_flags, and jit_sync_flags() makes rflags complete before anything that could raise. Faults
  * come to jit_run(), which delivers them and goes on.
  *
  * Emptying the cache. Whoever finds it full sets flush_pending and leaves; so do the others at
@@ -23,23 +23,6 @@
 typedef void enter_fn(struct cpu *c, const uint8_t *to, uint64_t t0);
 
 static const struct jit_ret ret_exit = {0, JIT_TO_EXIT};
-
-/* --- flags --- */
-
-static void sync_flags(struct cpu *c)
-{
-	uint32_t v = c->jit_flags;
-
-	c->rflags = (c->rflags & ~(uint64_t)X86_FL_ARITH) |
-		    (v >> 8 & (X86_FL_ARITH & 0xff)) | (v & 1 ? X86_FL_OF : 0);
-}
-
-static void take_flags(struct cpu *c)
-{
-	uint32_t v = (uint32_t)c->rflags;
-
-	c->jit_flags = (v & (X86_FL_ARITH & 0xff)) << 8 | !!(v & X86_FL_OF);
-}
 
 /* --- finding and making blocks --- */
 
@@ -171,7 +154,7 @@ again:
 	if (jc->lockstep) {
 		bool entered = lockstep_before(c, jc->lockstep, &j->blocks[block]);
 
-		take_flags(c);
+		jit_take_flags(c);
 		/* Its stores may have killed the block. */
 		if (j->blocks[block].dead)
 			lockstep_forget(jc->lockstep);
@@ -193,15 +176,8 @@ static struct jit_ret go_on(struct cpu *c, bool may_cache)
 struct jit_ret run_dispatch(struct cpu *c, uint32_t unused, uint64_t pc)
 {
 	c->rip = pc;
-	sync_flags(c);
+	jit_sync_flags(c);
 	return go_on(c, false);
-}
-
-static uint64_t pc_of(const struct cpu *c, const struct jit_block *b, int64_t off)
-{
-	uint64_t pc = (b->user ? c->jit_pcbase : b->va & ~0xfffull) + (uint64_t)off;
-
-	return b->mode & MODE_CS64 ? pc : (uint32_t)pc;
 }
 
 struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused)
@@ -214,9 +190,9 @@ struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused)
 	gpaddr page;
 	uint32_t block;
 
-	c->rip = from->user ? pc_of(c, from, moved ? e->target & 0xfff : e->target)
+	c->rip = from->user ? jit_pc_of(c, from, moved ? e->target & 0xfff : e->target)
 			    : (uint64_t)e->target;
-	sync_flags(c);
+	jit_sync_flags(c);
 	if (e->mode & JIT_PLAIN) /* in the middle of a block */
 		lockstep_forget(c->jit->lockstep);
 	ret = go_on_in(c, false, e->mode & JIT_PLAIN);
@@ -240,10 +216,10 @@ struct jit_ret run_jump_miss(struct cpu *c, uint32_t site, uint64_t pc)
 	const struct jit_site *s = &j->sites[site];
 	const struct jit_block *b = &j->blocks[s->block];
 
-	sync_flags(c);
+	jit_sync_flags(c);
 	if (b->mode & MODE_CS64 && !canonical(pc)) {
 		/* The jump itself faults: as if it had not begun. */
-		c->rip = pc_of(c, b, s->pc_off);
+		c->rip = jit_pc_of(c, b, s->pc_off);
 		c->gpr[X86_RSP] += (uint64_t)(int64_t)s->sp_undo;
 		cpu_raise_gp0(c);
 	}
@@ -270,9 +246,10 @@ static struct jit_ret after_interp(struct cpu *c, const struct jit_site *s, uint
 		interp_step(c);
 		c->inhibit_irq = 0;
 	}
-	take_flags(c);
+	jit_take_flags(c);
 	if (s->flags & SITE_LEAVE || c->rip != next || c->jit->leave || c->halted ||
-	    c->jit_drops != drops || c->mode != (j->blocks[s->block].mode & ~JIT_PLAIN) || (c->jit_simd_want && simd_unmasked(c))) {
+	    c->jit_drops != drops || c->mode != (j->blocks[s->block].mode & ~JIT_PLAIN) ||
+	    (c->jit_simd_want && simd_unmasked(c))) {
 		lockstep_forget(c->jit->lockstep);
 		return go_on(c, true);
 	}
@@ -286,9 +263,9 @@ struct jit_ret run_interp(struct cpu *c, uint32_t site, uint64_t unused)
 	uint32_t drops = c->jit_drops;
 	uint64_t next;
 
-	c->rip = pc_of(c, &j->blocks[s->block], s->pc_off);
-	next = pc_of(c, &j->blocks[s->block], s->pc_off + s->len);
-	sync_flags(c);
+	c->rip = jit_pc_of(c, &j->blocks[s->block], s->pc_off);
+	next = jit_pc_of(c, &j->blocks[s->block], s->pc_off + s->len);
+	jit_sync_flags(c);
 	if (s->flags & SITE_STEP) {
 		interp_step(c);
 	} else {
@@ -306,12 +283,12 @@ struct jit_ret run_simd(struct cpu *c, uint32_t site, uint64_t unused)
 	struct jit *j = c->jit->j;
 	const struct jit_site *s = &j->sites[site];
 
-	c->rip = pc_of(c, &j->blocks[s->block], s->pc_off);
-	sync_flags(c);
+	c->rip = jit_pc_of(c, &j->blocks[s->block], s->pc_off);
+	jit_sync_flags(c);
 	lockstep_forget(c->jit->lockstep);
 	for (unsigned i = 0; i < JIT_MAX_INSNS && !(i && must_leave(c)); i++)
 		interp_step(c);
-	take_flags(c);
+	jit_take_flags(c);
 	return go_on(c, false);
 }
 
@@ -405,8 +382,8 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 	void *p;
 
 	c->jit->st.mem_misses++;
-	c->rip = pc_of(c, b, s->pc_off);
-	sync_flags(c);
+	c->rip = jit_pc_of(c, b, s->pc_off);
+	jit_sync_flags(c);
 	if (s->slot && c->jit_page_budget[s->slot - 1] == UINT8_MAX && !slot_pays(c, s))
 		return restart(c);
 	if (s->flags & SITE_GROUP)
@@ -439,7 +416,7 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 	}
 	/* Device memory, a page with code, or two pages. */
 	c->jit->st.mem_interp++;
-	next = pc_of(c, b, s->pc_off + s->len);
+	next = jit_pc_of(c, b, s->pc_off + s->len);
 	interp_step(c);
 	return after_interp(c, s, next, drops);
 }
@@ -498,14 +475,14 @@ static void execute(struct cpu *c)
 	c->xs.xstate_bv = 7;
 	c->xs.xcomp_bv = 0;
 	c->rflags &= ~(uint64_t)X86_FL_RF;
-	take_flags(c);
+	jit_take_flags(c);
 	r = go_on(c, false);
 	if (r.to == JIT_TO_EXIT)
 		return;
 	c->jit->st.enters++;
 	memcpy(&fn, &code, sizeof(fn));
 	fn(c, r.to, r.t0);
-	sync_flags(c);
+	jit_sync_flags(c);
 	if (c->jit->lockstep) /* an entry found a request */
 		lockstep_forget(c->jit->lockstep);
 }

@@ -200,6 +200,23 @@ static void emit_exit(struct jit *j, struct jit_buf *b)
 static const uint8_t caller_saved[] = {X86_RAX, X86_RCX, X86_RDX, X86_RSI, X86_RDI, X86_R8,
 				       X86_RSP};
 
+static void save_caller_saved(struct jit_buf *b, int sp)
+{
+	for (unsigned i = 0; i < sizeof(caller_saved); i++)
+		emit_cpu(b, OP_STORE, true, regs_host(caller_saved[i]),
+			 off_gpr(caller_saved[i]) + sp);
+}
+
+static void save_callee_saved(struct jit_buf *b, int sp)
+{
+	static const uint8_t callee_saved[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14,
+					       X86_R15};
+
+	for (unsigned i = 0; i < sizeof(callee_saved); i++)
+		emit_cpu(b, OP_STORE, true, regs_host(callee_saved[i]),
+			 off_gpr(callee_saved[i]) + sp);
+}
+
 static void load_caller_saved(struct jit_buf *b, int sp)
 {
 	for (unsigned i = 0; i < sizeof(caller_saved); i++)
@@ -207,25 +224,82 @@ static void load_caller_saved(struct jit_buf *b, int sp)
 			 off_gpr(caller_saved[i]) + sp);
 }
 
+/* rax = T0, rdx = where to, from a helper that left SIMD state and callee-saved registers where
+ * they were. The target takes its flags from jit_flags. */
+static void fast_follow(struct jit_buf *b, int sp)
+{
+	if (sp)
+		emit_lea(b, H_CPU, (struct hmem){H_CPU, H_NONE, 0, sp});
+	emit_mov_rr(b, H_T0, H_RAX);
+	emit_mov_rr(b, H_T1, H_RDX);
+	load_caller_saved(b, 0);
+	emit_rr(b, 0xff, false, 4, H_T1);
+}
+
+/* A helper for general registers with T0 and T1, and behind it the way to another one that saves
+ * everything, with the same T0 and T1. */
+static void two_ways(struct jit *j, struct jit_buf *b, unsigned fast, unsigned slow)
+{
+	uint8_t *no;
+
+	save_caller_saved(b, 0);
+	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16);
+	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 24);
+	call_saved(b, fast, 0);
+	emit_alu_imm(b, ALU_CMP, true, H_RDX, 3);
+	no = emit_jcc(b, CC_E);
+	fast_follow(b, 0);
+	emit_fix32(no, b->p);
+	save_callee_saved(b, 0);
+	save_simd(j, b, 0);
+	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16);
+	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 24);
+	call_saved(b, slow, 0);
+	follow(j, b, 0);
+}
+
+/* A system instruction: T0 = operand, T1 = site; called. The interpreter does what fast_system()
+ * does not. */
+static void emit_system(struct jit *j, struct jit_buf *b)
+{
+	uint8_t *no;
+
+	j->stub_system = here(j, b);
+	save_caller_saved(b, 8);
+	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 24 + 8);
+	call_saved(b, HELPER_SYSTEM, 8);
+	emit_alu_imm(b, ALU_CMP, true, H_RDX, 3);
+	no = emit_jcc(b, CC_E);
+	fast_follow(b, 8);
+	emit_fix32(no, b->p);
+	load_caller_saved(b, 8);
+	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 24 + 8);
+	emit_jmp_to(b, jit_rw(j, j->stub_interp));
+}
+
 /* Of a memory access: T0 = linear address, T1 = site. Back with T0 = addend, and T1 not 0 if it
  * is the bounce buffer's. */
 static void emit_miss(struct jit *j, struct jit_buf *b)
 {
-	uint8_t *slow, *retry, *bounce;
+	uint8_t *slow, *go, *retry, *bounce;
 
 	j->stub_miss = here(j, b);
-	save_regs(b, 8);
+	save_caller_saved(b, 8);
 	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16 + 8);
 	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 24 + 8);
 	call_saved(b, HELPER_FAST_MISS, 8);
 	emit_alu_imm(b, ALU_CMP, true, H_RDX, 3);
 	slow = emit_jcc(b, CC_E);
+	go = emit_jcc(b, CC_A);
 	emit_mov_rr(b, H_T0, H_RAX);
 	emit_mov_rr(b, H_T1, H_RDX);
 	load_caller_saved(b, 8);
 	emit8(b, 0xc3);
-	/* With everything saved. */
+	/* A page fault. */
+	emit_fix32(go, b->p);
+	fast_follow(b, 8);
 	emit_fix32(slow, b->p);
+	save_callee_saved(b, 8);
 	save_simd(j, b, 8);
 	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
 	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 24 + 8);
@@ -248,9 +322,7 @@ static void emit_miss(struct jit *j, struct jit_buf *b)
 static void emit_string(struct jit *j, struct jit_buf *b)
 {
 	j->stub_string = here(j, b);
-	for (unsigned i = 0; i < sizeof(caller_saved); i++)
-		emit_cpu(b, OP_STORE, true, regs_host(caller_saved[i]),
-			 off_gpr(caller_saved[i]) + 8);
+	save_caller_saved(b, 8);
 	call_saved(b, HELPER_STRING, 8);
 	emit_mov_rr(b, H_T0, H_RAX);
 	load_caller_saved(b, 8);
@@ -262,9 +334,7 @@ static void emit_commit(struct jit *j, struct jit_buf *b)
 {
 	j->stub_commit = here(j, b);
 	emit8(b, 0x9c); /* pushfq: rsp is 16 below cpu now */
-	for (unsigned i = 0; i < sizeof(caller_saved); i++)
-		emit_cpu(b, OP_STORE, true, regs_host(caller_saved[i]),
-			 off_gpr(caller_saved[i]) + 16);
+	save_caller_saved(b, 16);
 	emit_lea(b, H_RDI, (struct hmem){H_CPU, H_NONE, 0, 16});
 	emit_rm(b, 0xff, false, 2,
 		(struct hmem){H_CPU, H_NONE, 0, OFF_HELPER + 8 * HELPER_COMMIT + 16});
@@ -346,13 +416,14 @@ void stubs_emit(struct jit *j)
 	emit_enter(j, &b);
 	emit_exit(j, &b);
 	j->stub_dispatch = one_way(j, &b, HELPER_DISPATCH, 0);
-	j->stub_jump_miss = one_way(j, &b, HELPER_JUMP_MISS, 0);
+	j->stub_jump_miss = here(j, &b);
+	two_ways(j, &b, HELPER_FAST_JUMP, HELPER_JUMP_MISS);
 	j->stub_link_e = here(j, &b);
 	emit_save_flags(&b, H_T0);
 	j->stub_link = (uint32_t)(b.p - j->rw);
-	call_helper(j, &b, HELPER_LINK, 0);
-	follow(j, &b, 0);
+	two_ways(j, &b, HELPER_FAST_LINK, HELPER_LINK);
 	j->stub_interp = one_way(j, &b, HELPER_INTERP, 8);
+	emit_system(j, &b);
 	emit_miss(j, &b);
 	emit_commit(j, &b);
 	emit_string(j, &b);

@@ -81,28 +81,6 @@ struct jit_page *table_page(struct jit *j, gpaddr gpa)
 	return NULL;
 }
 
-static unsigned bucket_of(gpaddr gpa, uint64_t va, uint32_t mode)
-{
-	uint64_t h = (gpa ^ (uint64_t)mode << 32 ^ (va >> 12) << 20) * 0x9e3779b97f4a7c15ull;
-
-	return (unsigned)(h >> 48) & (JIT_N_BUCKETS - 1);
-}
-
-uint32_t table_find(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode)
-{
-	uint32_t i = atomic_load_explicit(&j->buckets[bucket_of(gpa, va, mode)],
-					  memory_order_acquire);
-
-	while (i) {
-		const struct jit_block *b = &j->blocks[i];
-
-		if (b->gpa == gpa && b->mode == mode && b->va == va)
-			return i;
-		i = __atomic_load_n(&b->next_hash, __ATOMIC_ACQUIRE);
-	}
-	return 0;
-}
-
 /* The link of a block that is in the list of page p. */
 static uint32_t *link_of(struct jit *j, uint32_t block, const struct jit_page *p)
 {
@@ -134,7 +112,7 @@ static void page_insert(struct jit *j, uint32_t block, struct jit_page *p)
 void table_insert(struct jit *j, uint32_t block)
 {
 	struct jit_block *b = &j->blocks[block];
-	_Atomic uint32_t *head = &j->buckets[bucket_of(b->gpa, b->va, b->mode)];
+	_Atomic uint32_t *head = &j->buckets[table_bucket(b->gpa, b->va, b->mode)];
 
 	page_insert(j, block, table_page(j, b->gpa));
 	if (b->gpa2)
@@ -146,7 +124,7 @@ void table_insert(struct jit *j, uint32_t block)
 static void hash_remove(struct jit *j, uint32_t block)
 {
 	struct jit_block *b = &j->blocks[block];
-	_Atomic uint32_t *head = &j->buckets[bucket_of(b->gpa, b->va, b->mode)];
+	_Atomic uint32_t *head = &j->buckets[table_bucket(b->gpa, b->va, b->mode)];
 	uint32_t i = atomic_load_explicit(head, memory_order_relaxed);
 
 	if (i == block) {

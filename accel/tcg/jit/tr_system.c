@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Templates of the system instructions that kernels execute most: interrupt flag, flags to and
- * from the stack, time-stamp counter, SWAPGS, STAC and CLAC, reading segment registers.
+ * from the stack, time-stamp counter, SWAPGS, STAC and CLAC, reading segment and control
+ * registers; and calls of fast_system() for those that need more than a template.
  *
  * What is unusual goes to the interpreter at run time: flags other than the arithmetic ones and IF
  * changing in POPF, an interrupt waiting for IF, RDTSC forbidden to user code.
@@ -14,6 +15,23 @@
 static bool kernel(uint32_t mode)
 {
 	return !(mode & MODE_CPL);
+}
+
+/* Reading CR0, 2, 3, 4; writing CR3. */
+static bool movcr_ok(const struct x86_insn *in)
+{
+	if (in->opnd[0].rc == X86_RC_CR)
+		return in->opnd[0].reg == 3;
+	return in->opnd[1].reg == 0 || (in->opnd[1].reg >= 2 && in->opnd[1].reg <= 4);
+}
+
+uint8_t tr_system_kind(const struct x86_insn *in)
+{
+	if (in->op == X86_MOVCR && in->opnd[0].rc != X86_RC_CR)
+		return TR_READ_CR;
+	if (in->op == X86_RDFSBASE || in->op == X86_RDGSBASE)
+		return TR_READ_BASE;
+	return TR_SYSTEM;
 }
 
 bool tr_system_ok(struct jit *j, const struct x86_insn *in, uint32_t mode)
@@ -30,6 +48,20 @@ bool tr_system_ok(struct jit *j, const struct x86_insn *in, uint32_t mode)
 	case X86_RDTSCP:
 	case X86_RDTSC:
 		return j->vm->tsc_native && cpu_has_feature(in->feature);
+	case X86_SYSCALL:
+		return mode & MODE_CS64;
+	case X86_SYSRET:
+	case X86_IRET:
+		return kernel(mode) && mode & MODE_CS64 && in->opsize == 8;
+	case X86_WRMSR:
+		return kernel(mode) && mode & MODE_CS64;
+	case X86_INVLPG:
+		return kernel(mode) && mode & MODE_CS64 && in->mem.seg < X86_FS &&
+		       in->addrsize == 8;
+	case X86_MOVCR:
+		return kernel(mode) && mode & MODE_CS64 && movcr_ok(in);
+	case X86_RDFSBASE: case X86_RDGSBASE: case X86_WRFSBASE: case X86_WRGSBASE:
+		return mode & MODE_CS64 && in->opsize == 8;
 	case X86_MOVSEG: /* reads into a whole register */
 		return in->opnd[0].kind == X86_OPND_REG && in->opnd[0].rc == X86_RC_GPR &&
 		       in->opsize >= 4;
@@ -213,6 +245,72 @@ static bool movseg(struct tr *t)
 	return true;
 }
 
+/* mov reg, [rsp + off] of a guest register */
+static void load_guest(struct tr *t, unsigned guest, int off)
+{
+	unsigned h = regs_host(guest);
+
+	emit_cpu(&t->hot, OP_LOAD, true, h == H_NONE ? H_T0 : h, off);
+	tr_reg_store(t, guest, H_T0);
+}
+
+static bool read_cr(struct tr *t)
+{
+	static const int16_t at[] = {offsetof(struct cpu, cr0), 0, offsetof(struct cpu, cr2),
+				     offsetof(struct cpu, cr3), offsetof(struct cpu, cr4)};
+	const struct x86_insn *in = &t->it->in;
+
+	load_guest(t, in->opnd[0].reg, at[in->opnd[1].reg]);
+	return true;
+}
+
+static bool read_base(struct tr *t)
+{
+	const struct x86_insn *in = &t->it->in;
+	unsigned seg = in->op == X86_RDFSBASE ? X86_FS : X86_GS;
+	uint8_t *slow;
+
+	tr_clobber(t, H_T1);
+	emit_cpu(&t->hot, 0xf7, false, 0, (int)offsetof(struct cpu, cr4)); /* test */
+	emit32(&t->hot, X86_CR4_FSGSBASE);
+	slow = emit_jcc(&t->hot, CC_E);
+	load_guest(t, in->opnd[0].reg, (int)(offsetof(struct cpu, seg) + seg * sizeof(struct x86_seg) +
+					     offsetof(struct x86_seg, base)));
+	tr_interp_cold(t, &slow, 1, false);
+	return true;
+}
+
+/* fast_system() with the operand in T0; ends the block. */
+static bool system_call(struct tr *t)
+{
+	struct x86_insn *in = &t->it->in;
+
+	tr_clobber(t, H_T1);
+	switch (in->op) {
+	case X86_MOVCR:
+		emit_mov_rr(&t->hot, H_T0, tr_reg(t, in->opnd[1].reg, H_T0));
+		break;
+	case X86_WRFSBASE: case X86_WRGSBASE:
+		emit_mov_rr(&t->hot, H_T0, tr_reg(t, in->opnd[0].reg, H_T0));
+		break;
+	case X86_INVLPG: {
+		uint8_t opsize = in->opsize;
+		bool ok;
+
+		in->opsize = 8; /* the address is what LEA would give */
+		ok = tr_lea(t, H_T0);
+		in->opsize = opsize;
+		if (!ok)
+			return false;
+		break;
+	}
+	default:
+		break;
+	}
+	tr_interp_by(t, t->j->stub_system, SITE_LEAVE);
+	return true;
+}
+
 bool tr_system(struct tr *t)
 {
 	switch (t->it->kind) {
@@ -233,6 +331,9 @@ bool tr_system(struct tr *t)
 	case TR_SWAPGS: return swapgs(t);
 	case TR_STAC: return stac(t);
 	case TR_MOVSEG: return movseg(t);
+	case TR_READ_CR: return read_cr(t);
+	case TR_READ_BASE: return read_base(t);
+	case TR_SYSTEM: return system_call(t);
 	default: return false;
 	}
 }

@@ -43,6 +43,10 @@ static const uint8_t kind_of_op[X86_N_OPS] = {
 	[X86_PUSHF] = TR_PUSHF, [X86_POPF] = TR_POPF, [X86_RDTSC] = TR_RDTSC,
 	[X86_RDTSCP] = TR_RDTSC, [X86_SWAPGS] = TR_SWAPGS, [X86_STAC] = TR_STAC,
 	[X86_CLAC] = TR_STAC, [X86_MOVSEG] = TR_MOVSEG,
+	[X86_SYSCALL] = TR_SYSTEM, [X86_SYSRET] = TR_SYSTEM, [X86_IRET] = TR_SYSTEM,
+	[X86_MOVCR] = TR_SYSTEM, [X86_INVLPG] = TR_SYSTEM, [X86_WRMSR] = TR_SYSTEM,
+	[X86_RDFSBASE] = TR_SYSTEM, [X86_RDGSBASE] = TR_SYSTEM, [X86_WRFSBASE] = TR_SYSTEM,
+	[X86_WRGSBASE] = TR_SYSTEM,
 	[X86_MOVS] = TR_STRING, [X86_STOS] = TR_STRING, [X86_LODS] = TR_STRING,
 	[X86_CMPS] = TR_STRING, [X86_SCAS] = TR_STRING,
 	[X86_NOP] = TR_NOP, [X86_PAUSE] = TR_COPY, [X86_ENDBR32] = TR_NOP,
@@ -121,6 +125,8 @@ uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode)
 		return TR_INTERP;
 	if (kind == TR_STRING)
 		return tr_string_ok(in, mode) ? kind : TR_INTERP;
+	if (kind == TR_SYSTEM)
+		return tr_system_ok(j, in, mode) ? tr_system_kind(in) : TR_INTERP;
 	if (in->cls == X86_CL_PRIV)
 		return tr_system_ok(j, in, mode) ? kind : TR_INTERP;
 	if (in->feature != X86_FEAT_NONE && kind != TR_NOP && kind != TR_COPY &&
@@ -189,16 +195,22 @@ uint32_t tr_site(struct tr *t, unsigned size, unsigned flags)
  * both places behind it. */
 void tr_interp(struct tr *t, bool step)
 {
-	struct jit *j = t->j;
 	unsigned flags = step ? SITE_STEP | SITE_LEAVE : 0;
-	uint32_t site;
 
 	if (t->it->kind == TR_STEP || t->it->in.attr & X86_AT_ENDS_BLOCK ||
 	    t->it->in.cls == X86_CL_CTI)
 		flags |= SITE_LEAVE;
 	tr_clobber(t, H_T1);
-	site = tr_site(t, 0, flags);
-	if (!step && site) {
+	tr_interp_by(t, t->j->stub_interp, flags);
+}
+
+/* The same through a stub that is given T0, too; flags were saved. */
+void tr_interp_by(struct tr *t, uint32_t stub, unsigned site_flags)
+{
+	struct jit *j = t->j;
+	uint32_t site = tr_site(t, 0, site_flags);
+
+	if (!(site_flags & SITE_STEP) && site) {
 		if (j->n_insns >= j->max_insns) {
 			t->full = true;
 			return;
@@ -207,11 +219,11 @@ void tr_interp(struct tr *t, bool step)
 		j->sites[site].insn = j->n_insns++;
 	}
 	emit_mov_imm(&t->hot, H_T1, site);
-	emit_call_to(&t->hot, jit_rw(j, j->stub_interp));
+	emit_call_to(&t->hot, jit_rw(j, stub));
 	t->fl_e = t->fl_m = true;
 	t->checked = 0;
 	t->t0_after = TR_NO_GROUP;
-	j->st.interp_insns++;
+	j->st.interp_insns += stub == j->stub_interp;
 }
 
 /* Out of line, for the n jumps at `from`: the interpreter executes the current instruction. Live
@@ -253,6 +265,7 @@ static bool insn_emit(struct tr *t)
 		return tr_flow(t);
 	case TR_CLD: case TR_STD: case TR_CLI: case TR_STI: case TR_PUSHF: case TR_POPF:
 	case TR_RDTSC: case TR_SWAPGS: case TR_STAC: case TR_MOVSEG:
+	case TR_SYSTEM: case TR_READ_CR: case TR_READ_BASE:
 		return tr_system(t);
 	case TR_STRING:
 		return tr_string(t);

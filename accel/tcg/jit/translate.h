@@ -24,6 +24,7 @@ enum tr_kind {
 	TR_PUSH, TR_POP, TR_LEAVE, TR_PUSHF, TR_POPF,
 	TR_JMP, TR_JCC, TR_CALL, TR_RET, TR_JRCXZ, TR_LOOP, TR_JMP_IND, TR_CALL_IND,
 	TR_CLD, TR_STD, TR_CLI, TR_STI, TR_RDTSC, TR_SWAPGS, TR_STAC, TR_MOVSEG,
+	TR_SYSTEM, TR_READ_CR, TR_READ_BASE,
 	TR_STRING,
 	TR_VEC, /* as TR_GENERIC, with SIMD or x87 state in host registers */
 };
@@ -130,9 +131,11 @@ void tr_insn(struct tr *t, unsigned i);
 void tr_insn_begin(struct tr *t, unsigned i);
 void tr_insn_end(struct tr *t);
 void tr_interp(struct tr *t, bool step);
+void tr_interp_by(struct tr *t, uint32_t stub, unsigned site_flags);
 void tr_interp_cold(struct tr *t, uint8_t *const *from, unsigned n, bool leave);
 /* Whether there is a template for this system instruction in this mode. */
 bool tr_system_ok(struct jit *j, const struct x86_insn *in, uint32_t mode);
+uint8_t tr_system_kind(const struct x86_insn *in); /* of those that are TR_SYSTEM in the table */
 
 /* Jump to page offset `target` at the end of the block. */
 void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, bool backward);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_ACCEL_TCG_JIT_FAST_H
+#define MAYFLY_ACCEL_TCG_JIT_FAST_H
+/* Between the files that run while SIMD state is in host registers: fast.c, fast_sys.c. */
+#include "accel/tcg/jit/priv.h"
+
+/* Where translated code goes on at c->rip; flags are in jit_flags and the mode is complete. Always
+ * an address to jump to with registers loaded: the dispatcher's where nothing better is known. */
+struct jit_ret fast_go(struct cpu *c);
+/* Enters the handler of a fault with an error code that c->rip raised in 64-bit code. False:
+ * nothing happened. */
+bool fast_exception(struct cpu *c, unsigned vector, uint32_t error);
+
+#endif

@@ -8,6 +8,7 @@
 #include "jit_rig.h"
 
 #include "accel/tcg/cpu/phys.h"
+#include "vmm/core/bytes.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -206,6 +207,45 @@ static void two_functions(void)
 	load(RIG_SPARE + 0x2000, ASM64("mov eax, 50\n ret"));
 	poke(FIX_DATA, (RIG_SPARE + 0x1000) | 7);
 	poke(FIX_DATA + 8, (RIG_SPARE + 0x2000) | 7);
+}
+
+/* A user loop runs, another page is flushed, it runs, its own page is exchanged, and so on: the
+ * slot is filled from the page tables and from the TLB in turn. */
+Test(slots, forget_a_page_that_is_exchanged)
+{
+	struct x86_seg seg[ARRAY_LEN(((struct cpu *)NULL)->seg)];
+	struct cpu *c;
+	uint64_t rflags;
+	uint8_t cpl;
+
+	start(FIX_USER, ASM64("mov ecx, 20\n mov ebx, 0x120010\n xor eax, eax\n"
+			      "1: add rax, [rbx]\n mov [rbx + 0x20], rax\n dec ecx\n jnz 1b\n"
+			      "ud2"));
+	c = rig->ref->c;
+	memcpy(seg, c->seg, sizeof(seg));
+	rflags = c->rflags;
+	cpl = c->cpl;
+	poke(RIG_SPARE + 0x1010, 1);
+	poke(RIG_SPARE + 0x2010, 100);
+	for (unsigned i = 0; i < 12; i++) {
+		gpaddr flushed = i & 1 ? FIX_DATA : RIG_SPARE;
+
+		if (!(i & 1))
+			poke(pte_at, (i & 2 ? RIG_SPARE + 0x2000 : RIG_SPARE + 0x1000) | 7);
+		mmu_flush_page(rig->ref->c, flushed);
+		mmu_flush_page(rig->jit->c, flushed);
+		memcpy(c->seg, seg, sizeof(seg));
+		c->rflags = rflags;
+		c->cpl = cpl;
+		c->halted = 0;
+		c->rip = RIG_CODE;
+		c->gpr[X86_RSP] = RIG_STACK;
+		cpu_update_mode(c);
+		rig_sync(rig);
+		run_both();
+		cr_assert_eq(result(X86_RAX), i & 2 ? 2000 : 20, "round %u", i);
+	}
+	finish();
 }
 
 #define REMAP "mov rdx, rcx\n and edx, 1\n mov rdx, [0x200000 + rdx * 8]\n mov [r14], rdx\n"

@@ -577,7 +577,8 @@ int main(void)
 	uint64_t s = seed ? strtoull(seed, NULL, 0) : 0x9e3779b97f4a7c15ull;
 	int bad = 0;
 
-	bad += run_mode(FIX_USER, NULL, n / 2, s);
+	bad += run_mode(FIX_USER, NULL, n / 4, s);
+	bad += run_mode(FIX_USER, "all-slots,strict-flags", n / 4, s + 1);
 	bad += run_mode(FIX_LONG, NULL, n / 4, s);
 	/* Its IDT has handlers for few vectors: several frames per fault, all with flags. */
 	bad += run_mode(FIX_PROT32, "strict-flags", n / 8, s);

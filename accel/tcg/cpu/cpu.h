@@ -80,7 +80,7 @@ struct xsave_area {
  * TLB_EMPTY; addend is host minus linear address, and always points into RAM or a dummy page.
  * A write entry exists only for a page that is writable, dirty, RAM, and holds no translated
  * code. MMIO pages never get an entry. */
-enum { TLB_BITS = 10, TLB_ENTRIES = 1 << TLB_BITS };
+enum { TLB_BITS = 12, TLB_ENTRIES = 1 << TLB_BITS };
 #define TLB_EMPTY (~0ull)
 struct tlb_entry {
 	uint64_t tag, addend;
@@ -128,10 +128,10 @@ struct jit_slot {
 
 /*
  * Page slots of the JIT: copies of TLB entries at fixed places, each for one or a few accesses of
- * translated code, which were given its number. A slot is only for one index and one kind of
- * access: JIT_SLOTS each for reads and writes of users, then of the kernel. Empty: limits 0.
+ * translated user code, which were given its number: JIT_SLOTS for reads, then as many for
+ * writes. Empty: limits 0.
  */
-enum { JIT_SLOTS = 256, JIT_PAGE_SLOTS = 4 * JIT_SLOTS };
+enum { JIT_SLOTS = 1024, JIT_PAGE_SLOTS = 2 * JIT_SLOTS };
 struct jit_page_slot {
 	uint64_t page, addend;
 	/* A smaller offset in the page is fine for operands of up to 8 bytes; of up to 64. */

@@ -158,6 +158,8 @@ enum walk_result tlb_refill(struct cpu *c, gvaddr la, enum tlb_access acc, unsig
 	p->host = phys_ram(c->vm, w.gpa, &avail);
 	if (!p->host)
 		return WALK_DONE;
+	if (acc == TLB_WRITE)
+		phys_mark_written(c->vm, w.gpa);
 	if (acc == TLB_READ || !phys_page_has_code(c->vm, w.gpa)) {
 		fill(c, page, idx, acc, &w, p->host);
 		p->quiet = !c->log;

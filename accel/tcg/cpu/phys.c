@@ -17,6 +17,10 @@ bool phys_protect_code(struct cpu *c, gpaddr gpa)
 
 	if (phys_page_has_code(vm, gpa) || !phys_mark_code(vm, gpa))
 		return false;
+	/* Who makes a write entry marks the page written and then looks for code; here it is the
+	 * other way round, so one of the two sees the other. */
+	if (!phys_page_written(vm, gpa))
+		return true;
 	/* The bit is set: nobody fills a write entry any more. Those that exist go while nobody
 	 * else runs, so no store can slip between the mark and the translator's reading. */
 	if (vm->n_vcpus > 1) {
@@ -24,9 +28,11 @@ bool phys_protect_code(struct cpu *c, gpaddr gpa)
 		for (unsigned i = 0; i < vm->n_vcpus; i++)
 			if (vm->cpus[i])
 				mmu_drop_write(vm->cpus[i], gpa);
+		phys_clear_written(vm, gpa);
 		mmu_exclusive_end(c);
 	} else {
 		mmu_drop_write(c, gpa);
+		phys_clear_written(vm, gpa);
 	}
 	return true;
 }
@@ -70,7 +76,8 @@ int phys_init(struct tcg_vm *vm, struct err *e)
 	vm->n_ram = gmem_regions(vm->mem, &vm->ram);
 	for (unsigned i = 0; i < vm->n_ram; i++) {
 		vm->code_bits[i] = calloc((vm->ram[i].len_bytes >> 15) + 1, 1);
-		if (!vm->code_bits[i])
+		vm->write_bits[i] = calloc((vm->ram[i].len_bytes >> 15) + 1, 1);
+		if (!vm->code_bits[i] || !vm->write_bits[i])
 			return err_set(e, ENOMEM, "translator: out of host memory");
 	}
 	gmem_set_watcher(vm->mem, (struct gmem_watcher){ram_written, vm});
@@ -83,7 +90,8 @@ void phys_fini(struct tcg_vm *vm)
 		gmem_set_watcher(vm->mem, (struct gmem_watcher){NULL, NULL});
 	for (unsigned i = 0; i < vm->n_ram; i++) {
 		free((void *)(uintptr_t)vm->code_bits[i]);
-		vm->code_bits[i] = NULL;
+		free((void *)(uintptr_t)vm->write_bits[i]);
+		vm->code_bits[i] = vm->write_bits[i] = NULL;
 	}
 }
 

@@ -7,6 +7,12 @@
 int phys_init(struct tcg_vm *vm, struct err *e);
 void phys_fini(struct tcg_vm *vm);
 
+/* Pages that some TLB may hold a write entry for. The mark is set before the entry is made and
+ * before it is checked that the page has no code: see phys_protect_code(). */
+void phys_mark_written(struct tcg_vm *vm, gpaddr gpa);
+bool phys_page_written(const struct tcg_vm *vm, gpaddr gpa);
+void phys_clear_written(struct tcg_vm *vm, gpaddr gpa); /* no entry is left, nobody can make one */
+
 /* Stores of a processor: before and after the bytes at gpa (RAM at host) change. */
 void phys_store_begin(struct cpu *c, gpaddr gpa, uint8_t *host, unsigned len);
 void phys_store_end(struct cpu *c, gpaddr gpa, unsigned len);

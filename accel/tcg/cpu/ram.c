@@ -24,15 +24,16 @@ uint8_t *phys_ram(const struct tcg_vm *vm, gpaddr gpa, uint64_t *avail)
 	return NULL;
 }
 
-/* The byte of the bitmap and the bit in it for gpa; NULL outside RAM. */
-static _Atomic uint8_t *code_bit(const struct tcg_vm *vm, gpaddr gpa, uint8_t *mask)
+/* The byte of one of the bitmaps and the bit in it for gpa; NULL outside RAM. */
+static _Atomic uint8_t *page_bit(const struct tcg_vm *vm, _Atomic uint8_t *const *bits, gpaddr gpa,
+				 uint8_t *mask)
 {
 	for (unsigned i = 0; i < vm->n_ram; i++) {
 		uint64_t off = gpa - vm->ram[i].base;
 
 		if (off < vm->ram[i].len_bytes) {
 			*mask = (uint8_t)(1u << (off >> 12 & 7));
-			return &vm->code_bits[i][off >> 15];
+			return &bits[i][off >> 15];
 		}
 	}
 	return NULL;
@@ -41,15 +42,41 @@ static _Atomic uint8_t *code_bit(const struct tcg_vm *vm, gpaddr gpa, uint8_t *m
 bool phys_page_has_code(const struct tcg_vm *vm, gpaddr gpa)
 {
 	uint8_t mask;
-	_Atomic uint8_t *b = code_bit(vm, gpa, &mask);
+	_Atomic uint8_t *b = page_bit(vm, vm->code_bits, gpa, &mask);
 
 	return b && atomic_load_explicit(b, memory_order_acquire) & mask;
+}
+
+void phys_mark_written(struct tcg_vm *vm, gpaddr gpa)
+{
+	uint8_t mask;
+	_Atomic uint8_t *b = page_bit(vm, vm->write_bits, gpa, &mask);
+
+	if (b && !(atomic_load_explicit(b, memory_order_relaxed) & mask))
+		atomic_fetch_or(b, mask);
+}
+
+bool phys_page_written(const struct tcg_vm *vm, gpaddr gpa)
+{
+	uint8_t mask;
+	_Atomic uint8_t *b = page_bit(vm, vm->write_bits, gpa, &mask);
+
+	return b && atomic_load(b) & mask;
+}
+
+void phys_clear_written(struct tcg_vm *vm, gpaddr gpa)
+{
+	uint8_t mask;
+	_Atomic uint8_t *b = page_bit(vm, vm->write_bits, gpa, &mask);
+
+	if (b)
+		atomic_fetch_and(b, (uint8_t)~mask);
 }
 
 bool phys_mark_code(struct tcg_vm *vm, gpaddr gpa)
 {
 	uint8_t mask;
-	_Atomic uint8_t *b = code_bit(vm, gpa, &mask);
+	_Atomic uint8_t *b = page_bit(vm, vm->code_bits, gpa, &mask);
 
 	return b && !(atomic_fetch_or(b, mask) & mask);
 }
@@ -57,7 +84,7 @@ bool phys_mark_code(struct tcg_vm *vm, gpaddr gpa)
 void phys_clear_code(struct tcg_vm *vm, gpaddr gpa)
 {
 	uint8_t mask;
-	_Atomic uint8_t *b = code_bit(vm, gpa, &mask);
+	_Atomic uint8_t *b = page_bit(vm, vm->code_bits, gpa, &mask);
 
 	if (b)
 		atomic_fetch_and(b, (uint8_t)~mask);

@@ -21,7 +21,7 @@
 #include "accel/tcg/cpu/vm.h"
 #include "vmm/core/bytes.h"
 
-enum { LIST_ACC = 1 << 10, LIST_IDX_SHIFT = 11 }; /* packing of a slot in the lists */
+enum { LIST_ACC = 1 << TLB_BITS, LIST_IDX_SHIFT = TLB_BITS + 1 }; /* packing of a slot in the lists */
 
 static void note(uint32_t *n, uint16_t *list, unsigned max, unsigned idx, unsigned acc,
 		 unsigned slot)

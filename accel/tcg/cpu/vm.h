@@ -36,7 +36,8 @@ struct tcg_vm {
 	struct cpu *cpus[TCG_MAX_VCPUS];
 	_Atomic bool extint; /* i8259 INT output, seen by vCPU 0 */
 	/* phys.c */
-	_Atomic uint8_t *code_bits[GMEM_MAX_REGIONS]; /* one bit per 4 KiB page */
+	/* One bit per 4 KiB page: it holds code; a TLB may hold a write entry for it. */
+	_Atomic uint8_t *code_bits[GMEM_MAX_REGIONS], *write_bits[GMEM_MAX_REGIONS];
 	struct code_watcher code_watcher;
 	/* timer.c: one thread that turns local APIC deadlines into REQ_TIMER */
 	struct tcg_timer *timer;

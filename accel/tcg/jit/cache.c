@@ -3,7 +3,8 @@
  * The code cache: one memfd, mapped once writable and once executable, at unrelated addresses.
  * No page is ever writable and executable through one mapping.
  *
- * Half of it takes the hot streams of blocks, half the cold ones, so that what executes is dense.
+ * Two thirds of it take the hot streams of blocks, the rest the cold ones, which are about half as
+ * long, so that what executes is dense.
  * What the operator allows is for code and its index (blocks, exits, sites) together: half for each,
  * and pools that together are no larger than the code (size_pools()).
  */
@@ -14,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CACHE_DEFAULT = 64 << 20, CACHE_MIN = 1 << 20, CACHE_MAX = 1 << 30 };
+enum { CACHE_DEFAULT = 256 << 20, CACHE_MIN = 1 << 20, CACHE_MAX = 1 << 30 };
 
 int cache_create(struct jit *j, uint64_t bytes, struct err *e)
 {
@@ -50,7 +51,7 @@ int cache_create(struct jit *j, uint64_t bytes, struct err *e)
 	j->rx = rx;
 	j->cache_bytes = bytes;
 	j->hot = 64;
-	j->hot_end = j->cold = (uint32_t)(bytes / 2);
+	j->hot_end = j->cold = (uint32_t)(bytes / 3 * 2) & ~63u;
 	j->cold_end = (uint32_t)bytes;
 	return 0;
 }

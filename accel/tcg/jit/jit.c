@@ -66,6 +66,7 @@ int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct
 	j->nochain |= j->lockstep;
 	j->nochain |= list_has(debug, "paranoid-smc");
 	j->strict = j->lockstep || list_has(debug, "strict-flags");
+	j->all_slots = list_has(debug, "all-slots");
 	j->native_simd = !list_has(debug, "nosimd") && host_has_xsave_avx();
 	host_features(j->host_has);
 	rc = cache_create(j, cache_bytes, e);

@@ -23,7 +23,7 @@
 enum {
 	JIT_MAX_INSNS = 64,       /* guest instructions per block */
 	JIT_BLOCK_ROOM = 64 << 10, /* more than the worst block emits into either half */
-	JIT_N_BUCKETS = 1 << 16,
+	JIT_N_BUCKETS = 1 << 18,
 	JIT_NO_SLOT_BITS = 1 << 16,
 	JIT_LINE_SHIFT = 6, /* granularity of self-modifying code: 64 bytes */
 };
@@ -136,6 +136,7 @@ struct jit {
 		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss,
 		 stub_string, stub_system;
 	uint32_t stub_slot[TLB_N_INDEX][3]; /* by the limit of struct jit_slot */
+	uint32_t stub_page[TLB_N_ACCESS][2]; /* ... of struct jit_page_slot */
 	struct jit_block *blocks;
 	struct jit_exit *exits;
 	struct jit_site *sites;
@@ -147,8 +148,8 @@ struct jit {
 	_Atomic bool flush_pending;
 	_Atomic unsigned inside;
 	_Atomic uint32_t epoch;
-	bool nochain, strict, lockstep, native_simd;
-	unsigned next_slot[4]; /* page slots are given out in turn */
+	bool nochain, strict, lockstep, native_simd, all_slots;
+	unsigned next_slot[TLB_N_ACCESS]; /* page slots are given out in turn */
 	/* Accesses that slots do not pay for, by a hash of their guest-physical address. */
 	uint64_t no_slot[JIT_NO_SLOT_BITS / 64];
 	bool host_has[X86_N_FEATURES];
@@ -181,6 +182,10 @@ static inline bool jit_page_fill(struct cpu *c, unsigned slot, uint64_t page, ui
 	c->jit_page_used[slot / 64] |= 1ull << slot % 64;
 	return c->jit_page_budget[slot]-- != 0;
 }
+
+/* What stub_page wants in T1: a site and its page slot. */
+enum { JIT_SLOT_BITS = 11 };
+_Static_assert(JIT_PAGE_SLOTS <= 1 << JIT_SLOT_BITS, "page slots fit beside a site");
 
 /* The bit of j->no_slot for the access of an instruction. */
 static inline unsigned jit_no_slot_bit(gpaddr gpa)

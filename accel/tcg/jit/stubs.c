@@ -380,6 +380,64 @@ static void emit_slot(struct jit *j, struct jit_buf *b, unsigned idx, unsigned l
 	emit_jmp_to(b, jit_rw(j, j->stub_miss));
 }
 
+/*
+ * A page slot does not match: T0 = linear address, T1 = site << JIT_SLOT_BITS | slot. If the TLB
+ * knows the page, what is looked at is on it, and the slot was not filled too often, it takes the
+ * TLB's entry, with all registers kept: as jit_page_fill().
+ */
+static void emit_page(struct jit *j, struct jit_buf *b, unsigned acc, unsigned limit)
+{
+	static const int limits[2] = {4096 - 7, 4096 - 63};
+	int table = off_tlb(TLB_USER, acc) + 8, place = off_page_slot(0) + 8;
+	int budget = (int)offsetof(struct cpu, jit_page_budget) + 8;
+	uint8_t *miss, *crosses, *asked;
+
+	j->stub_page[acc][limit] = here(j, b);
+	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 8 + 8);
+	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16 + 8);
+	emit_alu_imm(b, ALU_AND, false, H_T1, (1 << JIT_SLOT_BITS) - 1);
+	emit_rm(b, 0x80, false, ALU_CMP, (struct hmem){H_CPU, H_T1, 0, budget});
+	emit8(b, 0);
+	asked = emit_jcc(b, CC_E);
+	emit_rr(b, OP_LOAD, false, H_T1, H_T0);
+	emit_alu_imm(b, ALU_AND, false, H_T1, 4095);
+	emit_alu_imm(b, ALU_CMP, false, H_T1, limits[limit]);
+	crosses = emit_jcc(b, CC_AE);
+	emit_mov_rr(b, H_T1, H_T0);
+	emit_alu_imm(b, ALU_AND, true, H_T1, -4096);
+	emit_shift_imm(b, 5, true, H_T0, 8);
+	emit_alu_imm(b, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
+	emit_rm(b, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
+	miss = emit_jcc(b, CC_NE);
+	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 16 + 8); /* the page */
+	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 8 + 8);
+	emit_alu_imm(b, ALU_AND, false, H_T1, (1 << JIT_SLOT_BITS) - 1);
+	emit_rm(b, 0xfe, false, 1, (struct hmem){H_CPU, H_T1, 0, budget}); /* dec byte */
+	emit8(b, 0x4c); /* bts [rsp + used], T1 */
+	emit8(b, 0x0f);
+	emit_cpu(b, 0xab, false, H_T1 & 7, (int)offsetof(struct cpu, jit_page_used) + 8);
+	emit_shift_imm(b, 4, false, H_T1, 5);
+	emit_rm(b, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
+	emit_rm(b, OP_STORE, true, H_T0, (struct hmem){H_CPU, H_T1, 0, place + 8});
+	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 8 + 8);
+	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
+	emit_rm(b, OP_STORE, true, H_T0, (struct hmem){H_CPU, H_T1, 0, place});
+	for (unsigned i = 0; i < 2; i++) {
+		emit_rm(b, 0xc7, true, 0, (struct hmem){H_CPU, H_T1, 0, place + 16 + 8 * (int)i});
+		emit32(b, (uint32_t)limits[i]);
+	}
+	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 8 + 8);
+	emit_rr(b, 0x31, false, H_T1, H_T1); /* not the bounce buffer's */
+	emit8(b, 0xc3);
+	emit_fix32(asked, b->p);
+	emit_fix32(miss, b->p);
+	emit_fix32(crosses, b->p);
+	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 8 + 8);
+	emit_shift_imm(b, 5, true, H_T1, JIT_SLOT_BITS);
+	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
+	emit_jmp_to(b, jit_rw(j, j->stub_miss));
+}
+
 /* A block wants SIMD state in registers: T1 = site. Guest registers are kept, flags are not. */
 static void emit_simd(struct jit *j, struct jit_buf *b)
 {
@@ -430,6 +488,8 @@ void stubs_emit(struct jit *j)
 	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++)
 		for (unsigned k = 1; k < 3; k++)
 			emit_slot(j, &b, idx, k);
+	for (unsigned i = 0; i < TLB_N_ACCESS * 2; i++)
+		emit_page(j, &b, i / 2, i & 1);
 	emit_simd(j, &b);
 	j->hot = here(j, &b);
 }

@@ -10,7 +10,7 @@
  * rsp-based operands use the stack slot, a copy of the write entry of the page that the stack is
  * on, at a fixed place.
  *
- * Page slots: an access of 64-bit code, or a group, compares with a copy of a TLB entry that is its
+ * Page slots: an access, or a group, of a 64-bit user loop compares with a copy of a TLB entry that is its
  * own, at a fixed place, so that its address is not needed to find the addend. Those that go from
  * page to page too quickly use the TLB instead: see slot_pays() in run.c.
  *
@@ -217,9 +217,21 @@ static unsigned site_flags(const struct tr *t, const struct tr_access *a)
 /* Out of line: T0 holds the linear address; comes back to `back` with T0 = addend. */
 static void miss_emit(struct tr *t, uint32_t site, uint32_t stub, uint8_t *back)
 {
-	emit_mov_imm(&t->cold, H_T1, site);
+	const struct jit_site *s = &t->j->sites[site];
+
+	if (s->slot) {
+		unsigned span = s->flags & SITE_GROUP ? s->span : s->size;
+		unsigned acc = s->flags & (s->flags & SITE_GROUP ? SITE_GROUP_WRITE : SITE_WRITE)
+				       ? TLB_WRITE : TLB_READ;
+
+		emit_mov_imm(&t->cold, H_T1,
+			     (uint64_t)site << JIT_SLOT_BITS | (s->slot - 1u));
+		stub = t->j->stub_page[acc][span > 8];
+	} else {
+		emit_mov_imm(&t->cold, H_T1, site);
+	}
 	emit_call_to(&t->cold, jit_rw(t->j, stub));
-	if (t->j->sites[site].flags & SITE_COMMIT) {
+	if (s->flags & SITE_COMMIT) {
 		emit_rr(&t->cold, OP_TEST, false, H_T1, H_T1);
 		t->bounced = emit_jcc(&t->cold, CC_NE);
 		t->operand = back;
@@ -380,12 +392,12 @@ static uint8_t *tlb_check(struct tr *t, const struct ea *a, int32_t off, unsigne
 static int slot_new(struct tr *t, enum ea_form form, unsigned span, bool write)
 {
 	gpaddr gpa = (t->b->gpa & ~0xfffull) + t->it->off;
-	unsigned bit = jit_no_slot_bit(gpa), set = (t->user ? 0 : 2) + write;
+	unsigned bit = jit_no_slot_bit(gpa);
 
-	if (!t->code64 || t->plain || span > 64 || form == EA_CONST ||
-	    t->tlb_idx == TLB_KERNEL_AC || t->j->no_slot[bit / 64] >> bit % 64 & 1)
+	if (!t->user || !t->loops || !t->code64 || t->plain || span > 64 || form == EA_CONST ||
+	    t->j->no_slot[bit / 64] >> bit % 64 & 1)
 		return -1;
-	return (int)(set * JIT_SLOTS + t->j->next_slot[set]++ % JIT_SLOTS);
+	return (int)(write * JIT_SLOTS + t->j->next_slot[write]++ % JIT_SLOTS);
 }
 
 /* As tlb_check(), with a page slot. */

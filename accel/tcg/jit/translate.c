@@ -286,15 +286,25 @@ void tr_insn_begin(struct tr *t, unsigned i)
 	t->t0_after = TR_NO_GROUP;
 	if (!tr_group_keeps(t->it->kind))
 		t->checked = 0;
+	t->checked_before = t->checked;
 }
 
 void tr_insn_end(struct tr *t)
 {
 	struct jit *j = t->j;
+	bool skipped = false;
 
-	t->t0 = t->t0_after;
-	for (uint32_t s = t->first_site; s < j->n_sites; s++)
+	for (uint32_t s = t->first_site; s < j->n_sites; s++) {
 		j->sites[s].resume = (uint32_t)(t->hot.p - j->rw);
+		skipped |= !(j->sites[s].flags & (SITE_GROUP | SITE_LEAVE | SITE_STEP));
+	}
+	/* Who comes back from the interpreter at such a site has skipped the rest of the
+	 * instruction, with its checks, and T0 is not what they left there. */
+	if (skipped) {
+		t->checked &= t->checked_before;
+		t->t0_after = TR_NO_GROUP;
+	}
+	t->t0 = t->t0_after;
 }
 
 void tr_insn(struct tr *t, unsigned i)
@@ -399,6 +409,18 @@ static void block_emit(struct tr *t)
 	}
 }
 
+static bool jumps_back(const struct block_ir *ir)
+{
+	for (unsigned i = 0; i < ir->n; i++) {
+		const struct ir_insn *it = &ir->insn[i];
+
+		if ((it->kind == TR_JCC || it->kind == TR_JMP || it->kind == TR_LOOP) &&
+		    block_target(it) <= it->off)
+			return true;
+	}
+	return false;
+}
+
 uint32_t translate_block(struct jit *j, const struct jit_source *src)
 {
 	uint32_t mode = src->mode & ~JIT_PLAIN;
@@ -421,6 +443,7 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	block_form(j, t.ir, src->gpa & 0xfff, mode);
 	if (t.ir->wants_next && !src->asked)
 		return (uint32_t)JIT_WANTS_NEXT;
+	t.loops = j->all_slots || jumps_back(t.ir);
 	t.code64 = mode & MODE_CS64;
 	t.tlb_idx = (mode & MODE_TLB) >> MODE_TLB_SHIFT;
 	t.block = j->n_blocks;

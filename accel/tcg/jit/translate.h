@@ -62,8 +62,10 @@ struct tr {
 	unsigned tlb_idx;
 	bool user, code64, simd;
 	bool plain; /* no groups */
+	bool loops; /* jumps back, so that it may be executed often */
 	struct tr_groups *groups;
 	uint64_t checked; /* groups whose check was emitted and whose addend is kept */
+	uint64_t checked_before; /* ... before the current instruction */
 	uint8_t t0;       /* group whose addend is in T0, or TR_NO_GROUP; here, */
 	uint8_t t0_after; /* and after the current instruction */
 	bool fl_e, fl_m;

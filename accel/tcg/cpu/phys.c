@@ -11,29 +11,46 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* A page that another vCPU has marked is protected only when that one's section is over. */
+static bool wait_protected(struct cpu *c)
+{
+	if (atomic_load(&c->vm->protecting)) {
+		mmu_exclusive_begin(c);
+		mmu_exclusive_end(c);
+	}
+	return false;
+}
+
+static void drop_write_entries(struct cpu *c, gpaddr gpa)
+{
+	struct tcg_vm *vm = c->vm;
+
+	mmu_exclusive_begin(c);
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		if (vm->cpus[i])
+			mmu_drop_write(vm->cpus[i], gpa);
+	phys_clear_written(vm, gpa);
+	mmu_exclusive_end(c);
+}
+
 bool phys_protect_code(struct cpu *c, gpaddr gpa)
 {
 	struct tcg_vm *vm = c->vm;
 
-	if (phys_page_has_code(vm, gpa) || !phys_mark_code(vm, gpa))
-		return false;
-	/* Who makes a write entry marks the page written and then looks for code; here it is the
-	 * other way round, so one of the two sees the other. */
-	if (!phys_page_written(vm, gpa))
-		return true;
-	/* The bit is set: nobody fills a write entry any more. Those that exist go while nobody
-	 * else runs, so no store can slip between the mark and the translator's reading. */
-	if (vm->n_vcpus > 1) {
-		mmu_exclusive_begin(c);
-		for (unsigned i = 0; i < vm->n_vcpus; i++)
-			if (vm->cpus[i])
-				mmu_drop_write(vm->cpus[i], gpa);
-		phys_clear_written(vm, gpa);
-		mmu_exclusive_end(c);
-	} else {
-		mmu_drop_write(c, gpa);
-		phys_clear_written(vm, gpa);
+	if (phys_page_has_code(vm, gpa))
+		return wait_protected(c);
+	atomic_fetch_add(&vm->protecting, 1);
+	if (!phys_mark_code(vm, gpa)) {
+		atomic_fetch_sub(&vm->protecting, 1);
+		return wait_protected(c);
 	}
+	/* The bit is set: nobody fills a write entry any more. Those that exist go while nobody
+	 * else runs, so no store can slip between the mark and the translator's reading. Who makes
+	 * a write entry marks the page written and then looks for code; here it is the other way
+	 * round, so one of the two sees the other. */
+	if (phys_page_written(vm, gpa))
+		drop_write_entries(c, gpa);
+	atomic_fetch_sub(&vm->protecting, 1);
 	return true;
 }
 

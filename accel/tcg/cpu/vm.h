@@ -36,6 +36,7 @@ struct tcg_vm {
 	struct cpu *cpus[TCG_MAX_VCPUS];
 	_Atomic bool extint; /* i8259 INT output, seen by vCPU 0 */
 	/* phys.c */
+	_Atomic unsigned protecting; /* vCPUs inside phys_protect_code(), about to mark or not done */
 	/* One bit per 4 KiB page: it holds code; a TLB may hold a write entry for it. */
 	_Atomic uint8_t *code_bits[GMEM_MAX_REGIONS], *write_bits[GMEM_MAX_REGIONS];
 	struct code_watcher code_watcher;

@@ -13,6 +13,7 @@
  */
 #include "accel/tcg/jit/priv.h"
 
+#include "accel/tcg/jit/block.h"
 #include "accel/tcg/jit/lockstep.h"
 
 #include "accel/tcg/cpu/exclusive.h"
@@ -42,20 +43,38 @@ static void request_flush(struct jit *j, struct cpu *self)
 	}
 }
 
-/* With the page of src->gpa protected, and the lock: the block, made if there is none. */
+/* Whether memory still is what the block just inserted was made from. A store that came between
+ * the copying of the bytes and the insertion may not have seen that the block depends on them; one
+ * that comes later does (smc.c). Lock held. */
+static bool still_same(const struct jit *j, const struct jit_source *src)
+{
+	const struct block_ir *ir = j->ir;
+
+	for (unsigned i = 0; i < 64; i++)
+		if (ir->lines >> i & 1 &&
+		    memcmp(ir->page + (i << JIT_LINE_SHIFT), src->page + (i << JIT_LINE_SHIFT),
+			   1 << JIT_LINE_SHIFT))
+			return false;
+	return !ir->crosses || !memcmp(ir->page + 4096, src->next, 16);
+}
+
+/* With the page of src->gpa protected, and the lock: the block, made if there is none. 0 also if
+ * its bytes change all the time. */
 static uint32_t make_block(struct cpu *c, const struct jit_source *src)
 {
 	struct jit *j = c->jit->j;
 	uint32_t block;
 
-	/* A page may lose its mark whenever its last block is killed. */
+	/* A page may lose its mark whenever its last block is killed; and another vCPU that gave
+	 * it back may not be done with that. */
 	for (;;) {
 		phys_protect_code(c, src->gpa);
 		if (src->next)
 			phys_protect_code(c, src->next_gpa);
 		pthread_mutex_lock(&j->lock);
 		if (phys_page_has_code(c->vm, src->gpa) &&
-		    (!src->next || phys_page_has_code(c->vm, src->next_gpa)))
+		    (!src->next || phys_page_has_code(c->vm, src->next_gpa)) &&
+		    !atomic_load(&c->vm->protecting))
 			break;
 		pthread_mutex_unlock(&j->lock);
 	}
@@ -64,8 +83,14 @@ static uint32_t make_block(struct cpu *c, const struct jit_source *src)
 		block = translate_block(j, src);
 		if (!block)
 			request_flush(j, c);
-		else if (block != (uint32_t)JIT_WANTS_NEXT)
+		else if (block != (uint32_t)JIT_WANTS_NEXT) {
 			table_insert(j, block);
+			atomic_thread_fence(memory_order_seq_cst);
+			if (!still_same(j, src)) {
+				table_kill(j, block);
+				block = 0;
+			}
+		}
 	}
 	pthread_mutex_unlock(&j->lock);
 	return block;

@@ -31,6 +31,9 @@ void smc_written(void *ctx, struct cpu *c_or_null, gpaddr gpa, unsigned len)
 
 	if (!p || !len)
 		return;
+	/* The bytes first, then the look at who depends on them: a block is inserted the other way
+	 * round (make_block() in run.c). */
+	atomic_thread_fence(memory_order_seq_cst);
 	all = atomic_load(&p->lines);
 	if (all && !(all & lines))
 		return;

@@ -102,11 +102,8 @@ wait
     return note
 
 
-class Ticks:
-    """Runs mayfly and notes when each line "tick NS TSC" of its guest came."""
-
-    def __init__(self):
-        self.ticks = []
+class Watch:
+    """Runs mayfly and sees each line of its guest when it comes."""
 
     def run(self, args, timeout):
         proc = subprocess.Popen([MAYFLY] + args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -117,11 +114,21 @@ class Ticks:
         for line in proc.stdout:
             now = time.monotonic()
             out.append(line.decode("utf-8", "replace"))
-            m = re.match(r"tick (\d+) (\d+)", out[-1])
-            if m:
-                self.ticks.append((now, int(m.group(1)) / 1e9, int(m.group(2))))
+            self.line(out[-1], now, proc.pid)
         watchdog.cancel()
         return Result(proc.wait(), "".join(out), "", 0)
+
+
+class Ticks(Watch):
+    """Notes when each line "tick NS TSC" came."""
+
+    def __init__(self):
+        self.ticks = []
+
+    def line(self, text, now, _pid):
+        m = re.match(r"tick (\d+) (\d+)", text)
+        if m:
+            self.ticks.append((now, int(m.group(1)) / 1e9, int(m.group(2))))
 
     def drift(self, clock):
         """How much faster than the host's a clock runs: lines come late, never early, so the least delay of the
@@ -164,26 +171,17 @@ def pingpong(seconds):
     return ", ".join(x.strip() for x in re.findall(r"pingpong (.*)", res.out))
 
 
-class IdleCpu:
-    """Runs mayfly and measures its processor time, in percent, over the seconds after its guest says so."""
+class IdleCpu(Watch):
+    """Measures mayfly's processor time, in percent, over the seconds after its guest says so."""
 
     def __init__(self, seconds):
         self.seconds, self.percent = seconds, None
 
-    def run(self, args, timeout):
-        proc = subprocess.Popen([MAYFLY] + args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.DEVNULL)
-        watchdog = threading.Timer(timeout, proc.kill)
-        watchdog.start()
-        out = []
-        for line in proc.stdout:
-            out.append(line.decode("utf-8", "replace"))
-            if "idle now" in out[-1]:
-                start, used = time.monotonic(), self.used(proc.pid)
-                time.sleep(self.seconds)
-                self.percent = 100 * (self.used(proc.pid) - used) / (time.monotonic() - start)
-        watchdog.cancel()
-        return Result(proc.wait(), "".join(out), "", 0)
+    def line(self, text, now, pid):
+        if "idle now" in text:
+            used = self.used(pid)
+            time.sleep(self.seconds)
+            self.percent = 100 * (self.used(pid) - used) / (time.monotonic() - now)
 
     @staticmethod
     def used(pid):

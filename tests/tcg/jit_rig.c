@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jit_rig.h"
 
-#include "accel/tcg/cpu/exclusive.h"
+#include "chance.h"
+#include "run_cpu.h"
+
 #include "vmm/core/err.h"
 
 #include <criterion/criterion.h>
@@ -11,13 +13,12 @@
 
 uint64_t rig_random(struct rig *r)
 {
-	uint64_t x = r->seed;
+	return chance_next(&r->seed);
+}
 
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	r->seed = x;
-	return x * 0x2545f4914f6cdd1dull;
+unsigned rig_pick(struct rig *r, unsigned n)
+{
+	return (unsigned)((rig_random(r) >> 20) % n);
 }
 
 static void set_handlers(struct fixture *f)
@@ -75,45 +76,14 @@ void rig_sync(struct rig *r)
 	cpu_update_mode(b);
 }
 
-/* As the run loop: accel/tcg/vcpu.c. */
-static void step(struct cpu *c)
-{
-	uint8_t inhibited = c->inhibit_irq;
-
-	interp_step(c);
-	if (inhibited)
-		c->inhibit_irq = 0;
-}
-
-static bool run(struct fixture *f, unsigned max)
-{
-	struct cpu *c = f->c;
-	volatile unsigned n = 0;
-
-	c->fault_jmp = &f->jmp;
-	if (setjmp(f->jmp)) {
-		exclusive_abort(c);
-		c->inhibit_irq = 0;
-		cpu_deliver_raised(c);
-	}
-	while (!c->halted && !c->shutdown && n++ < max) {
-		atomic_store(&c->requests, 0);
-		if (c->jit && !(c->mode & (MODE_TF | MODE_DBG)) && !c->inhibit_irq)
-			jit_run(c);
-		if (!c->halted && !c->shutdown)
-			step(c);
-	}
-	return c->halted || c->shutdown;
-}
-
 bool rig_run_ref(struct rig *r, unsigned max)
 {
-	return run(r->ref, max);
+	return run_cpu(r->ref->c, &r->ref->jmp, max);
 }
 
 bool rig_run_jit(struct rig *r, unsigned max)
 {
-	return run(r->jit, max);
+	return run_cpu(r->jit->c, &r->jit->jmp, max);
 }
 
 static bool differ(const char *what, uint64_t a, uint64_t b)

@@ -25,6 +25,7 @@ struct rig {
 struct rig *rig_create(enum fix_mode mode, const char *debug);
 void rig_destroy(struct rig *r);
 uint64_t rig_random(struct rig *r);
+unsigned rig_pick(struct rig *r, unsigned n); /* 0..n-1 */
 /* Writes guest memory of both as a device would. */
 void rig_write(struct rig *r, gpaddr at, const void *bytes, unsigned len);
 /* Copies the reference's registers to the other. */

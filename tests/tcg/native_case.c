@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "native_case.h"
 
+#include "chance.h"
+
 #include <string.h>
 
 uint64_t native_random(struct native_rng *r)
 {
-	r->s ^= r->s << 13;
-	r->s ^= r->s >> 7;
-	r->s ^= r->s << 17;
-	return r->s * 0x2545f4914f6cdd1dull;
+	return chance_next(&r->s);
 }
 
 unsigned native_pick(struct native_rng *r, unsigned n)
 {
-	return (unsigned)(native_random(r) >> 33) % n;
+	return chance_pick(&r->s, n);
 }
 
 static uint64_t interesting_int(struct native_rng *r)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "native_guest.h"
 
+#include "run_cpu.h"
+
 #include "accel/tcg/cpu/exclusive.h"
 #include "accel/tcg/interp/interp.h"
 #include "accel/tcg/jit/jit.h"
@@ -177,34 +179,6 @@ void native_guest_interp(struct native_guest *g, const struct native_case *cs,
 	store(g, after);
 }
 
-/* As the run loop: accel/tcg/vcpu.c. */
-static bool run(struct native_guest *g)
-{
-	struct cpu *c = g->c;
-	volatile unsigned n = 0;
-
-	c->fault_jmp = &g->jmp;
-	if (setjmp(g->jmp)) {
-		exclusive_abort(c);
-		c->inhibit_irq = 0;
-		cpu_deliver_raised(c);
-	}
-	while (!c->halted && !c->shutdown && n++ < 100) {
-		uint8_t inhibited;
-
-		atomic_store(&c->requests, 0);
-		if (!(c->mode & (MODE_TF | MODE_DBG)) && !c->inhibit_irq)
-			jit_run(c);
-		if (c->halted || c->shutdown)
-			break;
-		inhibited = c->inhibit_irq;
-		interp_step(c);
-		if (inhibited)
-			c->inhibit_irq = 0;
-	}
-	return c->halted && !c->shutdown;
-}
-
 bool native_guest_jit(struct native_guest *g, const struct native_case *cs,
 		      struct native_state *after)
 {
@@ -214,7 +188,7 @@ bool native_guest_jit(struct native_guest *g, const struct native_case *cs,
 
 	set_user(c);
 	load(g, &cs->before);
-	if (!run(g))
+	if (!run_cpu(c, &g->jmp, 100) || c->shutdown)
 		return false;
 	store(g, after);
 	g->n_entries = c->jit->st.enters;

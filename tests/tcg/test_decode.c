@@ -9,6 +9,8 @@
  * Where the two disagree on purpose, there is a row or a line with the reason below: filtered
  * instruction sets in not_ours(), flags in flags_differ_justly(), the rest in compare().
  */
+#include "chance.h"
+
 #include "accel/tcg/x86/insn.h"
 
 #include <Zydis/Zydis.h>
@@ -37,15 +39,12 @@ struct state {
 
 static uint64_t next_random(struct state *s)
 {
-	s->rng ^= s->rng << 13;
-	s->rng ^= s->rng >> 7;
-	s->rng ^= s->rng << 17;
-	return s->rng * 0x2545f4914f6cdd1dull;
+	return chance_next(&s->rng);
 }
 
 static unsigned pick(struct state *s, unsigned n)
 {
-	return (unsigned)(next_random(s) >> 33) % n;
+	return chance_pick(&s->rng, n);
 }
 
 static void report(struct state *s, const uint8_t *b, unsigned mode, const struct x86_insn *in,
@@ -641,13 +640,6 @@ static void check_prefixes_and_opcodes(struct state *s)
 	}
 }
 
-static unsigned long env_number(const char *name, unsigned long def)
-{
-	const char *v = getenv(name);
-
-	return v && *v ? strtoul(v, NULL, 0) : def;
-}
-
 int main(int argc, char **argv)
 {
 	static const ZydisMachineMode modes[3] = {
@@ -657,8 +649,8 @@ int main(int argc, char **argv)
 		ZYDIS_STACK_WIDTH_16, ZYDIS_STACK_WIDTH_32, ZYDIS_STACK_WIDTH_64,
 	};
 	static struct state s;
-	unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 0) : env_number("MAYFLY_CASES", 1000000);
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : env_number("MAYFLY_SEED", 1);
+	unsigned long n = chance_arg(argc, argv, 1, "MAYFLY_CASES", 1000000);
+	uint64_t seed = chance_arg(argc, argv, 2, "MAYFLY_SEED", 1);
 	long page = sysconf(_SC_PAGESIZE);
 	uint8_t *pages = mmap(NULL, (size_t)page * 2, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -14,6 +14,8 @@
  * usage: test_fuzz_guest [seconds [seed]], or MAYFLY_SECONDS, MAYFLY_SEED. A failure names the seed
  * of its case: with that and 0 seconds only this case runs (scheduling still differs).
  */
+#include "chance.h"
+
 #include "accel/accel.h"
 #include "accel/tcg/cpu/cpu.h"
 #include "vmm/core/err.h"
@@ -62,15 +64,12 @@ struct fuzz {
 
 static uint64_t rnd(struct fuzz *f)
 {
-	f->rng ^= f->rng << 13;
-	f->rng ^= f->rng >> 7;
-	f->rng ^= f->rng << 17;
-	return f->rng * 0x2545f4914f6cdd1dull;
+	return chance_next(&f->rng);
 }
 
 static unsigned pick(struct fuzz *f, unsigned n)
 {
-	return (unsigned)(rnd(f) >> 33) % n;
+	return chance_pick(&f->rng, n);
 }
 
 static uint64_t address(struct fuzz *f)
@@ -537,20 +536,13 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static uint64_t number(int argc, char **argv, int i, const char *env, uint64_t def)
-{
-	const char *v = argc > i ? argv[i] : getenv(env);
-
-	return v && *v ? strtoull(v, NULL, 0) : def;
-}
-
 int main(int argc, char **argv)
 {
 	static const char *const debug[] = { NULL, NULL, NULL, "nochain", "strict-flags", "nosimd",
 					     "nojit", NULL };
 	static struct fuzz f;
-	double seconds = (double)number(argc, argv, 1, "MAYFLY_SECONDS", 10), from;
-	uint64_t seed = number(argc, argv, 2, "MAYFLY_SEED", 1);
+	double seconds = (double)chance_arg(argc, argv, 1, "MAYFLY_SECONDS", 10), from;
+	uint64_t seed = chance_arg(argc, argv, 2, "MAYFLY_SEED", 1);
 	unsigned long n = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -8,6 +8,7 @@
  * on the same machines: the second time with TLBs and jump caches as the first one left them.
  * MAYFLY_CASES sets the number of cases, MAYFLY_SEED the start.
  */
+#include "chance.h"
 #include "jit_rig.h"
 
 #include <criterion/criterion.h>
@@ -23,15 +24,10 @@ struct prog {
 	unsigned n;
 };
 
-static unsigned pick(struct rig *r, unsigned n)
-{
-	return (unsigned)((rig_random(r) >> 20) % n);
-}
-
 /* One in n. */
 static bool rarely(struct rig *r, unsigned n)
 {
-	return pick(r, n) == 0;
+	return rig_pick(r, n) == 0;
 }
 
 static void put(struct prog *p, const void *bytes, unsigned n)
@@ -56,21 +52,21 @@ static void put_mov(struct prog *p, unsigned reg, uint64_t val)
 
 static uint64_t any_address(struct rig *r)
 {
-	switch (pick(r, 12)) {
-	case 0: return FIX_ABSENT + pick(r, 4090);
-	case 1: return FIX_READONLY + pick(r, 4000);
-	case 2: return FIX_SUPER + pick(r, 4000);
-	case 3: return 0x8000000000000000ull + pick(r, 64);
-	case 4: return FIX_READONLY - pick(r, 8);
-	case 5: return FIX_ABSENT - pick(r, 8);
-	case 6: return 0x00007ffffffffffaull + pick(r, 8);
-	default: return FIX_DATA + pick(r, 8000);
+	switch (rig_pick(r, 12)) {
+	case 0: return FIX_ABSENT + rig_pick(r, 4090);
+	case 1: return FIX_READONLY + rig_pick(r, 4000);
+	case 2: return FIX_SUPER + rig_pick(r, 4000);
+	case 3: return 0x8000000000000000ull + rig_pick(r, 64);
+	case 4: return FIX_READONLY - rig_pick(r, 8);
+	case 5: return FIX_ABSENT - rig_pick(r, 8);
+	case 6: return 0x00007ffffffffffaull + rig_pick(r, 8);
+	default: return FIX_DATA + rig_pick(r, 8000);
 	}
 }
 
 static uint64_t any_flags(struct rig *r)
 {
-	uint64_t fl = 2 | (rig_random(r) & X86_FL_ARITH) | (pick(r, 2) ? X86_FL_IF : 0);
+	uint64_t fl = 2 | (rig_random(r) & X86_FL_ARITH) | (rig_pick(r, 2) ? X86_FL_IF : 0);
 
 	if (rarely(r, 12))
 		fl |= X86_FL_AC;
@@ -92,7 +88,7 @@ static bool other_code_ok(const struct rig *r)
 
 static uint16_t any_selector(struct rig *r, uint16_t usual)
 {
-	uint16_t sel = rarely(r, 12) ? (uint16_t)(pick(r, 12) * 8 + pick(r, 8)) : usual;
+	uint16_t sel = rarely(r, 12) ? (uint16_t)(rig_pick(r, 12) * 8 + rig_pick(r, 8)) : usual;
 	bool other = (sel & ~7u) == SEL_CODE32 || (sel & ~7u) == SEL_CODE16;
 
 	return other && !other_code_ok(r) ? usual : sel;
@@ -101,8 +97,8 @@ static uint16_t any_selector(struct rig *r, uint16_t usual)
 static uint64_t any_target(struct rig *r, uint64_t usual)
 {
 	if (rarely(r, 40))
-		return 0x0000800000000000ull + pick(r, 100);
-	return rarely(r, 40) ? FIX_ABSENT + pick(r, 4096) : usual;
+		return 0x0000800000000000ull + rig_pick(r, 100);
+	return rarely(r, 40) ? FIX_ABSENT + rig_pick(r, 4096) : usual;
 }
 
 static void put_iret(struct rig *r, struct prog *p, bool to_user, uint64_t to)
@@ -110,7 +106,7 @@ static void put_iret(struct rig *r, struct prog *p, bool to_user, uint64_t to)
 	uint64_t frame[5] = {any_target(r, to),
 			     any_selector(r, to_user ? SEL_UCODE64 : SEL_CODE64), any_flags(r),
 			     rarely(r, 20) ? rig_random(r) : to_user ? USTACK : RIG_STACK - 0x1400,
-			     any_selector(r, to_user ? SEL_UDATA : pick(r, 2) ? SEL_DATA32 : 0)};
+			     any_selector(r, to_user ? SEL_UDATA : rig_pick(r, 2) ? SEL_DATA32 : 0)};
 
 	for (unsigned i = 5; i--;) {
 		put_mov(p, X86_RAX, frame[i]);
@@ -121,7 +117,7 @@ static void put_iret(struct rig *r, struct prog *p, bool to_user, uint64_t to)
 
 static void put_user_op(struct rig *r, struct prog *p)
 {
-	switch (pick(r, 10)) {
+	switch (rig_pick(r, 10)) {
 	case 0: case 1: case 2:
 		put_code(p, ASM64("syscall"));
 		break;
@@ -138,11 +134,11 @@ static void put_user_op(struct rig *r, struct prog *p)
 		break;
 	case 7:
 		put_mov(p, X86_RAX, rarely(r, 4) ? rig_random(r) : FIX_DATA);
-		put_code(p, pick(r, 2) ? ASM64("wrfsbase rax") : ASM64("wrgsbase rax"));
-		put_code(p, pick(r, 2) ? ASM64("rdgsbase r10") : ASM64("rdfsbase rdx"));
+		put_code(p, rig_pick(r, 2) ? ASM64("wrfsbase rax") : ASM64("wrgsbase rax"));
+		put_code(p, rig_pick(r, 2) ? ASM64("rdgsbase r10") : ASM64("rdfsbase rdx"));
 		break;
 	case 8:
-		put_code(p, pick(r, 2) ? ASM64("pxor xmm1, xmm2\n paddb xmm1, xmm3")
+		put_code(p, rig_pick(r, 2) ? ASM64("pxor xmm1, xmm2\n paddb xmm1, xmm3")
 				       : ASM64("movq xmm3, rsp\n movq rdx, xmm1"));
 		break;
 	default:
@@ -155,25 +151,25 @@ static void put_kernel_op(struct rig *r, struct prog *p)
 {
 	static const uint32_t msrs[] = {0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103};
 
-	switch (pick(r, 9)) {
+	switch (rig_pick(r, 9)) {
 	case 0:
 		put_mov(p, X86_RSI, rarely(r, 4) ? rig_random(r) : FIX_DATA);
 		put_code(p, ASM64("mov r14, rcx\n mov eax, esi\n mov rdx, rsi\n"
 				  "rorx rdx, rdx, 32\n mov edx, edx"));
-		put_mov(p, X86_RCX, msrs[pick(r, 4)]);
+		put_mov(p, X86_RCX, msrs[rig_pick(r, 4)]);
 		put_code(p, ASM64("wrmsr\n mov rcx, r14"));
 		break;
 	case 1:
 		put_code(p, ASM64("mov rax, cr3"));
 		if (rarely(r, 10))
 			put_mov(p, X86_RAX, rig_random(r) & 0x8000ffffffffffffull);
-		else if (pick(r, 2)) /* keep the identifier's translations */
+		else if (rig_pick(r, 2)) /* keep the identifier's translations */
 			put_code(p, ASM64("movabs rdx, 0x8000000000000000\n lea rax, [rax+rdx]"));
 		put_code(p, ASM64("mov cr3, rax"));
 		break;
 	case 2:
 		put_mov(p, X86_RBX, any_address(r));
-		put_code(p, pick(r, 2) ? ASM64("invlpg [rbx]") : ASM64("invlpg [r12+rbx*2-8]"));
+		put_code(p, rig_pick(r, 2) ? ASM64("invlpg [rbx]") : ASM64("invlpg [r12+rbx*2-8]"));
 		break;
 	case 3:
 		put_code(p, ASM64("mov r9, cr2\n mov rax, cr0\n mov rdx, cr4\n mov rsi, cr3"));
@@ -183,13 +179,13 @@ static void put_kernel_op(struct rig *r, struct prog *p)
 		break;
 	case 5: case 6:
 		put_mov(p, X86_RBX, any_address(r));
-		put_code(p, pick(r, 2) ? ASM64("mov [rbx], rax") : ASM64("mov rax, [rbx]"));
+		put_code(p, rig_pick(r, 2) ? ASM64("mov [rbx], rax") : ASM64("mov rax, [rbx]"));
 		break;
 	case 7:
 		put_code(p, ASM64("mov ax, fs\n mov r10w, ds\n mov esi, gs"));
 		break;
 	default:
-		put_code(p, pick(r, 2) ? ASM64("int 0x80") : ASM64("movq xmm2, rcx"));
+		put_code(p, rig_pick(r, 2) ? ASM64("int 0x80") : ASM64("movq xmm2, rcx"));
 		break;
 	}
 }
@@ -206,19 +202,19 @@ static void make_programs(struct rig *r)
 		    skip = ASM64("push rax\n mov rax, [rsp+16]\n lea rax, [rax+3]\n"
 				 "mov [rsp+16], rax\n pop rax\n lea rsp, [rsp+8]\n iretq");
 
-	for (unsigned i = 1 + pick(r, 8); i--;)
+	for (unsigned i = 1 + rig_pick(r, 8); i--;)
 		put_user_op(r, &u);
 	put_code(&u, hlt);
-	for (unsigned i = pick(r, 4); i--;)
+	for (unsigned i = rig_pick(r, 4); i--;)
 		put_kernel_op(r, &k);
 	if (rarely(r, 6)) {
 		put_mov(&k, X86_RCX, any_target(r, UCODE));
 		put_mov(&k, X86_R11, any_flags(r));
 		put_code(&k, ASM64("sysretq"));
 	} else {
-		put_iret(r, &k, pick(r, 6), UCODE);
+		put_iret(r, &k, rig_pick(r, 6), UCODE);
 	}
-	for (unsigned i = pick(r, 3); i--;)
+	for (unsigned i = rig_pick(r, 3); i--;)
 		put_kernel_op(r, &e);
 	if (rarely(r, 10))
 		put_mov(&e, X86_R11, any_flags(r));
@@ -230,11 +226,11 @@ static void make_programs(struct rig *r)
 	write_prog(r, KENTRY, &e);
 	for (unsigned v = 0; v < 4096; v++)
 		rig_write(r, FIX_HANDLERS + v, hlt.bytes, 1);
-	if (pick(r, 3))
+	if (rig_pick(r, 3))
 		rig_write(r, FIX_HANDLERS + 16 * 0x80, back.bytes, (unsigned)back.len);
 	/* Over the stores and loads of three bytes, and anywhere else: with flags that the
 	 * translator finds dead. */
-	if (other_code_ok(r) && pick(r, 3))
+	if (other_code_ok(r) && rig_pick(r, 3))
 		rig_write(r, 0x132000, skip.bytes, (unsigned)skip.len);
 	else
 		rig_write(r, 0x132000, hlt.bytes, 1);
@@ -247,16 +243,16 @@ static void poke(struct rig *r, gpaddr at, uint64_t val, unsigned size)
 
 static void gate(struct rig *r, unsigned v, uint64_t to, unsigned dpl)
 {
-	unsigned type = pick(r, 3) ? 14 : 15, ist = rarely(r, 6) ? pick(r, 8) : 0;
+	unsigned type = rig_pick(r, 3) ? 14 : 15, ist = rarely(r, 6) ? rig_pick(r, 8) : 0;
 	uint64_t lo = (to & 0xffff) | (uint64_t)any_selector(r, SEL_CODE64) << 16 |
 		      (uint64_t)ist << 32 | (uint64_t)(0x80 | dpl << 5 | type) << 40 |
 		      (to & 0xffff0000) << 32;
 	uint64_t hi = to >> 32;
 
 	if (rarely(r, 60))
-		lo ^= 1ull << (32 + pick(r, 16));
+		lo ^= 1ull << (32 + rig_pick(r, 16));
 	if (rarely(r, 100))
-		hi ^= 1ull << pick(r, 48);
+		hi ^= 1ull << rig_pick(r, 48);
 	poke(r, FIX_IDT + 16 * v, lo, 8);
 	poke(r, FIX_IDT + 16 * v + 8, hi, 8);
 }
@@ -267,9 +263,9 @@ static void make_tables(struct rig *r, const uint8_t *pristine)
 
 	rig_write(r, 0, pristine, LOW);
 	if (rarely(r, 4))
-		for (unsigned i = pick(r, 3) + 1; i--;) {
-			unsigned byte = 5 + pick(r, 2), bit = pick(r, 8);
-			gpaddr at = FIX_GDT + 8 * (1 + pick(r, 6)) + byte;
+		for (unsigned i = rig_pick(r, 3) + 1; i--;) {
+			unsigned byte = 5 + rig_pick(r, 2), bit = rig_pick(r, 8);
+			gpaddr at = FIX_GDT + 8 * (1 + rig_pick(r, 6)) + byte;
 
 			if (byte == 6 && bit == 5 && !other_code_ok(r))
 				bit = 6;
@@ -279,7 +275,7 @@ static void make_tables(struct rig *r, const uint8_t *pristine)
 	gate(r, 14, 0x132000, 0);
 	gate(r, 0x80, FIX_HANDLERS + 16 * 0x80, rarely(r, 10) ? 0 : 3);
 	for (unsigned i = 0; i < 10; i++) {
-		uint64_t sp = rarely(r, 30) ? any_address(r) : stacks[pick(r, 3)];
+		uint64_t sp = rarely(r, 30) ? any_address(r) : stacks[rig_pick(r, 3)];
 
 		poke(r, FIX_TSS + 4 + 8 * i, sp, 8);
 	}
@@ -307,7 +303,7 @@ static void set_state(struct rig *r, struct cpu *c, uint64_t seed, bool user)
 	c->lstar = any_target(&s, KENTRY);
 	if ((int64_t)(c->lstar << 16) >> 16 != (int64_t)c->lstar)
 		c->lstar = KENTRY;
-	c->sfmask = pick(&s, 2) ? 0x257fd5 : rig_random(&s) & 0x3fffff;
+	c->sfmask = rig_pick(&s, 2) ? 0x257fd5 : rig_random(&s) & 0x3fffff;
 	mem = rig_random(&s);
 	if (mem & 1)
 		c->cr4 |= X86_CR4_SMAP;
@@ -324,15 +320,15 @@ static void set_state(struct rig *r, struct cpu *c, uint64_t seed, bool user)
 	if (!(mem & 0xf00000))
 		c->tr.limit = 0x20;
 	if (!(mem & 0xf000000))
-		c->idt.limit = (uint16_t)(pick(&s, 16) * 16 + 15);
+		c->idt.limit = (uint16_t)(rig_pick(&s, 16) * 16 + 15);
 	for (unsigned i = 0; i < 16; i++)
-		c->gpr[i] = pick(&s, 3) ? rig_random(&s) : FIX_DATA;
+		c->gpr[i] = rig_pick(&s, 3) ? rig_random(&s) : FIX_DATA;
 	c->gpr[X86_RSP] = user ? USTACK : RIG_STACK - 0x1400;
 	c->rip = user ? UCODE : KCODE;
 	c->rflags = (any_flags(&s) & ~(uint64_t)(X86_FL_TF | X86_FL_VM | X86_FL_VIF | X86_FL_VIP));
 	c->kernel_gs_base = FIX_DATA + 0x800;
 	c->seg[X86_FS].base = c->seg[X86_GS].base = 0;
-	c->nmi_masked = pick(&s, 2);
+	c->nmi_masked = rig_pick(&s, 2);
 	c->nmi_pending = false;
 	c->tsc_aux = 0;
 	c->cr2 = 0;
@@ -403,7 +399,7 @@ static void equalize(struct rig *r)
 
 static bool one(struct rig *r, const uint8_t *pristine)
 {
-	bool user = pick(r, 3), ended;
+	bool user = rig_pick(r, 3), ended;
 	uint64_t seed;
 
 	make_tables(r, pristine);
@@ -469,9 +465,8 @@ static int run_all(const char *debug, unsigned long n, uint64_t seed)
 
 int main(void)
 {
-	const char *cases = getenv("MAYFLY_CASES"), *seed = getenv("MAYFLY_SEED");
-	unsigned long n = cases ? strtoul(cases, NULL, 0) : DEFAULT_CASES;
-	uint64_t s = seed ? strtoull(seed, NULL, 0) : 0x6a09e667f3bcc908ull;
+	unsigned long n = chance_env("MAYFLY_CASES", DEFAULT_CASES);
+	uint64_t s = chance_env("MAYFLY_SEED", 0x6a09e667f3bcc908ull);
 
 	return run_all(NULL, n / 2, s) + run_all("strict-flags", n / 2, s) != 0;
 }

@@ -9,6 +9,7 @@
  * pointer, at the edges of such pages, with changes of the register, jumps and anything between. Arithmetic flags that an instruction leaves undefined are not
  * compared and not read. MAYFLY_CASES sets the number of instructions, MAYFLY_SEED the start.
  */
+#include "chance.h"
 #include "jit_rig.h"
 
 #include <criterion/criterion.h>
@@ -25,11 +26,6 @@ struct sequence {
 	uint16_t undef; /* flags undefined at the end */
 	uint16_t at[MAX_INSNS * 3], undef_at[MAX_INSNS * 3];
 };
-
-static unsigned pick(struct rig *r, unsigned n)
-{
-	return (unsigned)((rig_random(r) >> 20) % n);
-}
 
 /* Not comparable: approximate or random results, time, what faults by design of the host. */
 static bool excluded(const struct x86_insn *in)
@@ -60,24 +56,24 @@ static bool excluded(const struct x86_insn *in)
 
 static unsigned random_bytes(struct rig *r, uint8_t *b, bool code64)
 {
-	unsigned n = 0, map = pick(r, 100);
+	unsigned n = 0, map = rig_pick(r, 100);
 
-	if (pick(r, 8) == 0)
+	if (rig_pick(r, 8) == 0)
 		b[n++] = 0x66;
-	if (pick(r, 40) == 0)
+	if (rig_pick(r, 40) == 0)
 		b[n++] = 0xf0;
-	if (map >= 40 && pick(r, 3) == 0)
-		b[n++] = pick(r, 2) ? 0xf2 : 0xf3;
+	if (map >= 40 && rig_pick(r, 3) == 0)
+		b[n++] = rig_pick(r, 2) ? 0xf2 : 0xf3;
 	if (map >= 85 && map < 94) { /* VEX */
 		b[0] = 0xc4;
-		b[1] = (uint8_t)((rig_random(r) & 0xe0) | (1 + pick(r, 3)));
+		b[1] = (uint8_t)((rig_random(r) & 0xe0) | (1 + rig_pick(r, 3)));
 		b[2] = (uint8_t)rig_random(r);
 		n = 3;
 	} else {
-		if (code64 && pick(r, 10) < 6)
-			b[n++] = (uint8_t)(0x40 | pick(r, 16));
+		if (code64 && rig_pick(r, 10) < 6)
+			b[n++] = (uint8_t)(0x40 | rig_pick(r, 16));
 		if (map >= 94) {
-			b[n++] = (uint8_t)(0xd8 | pick(r, 8));
+			b[n++] = (uint8_t)(0xd8 | rig_pick(r, 8));
 		} else if (map >= 40) {
 			b[n++] = 0x0f;
 			if (map >= 70 && map < 78)
@@ -101,16 +97,16 @@ static void append(struct sequence *s, const void *bytes, unsigned len)
 
 static uint64_t data_address(struct rig *r)
 {
-	switch (pick(r, 40)) {
-	case 0: return FIX_READONLY + pick(r, 4000);
-	case 1: return FIX_ABSENT + pick(r, 4000);
-	case 2: return FIX_MMIO + pick(r, 256);
-	case 3: return FIX_DATA + 0x1000 - pick(r, 40); /* may cross */
-	case 4: return FIX_READONLY - pick(r, 24);
-	case 5: return FIX_SUPER + pick(r, 4000);
-	case 6: return 0x8000000000000000ull + pick(r, 64); /* not canonical */
-	case 7: return 0x00007ffffffffff0ull + pick(r, 32);
-	default: return FIX_DATA + 64 + (pick(r, 2) ? 16 * pick(r, 500) : pick(r, 8000));
+	switch (rig_pick(r, 40)) {
+	case 0: return FIX_READONLY + rig_pick(r, 4000);
+	case 1: return FIX_ABSENT + rig_pick(r, 4000);
+	case 2: return FIX_MMIO + rig_pick(r, 256);
+	case 3: return FIX_DATA + 0x1000 - rig_pick(r, 40); /* may cross */
+	case 4: return FIX_READONLY - rig_pick(r, 24);
+	case 5: return FIX_SUPER + rig_pick(r, 4000);
+	case 6: return 0x8000000000000000ull + rig_pick(r, 64); /* not canonical */
+	case 7: return 0x00007ffffffffff0ull + rig_pick(r, 32);
+	default: return FIX_DATA + 64 + (rig_pick(r, 2) ? 16 * rig_pick(r, 500) : rig_pick(r, 8000));
 	}
 }
 
@@ -159,29 +155,29 @@ static void append_random(struct rig *r, struct sequence *s, bool code64)
 			continue;
 		if (in.op == X86_PUSHF && s->undef)
 			continue;
-		if (!cpu_has_feature(in.feature) && in.feature && pick(r, 50))
+		if (!cpu_has_feature(in.feature) && in.feature && rig_pick(r, 50))
 			continue;
 		break;
 	}
 	if (has_mem(&in) && in.addrsize != 2) {
 		if (in.disp_len == 4) {
-			int32_t d = (int32_t)pick(r, 64) - 32;
+			int32_t d = (int32_t)rig_pick(r, 64) - 32;
 
 			if (in.mem.base == X86_NO_REG && in.mem.index == X86_NO_REG)
 				d = (int32_t)data_address(r);
 			else if (in.mem.base == X86_REG_RIP)
-				d = FIX_DATA - RIG_CODE + (int32_t)pick(r, 6000);
+				d = FIX_DATA - RIG_CODE + (int32_t)rig_pick(r, 6000);
 			else if (in.mem.base == X86_NO_REG)
-				d = FIX_DATA + (int32_t)pick(r, 4000);
+				d = FIX_DATA + (int32_t)rig_pick(r, 4000);
 			memcpy(b + in.disp_at, &d, 4);
 		} else if (in.disp_len == 8) {
 			uint64_t d = data_address(r);
 
 			memcpy(b + in.disp_at, &d, 8);
 		}
-		if (in.mem.index < 16 && pick(r, 20) && !(in.attr & X86_AT_VSIB))
-			append_mov(s, in.mem.index, pick(r, 200), code64);
-		if (in.mem.base < 16 && in.mem.base != in.mem.index && pick(r, 20)) {
+		if (in.mem.index < 16 && rig_pick(r, 20) && !(in.attr & X86_AT_VSIB))
+			append_mov(s, in.mem.index, rig_pick(r, 200), code64);
+		if (in.mem.base < 16 && in.mem.base != in.mem.index && rig_pick(r, 20)) {
 			uint64_t la = data_address(r);
 
 			if (in.mem.base == X86_RSP && !in_data(la))
@@ -202,11 +198,11 @@ static uint64_t group_address(struct rig *r)
 					 FIX_READONLY + 0x1000, FIX_ABSENT, FIX_ABSENT + 0x1000,
 					 FIX_SUPER, FIX_MMIO + 0x1000};
 
-	switch (pick(r, 4)) {
-	case 0: return edges[pick(r, sizeof(edges) / sizeof(edges[0]))] + pick(r, 300) - 150;
-	case 1: return FIX_READONLY + 200 + pick(r, 3000);
+	switch (rig_pick(r, 4)) {
+	case 0: return edges[rig_pick(r, sizeof(edges) / sizeof(edges[0]))] + rig_pick(r, 300) - 150;
+	case 1: return FIX_READONLY + 200 + rig_pick(r, 3000);
 	case 2: return data_address(r);
-	default: return FIX_DATA + 0x400 + pick(r, 0x800);
+	default: return FIX_DATA + 0x400 + rig_pick(r, 0x800);
 	}
 }
 
@@ -225,14 +221,14 @@ static void append_decoded(struct sequence *s, const uint8_t *b, bool code64)
 static void append_access(struct rig *r, struct sequence *s, unsigned opcode, unsigned base,
 			  unsigned index, int32_t disp, bool code64)
 {
-	unsigned reg = pick(r, code64 ? 16 : 8), n = 0, at;
+	unsigned reg = rig_pick(r, code64 ? 16 : 8), n = 0, at;
 	bool sib = (base & 7) == 4 || index != 4;
 	uint8_t b[15] = {0};
 
-	if (reg == X86_RSP || (reg == base && pick(r, 4)))
+	if (reg == X86_RSP || (reg == base && rig_pick(r, 4)))
 		reg = X86_RDX;
 	if (code64)
-		b[n++] = (uint8_t)(0x40 | pick(r, 2) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 |
+		b[n++] = (uint8_t)(0x40 | rig_pick(r, 2) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 |
 				   base >> 3);
 	if (opcode > 0xff) {
 		b[n++] = 0x0f;
@@ -258,8 +254,8 @@ static void append_bmi_access(struct rig *r, struct sequence *s, unsigned base, 
 		{3, 0xf5} /* pdep */, {2, 0xf5} /* pext */, {0, 0xf7} /* bextr */,
 		{1, 0xf7} /* shlx */, {2, 0xf7} /* sarx */, {3, 0xf7} /* shrx */,
 	};
-	unsigned reg = pick(r, code64 ? 16 : 8), other = pick(r, code64 ? 16 : 8), n = 0;
-	const uint8_t *op = ops[pick(r, sizeof(ops) / sizeof(ops[0]))];
+	unsigned reg = rig_pick(r, code64 ? 16 : 8), other = rig_pick(r, code64 ? 16 : 8), n = 0;
+	const uint8_t *op = ops[rig_pick(r, sizeof(ops) / sizeof(ops[0]))];
 	uint8_t b[15] = {0};
 
 	if (reg == X86_RSP || reg == base)
@@ -268,7 +264,7 @@ static void append_bmi_access(struct rig *r, struct sequence *s, unsigned base, 
 		other = X86_RSI;
 	b[n++] = 0xc4;
 	b[n++] = (uint8_t)((reg >> 3 ^ 1) << 7 | 0x40 | (base >> 3 ^ 1) << 5 | 2);
-	b[n++] = (uint8_t)((code64 ? pick(r, 2) : 0) << 7 | (~other & 15) << 3 | op[0]);
+	b[n++] = (uint8_t)((code64 ? rig_pick(r, 2) : 0) << 7 | (~other & 15) << 3 | op[0]);
 	b[n++] = op[1];
 	b[n++] = (uint8_t)(0x80 | (reg & 7) << 3 | ((base & 7) == 4 ? 4 : base & 7));
 	if ((base & 7) == 4)
@@ -280,24 +276,24 @@ static void append_bmi_access(struct rig *r, struct sequence *s, unsigned base, 
 /* The base changes by a constant, moves to another register, or becomes something else. */
 static unsigned append_change(struct rig *r, struct sequence *s, unsigned base, bool code64)
 {
-	unsigned to = pick(r, code64 ? 16 : 8), n = 0;
+	unsigned to = rig_pick(r, code64 ? 16 : 8), n = 0;
 	uint8_t b[15] = {0};
 
 	if (to == X86_RSP)
 		to = base;
 	if (code64)
-		b[n++] = (uint8_t)(0x40 | (pick(r, 5) ? 8 : 0));
-	switch (pick(r, 5)) {
+		b[n++] = (uint8_t)(0x40 | (rig_pick(r, 5) ? 8 : 0));
+	switch (rig_pick(r, 5)) {
 	case 0: /* add, sub */
 		b[0] |= code64 ? base >> 3 : 0;
 		b[n++] = 0x83;
-		b[n++] = (uint8_t)(0xc0 | pick(r, 2) * 0x28 | (base & 7));
-		b[n++] = (uint8_t)pick(r, 256);
+		b[n++] = (uint8_t)(0xc0 | rig_pick(r, 2) * 0x28 | (base & 7));
+		b[n++] = (uint8_t)rig_pick(r, 256);
 		break;
 	case 1: /* inc, dec */
 		b[0] |= code64 ? base >> 3 : 0;
 		b[n++] = 0xff;
-		b[n++] = (uint8_t)(0xc0 | pick(r, 2) << 3 | (base & 7));
+		b[n++] = (uint8_t)(0xc0 | rig_pick(r, 2) << 3 | (base & 7));
 		break;
 	case 2: /* mov to, base */
 		b[0] |= code64 ? (base >> 3) << 2 | to >> 3 : 0;
@@ -311,7 +307,7 @@ static unsigned append_change(struct rig *r, struct sequence *s, unsigned base, 
 		b[n++] = (uint8_t)(0x40 | (to & 7) << 3 | (base & 7));
 		if ((base & 7) == 4)
 			b[n++] = 0x24;
-		b[n++] = (uint8_t)pick(r, 256);
+		b[n++] = (uint8_t)rig_pick(r, 256);
 		base = to;
 		break;
 	default:
@@ -328,23 +324,23 @@ static void append_group(struct rig *r, struct sequence *s, bool code64)
 {
 	static const uint16_t ops[] = {0x8b, 0x8b, 0x8a, 0x89, 0x88, 0x01, 0x03, 0x3b, 0x30, 0x85,
 				       0xff, 0xfe, 0x110, 0x111, 0x16f, 0x17f};
-	bool stack = pick(r, 4) == 0;
-	unsigned base = stack ? X86_RSP : pick(r, code64 ? 16 : 8), n = 2 + pick(r, 6), index = 4;
-	int32_t near = (int32_t)pick(r, 600) - 300;
+	bool stack = rig_pick(r, 4) == 0;
+	unsigned base = stack ? X86_RSP : rig_pick(r, code64 ? 16 : 8), n = 2 + rig_pick(r, 6), index = 4;
+	int32_t near = (int32_t)rig_pick(r, 600) - 300;
 
 	if (!stack) {
 		if (base == X86_RSP)
 			base = X86_RBX;
 		append_mov(s, base, group_address(r), code64);
-		if (pick(r, 3) == 0) {
+		if (rig_pick(r, 3) == 0) {
 			index = X86_RCX;
-			append_mov(s, index, pick(r, 100), code64);
+			append_mov(s, index, rig_pick(r, 100), code64);
 		}
 	}
 	while (n-- && s->n < MAX_INSNS && s->len < MAX_CODE - 80) {
-		int32_t disp = near + (int32_t)pick(r, pick(r, 8) ? 64 : 600);
+		int32_t disp = near + (int32_t)rig_pick(r, rig_pick(r, 8) ? 64 : 600);
 
-		switch (pick(r, 16)) {
+		switch (rig_pick(r, 16)) {
 		case 0:
 			base = stack ? base : append_change(r, s, base, code64);
 			break;
@@ -355,7 +351,7 @@ static void append_group(struct rig *r, struct sequence *s, bool code64)
 			append_jcc(r, s, code64);
 			break;
 		case 3: { /* push, pop of a low register */
-			uint8_t b[15] = {(uint8_t)(0x50 | pick(r, 2) << 3 | pick(r, 4))};
+			uint8_t b[15] = {(uint8_t)(0x50 | rig_pick(r, 2) << 3 | rig_pick(r, 4))};
 
 			append_decoded(s, b, code64);
 			break;
@@ -365,7 +361,7 @@ static void append_group(struct rig *r, struct sequence *s, bool code64)
 			append_bmi_access(r, s, base, disp, code64);
 			break;
 		default:
-			append_access(r, s, ops[pick(r, sizeof(ops) / sizeof(ops[0]))], base,
+			append_access(r, s, ops[rig_pick(r, sizeof(ops) / sizeof(ops[0]))], base,
 				      index, disp, code64);
 		}
 	}
@@ -375,7 +371,7 @@ static void append_group(struct rig *r, struct sequence *s, bool code64)
 static void append_jcc(struct rig *r, struct sequence *s, bool code64)
 {
 	static const uint8_t nop = 0x90;
-	uint8_t b[2] = {(uint8_t)(0x70 | pick(r, 16)), 0};
+	uint8_t b[2] = {(uint8_t)(0x70 | rig_pick(r, 16)), 0};
 	uint16_t undef = s->undef;
 	unsigned at;
 
@@ -393,11 +389,11 @@ static void append_jcc(struct rig *r, struct sequence *s, bool code64)
 static void make(struct rig *r, struct sequence *s, bool code64)
 {
 	static const uint8_t ud2[] = {0x0f, 0x0b};
-	unsigned n = 1 + pick(r, MAX_INSNS);
+	unsigned n = 1 + rig_pick(r, MAX_INSNS);
 
 	s->len = s->n = s->undef = 0;
 	while (n-- && s->n < MAX_INSNS && s->len < MAX_CODE - 80)
-		switch (pick(r, 12)) {
+		switch (rig_pick(r, 12)) {
 		case 0: append_jcc(r, s, code64); break;
 		case 1:
 		case 2: append_group(r, s, code64); break;
@@ -411,25 +407,25 @@ static void random_state(struct rig *r, uint64_t rip, bool code64)
 	struct cpu *c = r->ref->c;
 
 	for (unsigned i = 0; i < 16; i++) {
-		switch (pick(r, 6)) {
+		switch (rig_pick(r, 6)) {
 		case 0: c->gpr[i] = rig_random(r); break;
 		case 1: c->gpr[i] = rig_random(r) & 0xff; break;
 		case 2: c->gpr[i] = ~(rig_random(r) & 0xff); break;
-		default: c->gpr[i] = FIX_DATA + pick(r, 8000); break;
+		default: c->gpr[i] = FIX_DATA + rig_pick(r, 8000); break;
 		}
 		if (!code64)
 			c->gpr[i] = i < 8 ? (uint32_t)c->gpr[i] : 0;
 	}
-	c->gpr[X86_RSP] = RIG_STACK - 0x400 + (pick(r, 10) ? 0 : pick(r, 16));
+	c->gpr[X86_RSP] = RIG_STACK - 0x400 + (rig_pick(r, 10) ? 0 : rig_pick(r, 16));
 	c->rip = rip;
 	if (!code64) { /* thread-local storage: near the data, and so that offsets wrap */
-		c->seg[X86_FS].base = pick(r, 2) ? 0 : pick(r, 64);
-		c->seg[X86_GS].base = (uint32_t)-(int)pick(r, 64);
+		c->seg[X86_FS].base = rig_pick(r, 2) ? 0 : rig_pick(r, 64);
+		c->seg[X86_GS].base = (uint32_t)-(int)rig_pick(r, 64);
 	}
 	c->rflags = 2 | (rig_random(r) & X86_FL_ARITH);
 	c->halted = 0;
 	c->cr2 = 0;
-	if (pick(r, 4) == 0) {
+	if (rig_pick(r, 4) == 0) {
 		uint8_t *p = (uint8_t *)c->xs.st;
 
 		for (unsigned i = 0; i < sizeof(c->xs.st) + sizeof(c->xs.xmm); i++)
@@ -439,10 +435,10 @@ static void random_state(struct rig *r, uint64_t rip, bool code64)
 		for (unsigned i = 0; i < 8; i++)
 			memset(c->xs.st[i] + 10, 0, 6);
 	}
-	c->xs.fcw = pick(r, 10) ? 0x37f : (uint16_t)(0x340 | (rig_random(r) & 0xc3f));
-	c->xs.fsw = (uint16_t)(pick(r, 8) << 11);
+	c->xs.fcw = rig_pick(r, 10) ? 0x37f : (uint16_t)(0x340 | (rig_random(r) & 0xc3f));
+	c->xs.fsw = (uint16_t)(rig_pick(r, 8) << 11);
 	c->xs.ftw = (uint8_t)rig_random(r);
-	c->xs.mxcsr = pick(r, 10) ? 0x1f80 : 0x1f80 ^ (rig_random(r) & 0xff80);
+	c->xs.mxcsr = rig_pick(r, 10) ? 0x1f80 : 0x1f80 ^ (rig_random(r) & 0xff80);
 	c->xs.xstate_bv = 7;
 }
 
@@ -482,7 +478,7 @@ static int stopped_at(struct rig *r, const struct sequence *s, uint64_t pc)
 static bool one(struct rig *r, enum fix_mode mode, bool strict, bool all_ram)
 {
 	bool code64 = mode != FIX_PROT32;
-	uint64_t seed = r->seed, rip = RIG_CODE + pick(r, 4096);
+	uint64_t seed = r->seed, rip = RIG_CODE + rig_pick(r, 4096);
 	struct sequence s;
 	uint16_t mask, frame;
 	int at;
@@ -572,9 +568,8 @@ static int run_mode(enum fix_mode mode, const char *debug, unsigned long cases, 
 
 int main(void)
 {
-	const char *cases = getenv("MAYFLY_CASES"), *seed = getenv("MAYFLY_SEED");
-	unsigned long n = cases ? strtoul(cases, NULL, 0) : DEFAULT_CASES;
-	uint64_t s = seed ? strtoull(seed, NULL, 0) : 0x9e3779b97f4a7c15ull;
+	unsigned long n = chance_env("MAYFLY_CASES", DEFAULT_CASES);
+	uint64_t s = chance_env("MAYFLY_SEED", 0x9e3779b97f4a7c15ull);
 	int bad = 0;
 
 	bad += run_mode(FIX_USER, NULL, n / 4, s);

@@ -10,6 +10,7 @@
  * that long operations are left and resumed between elements. MAYFLY_CASES and MAYFLY_SEED as in
  * test_jit_random.c.
  */
+#include "chance.h"
 #include "jit_rig.h"
 
 #include "vmm/core/bytes.h"
@@ -23,43 +24,38 @@
 
 enum { DEFAULT_CASES = 20000, AREA = 0x208000 /* pages without peculiarities */, AREA_PAGES = 6 };
 
-static unsigned pick(struct rig *r, unsigned n)
-{
-	return (unsigned)((rig_random(r) >> 20) % n);
-}
-
 /* Somewhere, often near a page's end. */
 static uint64_t address(struct rig *r)
 {
 	uint64_t page;
 
-	switch (pick(r, 24)) {
+	switch (rig_pick(r, 24)) {
 	case 0: page = FIX_READONLY; break;
 	case 1: page = FIX_ABSENT; break;
 	case 2: page = FIX_SUPER; break;
 	case 3: page = FIX_MMIO; break;
 	case 4: page = FIX_DATA + 0x1000; break; /* the next is read-only */
 	case 5: page = RIG_SPARE; break;         /* code */
-	case 6: return 0x00007fffffffff00ull + pick(r, 0x100);
-	case 7: return pick(r, 2) ? 0xfffffff0u + pick(r, 32) : (uint64_t)-16 + pick(r, 32);
-	default: page = AREA + 0x1000ull * pick(r, AREA_PAGES);
+	case 6: return 0x00007fffffffff00ull + rig_pick(r, 0x100);
+	case 7: return rig_pick(r, 2) ? 0xfffffff0u + rig_pick(r, 32) : (uint64_t)-16 + rig_pick(r, 32);
+	default: page = AREA + 0x1000ull * rig_pick(r, AREA_PAGES);
 	}
-	switch (pick(r, 4)) {
-	case 0: return page + pick(r, 16);
-	case 1: return page + 0xff0 + pick(r, 16);
-	case 2: return page + 8ull * pick(r, 512);
-	default: return page + pick(r, 4096);
+	switch (rig_pick(r, 4)) {
+	case 0: return page + rig_pick(r, 16);
+	case 1: return page + 0xff0 + rig_pick(r, 16);
+	case 2: return page + 8ull * rig_pick(r, 512);
+	default: return page + rig_pick(r, 4096);
 	}
 }
 
 static uint64_t count(struct rig *r)
 {
-	switch (pick(r, 8)) {
+	switch (rig_pick(r, 8)) {
 	case 0: return 0;
 	case 1: return 1;
-	case 2: return pick(r, 9000);
+	case 2: return rig_pick(r, 9000);
 	case 3: return rig_random(r); /* until something stops it */
-	default: return pick(r, 80);
+	default: return rig_pick(r, 80);
 	}
 }
 
@@ -67,22 +63,22 @@ static unsigned make_case(struct rig *r, uint8_t *b, bool code64)
 {
 	static const uint8_t ops[] = {0xa4, 0xaa, 0xac, 0xa6, 0xae};
 	static const uint8_t segs[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
-	unsigned n = 0, width = pick(r, 4);
+	unsigned n = 0, width = rig_pick(r, 4);
 
-	b[n++] = pick(r, 3) ? 0xfc : 0xfd; /* cld, std */
+	b[n++] = rig_pick(r, 3) ? 0xfc : 0xfd; /* cld, std */
 	b[n++] = 0x39;                     /* cmp ebx, ecx: some flags */
 	b[n++] = 0xcb;
-	if (pick(r, 12) == 0)
+	if (rig_pick(r, 12) == 0)
 		b[n++] = 0x67;
-	if (pick(r, 5) == 0)
-		b[n++] = segs[pick(r, 6)];
-	if (pick(r, 5))
-		b[n++] = pick(r, 3) ? 0xf3 : 0xf2;
+	if (rig_pick(r, 5) == 0)
+		b[n++] = segs[rig_pick(r, 6)];
+	if (rig_pick(r, 5))
+		b[n++] = rig_pick(r, 3) ? 0xf3 : 0xf2;
 	if (width == 1)
 		b[n++] = 0x66;
 	if (width == 3 && code64)
 		b[n++] = 0x48;
-	b[n++] = ops[pick(r, 5)] | !!width;
+	b[n++] = ops[rig_pick(r, 5)] | !!width;
 	b[n++] = 0x0f; /* seta dl */
 	b[n++] = 0x97;
 	b[n++] = 0xc2;
@@ -95,22 +91,22 @@ static unsigned make_case(struct rig *r, uint8_t *b, bool code64)
 static void random_state(struct rig *r, bool code64)
 {
 	struct cpu *c = r->ref->c;
-	uint64_t base[2] = {pick(r, 2) ? pick(r, 5000) : 0, rig_random(r)};
+	uint64_t base[2] = {rig_pick(r, 2) ? rig_pick(r, 5000) : 0, rig_random(r)};
 
 	for (unsigned i = 0; i < 16; i++)
 		c->gpr[i] = code64 || i < 8 ? rig_random(r) >> (code64 ? 0 : 32) : 0;
 	c->gpr[X86_RSI] = address(r);
-	c->gpr[X86_RDI] = pick(r, 4) ? address(r)
-				     : c->gpr[X86_RSI] + (uint64_t)pick(r, 40) - 20;
+	c->gpr[X86_RDI] = rig_pick(r, 4) ? address(r)
+				     : c->gpr[X86_RSI] + (uint64_t)rig_pick(r, 40) - 20;
 	c->gpr[X86_RCX] = count(r);
-	if (pick(r, 2)) /* SCAS finds something, or all alike */
+	if (rig_pick(r, 2)) /* SCAS finds something, or all alike */
 		c->gpr[X86_RAX] = 0;
 	c->gpr[X86_RSP] = RIG_STACK - 0x400;
 	if (!code64)
 		for (unsigned i = 0; i < 8; i++)
 			c->gpr[i] = (uint32_t)c->gpr[i];
 	c->seg[X86_FS].base = code64 ? base[0] : 0;
-	c->seg[X86_GS].base = code64 && pick(r, 4) == 0 ? base[1] : 0;
+	c->seg[X86_GS].base = code64 && rig_pick(r, 4) == 0 ? base[1] : 0;
 	c->rip = RIG_CODE;
 	c->rflags = 2 | (rig_random(r) & X86_FL_ARITH);
 	c->halted = 0;
@@ -123,7 +119,7 @@ static void refill(struct rig *r)
 	static uint8_t bytes[AREA_PAGES * 0x1000];
 
 	for (unsigned i = 0; i < sizeof(bytes);) {
-		unsigned n = pick(r, 600), v = pick(r, 3) ? 0 : pick(r, 256);
+		unsigned n = rig_pick(r, 600), v = rig_pick(r, 3) ? 0 : rig_pick(r, 256);
 
 		for (; n && i < sizeof(bytes); n--)
 			bytes[i++] = (uint8_t)v;
@@ -146,7 +142,7 @@ static bool run_spare(struct rig *r)
 
 static bool one(struct rig *r, enum fix_mode mode, const uint8_t *pristine)
 {
-	bool code64 = mode != FIX_PROT32, flush = pick(r, 100) == 0;
+	bool code64 = mode != FIX_PROT32, flush = rig_pick(r, 100) == 0;
 	uint64_t seed = r->seed;
 	uint8_t code[32];
 	unsigned n = make_case(r, code, code64);
@@ -159,7 +155,7 @@ static bool one(struct rig *r, enum fix_mode mode, const uint8_t *pristine)
 	fixture_set_mode(r->ref, mode);
 	if (flush || r->jit->c->shutdown)
 		fixture_set_mode(r->jit, mode);
-	if (pick(r, 100) == 0) {
+	if (rig_pick(r, 100) == 0) {
 		refill(r);
 		if (!run_spare(r))
 			return false;
@@ -173,7 +169,7 @@ static bool one(struct rig *r, enum fix_mode mode, const uint8_t *pristine)
 			c->gpr[i] += AREA;
 		c->gpr[X86_RCX] &= c->gpr[i] >= 0xffff0000 ? 63 : 0x3fff;
 		if (memchr(code, 0x67, n)) { /* 16-bit addresses */
-			c->gpr[i] = (c->gpr[i] & ~0xffffull) | 0x4000 | pick(r, 0x1000);
+			c->gpr[i] = (c->gpr[i] & ~0xffffull) | 0x4000 | rig_pick(r, 0x1000);
 			c->gpr[X86_RCX] &= ~0xffffull | 63;
 		}
 	}
@@ -265,9 +261,8 @@ static int run_mode(enum fix_mode mode, const char *debug, unsigned long cases, 
 
 int main(void)
 {
-	const char *cases = getenv("MAYFLY_CASES"), *seed = getenv("MAYFLY_SEED");
-	unsigned long n = cases ? strtoul(cases, NULL, 0) : DEFAULT_CASES;
-	uint64_t s = seed ? strtoull(seed, NULL, 0) : 0x9e3779b97f4a7c15ull;
+	unsigned long n = chance_env("MAYFLY_CASES", DEFAULT_CASES);
+	uint64_t s = chance_env("MAYFLY_SEED", 0x9e3779b97f4a7c15ull);
 	int bad = 0;
 
 	bad += run_mode(FIX_USER, NULL, n / 2, s);

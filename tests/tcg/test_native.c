@@ -14,6 +14,7 @@
  * compare_fp(). Fails if a form that could be executed never was, given enough cases. Exits with
  * 77 where the host lacks AVX.
  */
+#include "chance.h"
 #include "native_form.h"
 #include "native_guest.h"
 
@@ -449,20 +450,13 @@ static unsigned op_by_name(const char *name)
 	return X86_INVALID;
 }
 
-static unsigned long env_number(const char *name, unsigned long def)
-{
-	const char *v = getenv(name);
-
-	return v && *v ? strtoul(v, NULL, 0) : def;
-}
-
 /* Which forms there are, and whether all were executed that could be. */
 static bool check_forms(struct test *t)
 {
 	static const char *const whys[] = { "never executed", "not for a test", "not on this host",
 					    "not in the model" };
 	const struct native_forms *f = &t->forms;
-	bool all = env_number("MAYFLY_FORMS", 0), enough = t->n_cases / CASES_PER_FORM >= f->n_todo;
+	bool all = chance_env("MAYFLY_FORMS", 0), enough = t->n_cases / CASES_PER_FORM >= f->n_todo;
 	unsigned count[4] = { 0 }, never = 0;
 	char text[160];
 
@@ -496,8 +490,8 @@ int main(int argc, char **argv)
 {
 	static struct test t;
 	static struct native_case cs;
-	unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 0) : env_number("MAYFLY_CASES", 1000000);
-	unsigned long seed = argc > 2 ? strtoul(argv[2], NULL, 0) : env_number("MAYFLY_SEED", 1);
+	unsigned long n = chance_arg(argc, argv, 1, "MAYFLY_CASES", 1000000);
+	unsigned long seed = chance_arg(argc, argv, 2, "MAYFLY_SEED", 1);
 	const char *only = argc > 3 ? argv[3] : getenv("MAYFLY_OP");
 	unsigned n_ops = 0;
 	bool covered;
@@ -511,7 +505,7 @@ int main(int argc, char **argv)
 		printf("cannot set up the software processor\n");
 		return 1;
 	}
-	t.strict = env_number("MAYFLY_STRICT", 0);
+	t.strict = chance_env("MAYFLY_STRICT", 0);
 	t.rng.s = seed * 0x9e3779b97f4a7c15ull | 1;
 	if (only && *only) {
 		t.only = op_by_name(only);

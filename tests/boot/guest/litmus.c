@@ -84,31 +84,43 @@ static void meet_briefly(struct bench *b, unsigned at, unsigned batch)
 	}
 }
 
+static void stay_on(unsigned cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* One thread's part of a batch, each round begun at about the same time as the others'. */
+static void run_rounds(struct bench *b, unsigned index, unsigned batch, uint32_t *seed)
+{
+	for (unsigned r = 0; r < ROUNDS; r++) {
+		void *loc[MAX_LOCS];
+
+		for (unsigned i = 0; i < MAX_LOCS; i++)
+			loc[i] = loc_at(b, r, i);
+		*seed = *seed * 1664525 + 1013904223;
+		meet_briefly(b, r, batch);
+		for (unsigned n = *seed >> 28; n; n--)
+			__asm__ volatile("" ::: "memory");
+		b->test->thread[index].run(loc, b->out[index][r]);
+	}
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct bench *b = w->b;
 	uint32_t seed = 12345 + w->index * 977;
-	cpu_set_t set;
 
-	CPU_ZERO(&set);
-	CPU_SET(w->index, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	stay_on(w->index);
 	for (unsigned batch = 1;; batch++) {
 		meet(b, ROUNDS, batch);
 		if (b->stop)
 			return NULL;
-		for (unsigned r = 0; r < ROUNDS; r++) {
-			void *loc[MAX_LOCS];
-
-			for (unsigned i = 0; i < MAX_LOCS; i++)
-				loc[i] = loc_at(b, r, i);
-			seed = seed * 1664525 + 1013904223;
-			meet_briefly(b, r, batch);
-			for (unsigned n = seed >> 28; n; n--)
-				__asm__ volatile("" ::: "memory");
-			b->test->thread[w->index].run(loc, b->out[w->index][r]);
-		}
+		run_rounds(b, w->index, batch, &seed);
 		meet(b, ROUNDS + 1, batch);
 	}
 }
@@ -155,7 +167,6 @@ static void run(struct bench *b, const struct litmus *t, double seconds, uint64_
 {
 	struct worker w[MAX_THREADS];
 	double end = now() + seconds;
-	cpu_set_t set;
 	uint32_t seed = 1;
 
 	memset((void *)b->meet, 0, sizeof(b->meet));
@@ -166,9 +177,7 @@ static void run(struct bench *b, const struct litmus *t, double seconds, uint64_
 		if (pthread_create(&w[i].thread, NULL, work, &w[i]))
 			exit(2);
 	}
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	stay_on(0);
 	for (unsigned batch = 1;; batch++) {
 		for (unsigned r = 0; r < ROUNDS; r++)
 			for (unsigned i = 0; i < MAX_LOCS; i++)
@@ -177,17 +186,7 @@ static void run(struct bench *b, const struct litmus *t, double seconds, uint64_
 		meet(b, ROUNDS, batch);
 		if (b->stop)
 			break;
-		for (unsigned r = 0; r < ROUNDS; r++) {
-			void *loc[MAX_LOCS];
-
-			for (unsigned i = 0; i < MAX_LOCS; i++)
-				loc[i] = loc_at(b, r, i);
-			seed = seed * 1664525 + 1013904223;
-			meet_briefly(b, r, batch);
-			for (unsigned k = seed >> 28; k; k--)
-				__asm__ volatile("" ::: "memory");
-			t->thread[0].run(loc, b->out[0][r]);
-		}
+		run_rounds(b, 0, batch, &seed);
 		meet(b, ROUNDS + 1, batch);
 		for (unsigned r = 0; r < ROUNDS; r++)
 			hist[code_of(b, r)]++;

@@ -239,3 +239,16 @@ void emit_load_flags(struct jit_buf *b, unsigned park)
 	emit8(b, 0x9e); /* sahf */
 	emit_mov_rr(b, H_RAX, park);
 }
+
+uint8_t *emit_tlb_look_up(struct jit_buf *b, int table, int32_t mask)
+{
+	uint8_t *miss;
+
+	emit_shift_imm(b, 5, true, H_T0, 8);
+	emit_alu_imm(b, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
+	emit_alu_imm(b, ALU_AND, true, H_T1, mask);
+	emit_rm(b, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
+	miss = emit_jcc(b, CC_NE);
+	emit_rm(b, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
+	return miss;
+}

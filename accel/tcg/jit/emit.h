@@ -81,6 +81,13 @@ void emit_enc_mem(struct jit_buf *b, const struct henc *e, unsigned reg, const s
 /* One-byte opcodes; w: 64-bit operands. */
 void emit_rr(struct jit_buf *b, unsigned opcode, bool w, unsigned reg, unsigned rm);
 void emit_rm(struct jit_buf *b, unsigned opcode, bool w, unsigned reg, struct hmem m);
+/*
+ * The look-up in a TLB at [rsp + table]: T0 holds the address that its slot follows from, T1 the
+ * one that has to have the same page. Afterwards T0 is the addend and T1 what `mask` (of the page,
+ * and of low bits that must be 0) leaves of it; EFLAGS are destroyed. Returns the jump taken on a
+ * miss, when T0 is destroyed.
+ */
+uint8_t *emit_tlb_look_up(struct jit_buf *b, int table, int32_t mask);
 /* As emit_rm, for [rsp + off]. */
 void emit_cpu(struct jit_buf *b, unsigned opcode, bool w, unsigned reg, int off);
 

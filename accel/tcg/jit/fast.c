@@ -5,9 +5,9 @@
  * target is translated but not in the jump cache, or behind a guard that no longer holds.
  *
  * A miss fills the TLB, or enters the guest's page fault handler. An access to two pages goes
- * through a bounce buffer: loads
- * find their bytes there, stores and read-modify-writes leave them there and fast_commit() moves
- * them after the instruction. Not for locked instructions: their sites do not commit.
+ * through a bounce buffer: loads find their bytes there, stores and read-modify-writes leave them
+ * there and fast_commit() moves them after the instruction. Not for locked instructions: their
+ * sites do not commit.
  */
 #include "accel/tcg/jit/fast.h"
 
@@ -105,15 +105,6 @@ static uint8_t *page_ptr(struct cpu *c, uint64_t la, unsigned acc, bool *fault, 
 	return r == WALK_DONE && p.quiet ? p.host : NULL;
 }
 
-/* The stack slot takes the write entry of la's page, if there is one. */
-static void fill_slot(struct cpu *c, uint64_t la)
-{
-	const struct tlb_entry *t = &c->tlb[c->tlb_idx][TLB_WRITE][cpu_tlb_slot(la)];
-
-	if (t->tag == (la & ~0xfffull))
-		jit_slot_fill(c, t);
-}
-
 /* The page fault of a site. */
 static struct jit_ret page_fault(struct cpu *c, const struct jit_site *s, uint64_t la,
 				 uint32_t ec)
@@ -162,7 +153,7 @@ static struct jit_ret group(struct cpu *c, const struct jit_site *s, uint64_t la
 	if (t->tag != (la & ~0xfffull))
 		return no;
 	if (s->flags & SITE_SLOT)
-		fill_slot(c, la);
+		jit_slot_fill(c, la);
 	return page_slot(c, s, la, (const uint8_t *)(uintptr_t)(la + t->addend));
 }
 
@@ -188,7 +179,7 @@ struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la)
 		return fault ? page_fault(c, s, la, ec) : no;
 	if (s->size <= first) {
 		if (s->flags & SITE_SLOT)
-			fill_slot(c, la);
+			jit_slot_fill(c, la);
 		return page_slot(c, s, la, a);
 	}
 	if (c->log)

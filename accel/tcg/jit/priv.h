@@ -168,14 +168,18 @@ struct jit_ret { /* of the C helpers that emitted code calls, in rax and rdx */
 #define JIT_TO_BOUNCE ((const uint8_t *)(uintptr_t)2) /* retry; then commit a store */
 #define JIT_TO_SLOW ((const uint8_t *)(uintptr_t)3) /* fast_*(): nothing done, ask run_*() */
 
-/* Makes the stack slot a copy of a write entry. */
-static inline void jit_slot_fill(struct cpu *c, const struct tlb_entry *t)
+/* The stack slot takes the write entry of la's page, if there is one. */
+static inline void jit_slot_fill(struct cpu *c, uint64_t la)
 {
-	c->jit_slot[c->tlb_idx] = (struct jit_slot){
-		.page = t->tag, .addend = t->addend, .limit = {4096, 4096 - 3, 4096 - 7}};
+	const struct tlb_entry *t = &c->tlb[c->tlb_idx][TLB_WRITE][cpu_tlb_slot(la)];
+
+	if (t->tag == (la & ~0xfffull))
+		c->jit_slot[c->tlb_idx] = (struct jit_slot){
+			.page = t->tag, .addend = t->addend,
+			.limit = {4096, 4096 - 3, 4096 - 7}};
 }
 
-/* The same for a page slot; false if it is time to ask whether it pays. */
+/* A page slot takes a page; false if it is time to ask whether that pays. */
 static inline bool jit_page_fill(struct cpu *c, unsigned slot, uint64_t page, uint64_t addend)
 {
 	c->jit_page[slot] = (struct jit_page_slot){page, addend, {4096 - 7, 4096 - 63}};

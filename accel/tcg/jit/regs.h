@@ -54,6 +54,7 @@ _Static_assert(OFF_GPR + 8 * X86_R11 == 0x78, "r9..r11 are within disp8");
 _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, addend) == 8, "TLB");
 _Static_assert(sizeof(struct itlb_entry) == 16 && offsetof(struct itlb_entry, gpa) == 8, "ITLB");
 _Static_assert(sizeof(struct jit_jump) == 16 && offsetof(struct jit_jump, host) == 8, "jumps");
+_Static_assert(sizeof(struct jit_page_slot) == 32, "emit_page() shifts by 5");
 _Static_assert(TLB_ENTRIES <= 1 << 15 && ITLB_ENTRIES <= 1 << 15, "masks of emitted look-ups");
 _Static_assert(OFF_XS % 64 == 0, "XSAVE needs 64-byte alignment");
 _Static_assert(offsetof(struct xsave_area, xstate_bv) == 512, "XSAVE header");

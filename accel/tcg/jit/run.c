@@ -17,6 +17,7 @@
 #include "accel/tcg/jit/lockstep.h"
 
 #include "accel/tcg/cpu/exclusive.h"
+#include "accel/tcg/cpu/walk.h"
 #include "accel/tcg/interp/interp.h"
 
 #include <assert.h>
@@ -26,11 +27,6 @@ typedef void enter_fn(struct cpu *c, const uint8_t *to, uint64_t t0);
 static const struct jit_ret ret_exit = {0, JIT_TO_EXIT};
 
 /* --- finding and making blocks --- */
-
-static bool canonical(uint64_t la)
-{
-	return (uint64_t)((int64_t)(la << 16) >> 16) == la;
-}
 
 static void request_flush(struct jit *j, struct cpu *self)
 {
@@ -108,7 +104,7 @@ static uint32_t find_block(struct cpu *c, uint32_t plain)
 	const uint8_t *host;
 	uint32_t block;
 
-	if (c->mode & MODE_CS64 ? !canonical(la) : la > UINT32_MAX)
+	if (c->mode & MODE_CS64 ? !la_is_canonical(la) : la > UINT32_MAX)
 		return 0;
 	if (t->tag == (la & ~0xfffull)) {
 		block = table_find(j, t->gpa | (la & 0xfff), src.va, src.mode);
@@ -126,7 +122,7 @@ static uint32_t find_block(struct cpu *c, uint32_t plain)
 		return block;
 	/* Its bytes go on on the next page, which is fetched as it would be by the instruction. */
 	src.asked = true;
-	if (c->mode & MODE_CS64 ? !canonical(next_la) : next_la > UINT32_MAX)
+	if (c->mode & MODE_CS64 ? !la_is_canonical(next_la) : next_la > UINT32_MAX)
 		return 0;
 	src.next_gpa = mmu_fetch(c, next_la, &src.next);
 	if (src.next && (!table_page(j, src.next_gpa) || src.next_gpa >> 40 ||
@@ -242,7 +238,7 @@ struct jit_ret run_jump_miss(struct cpu *c, uint32_t site, uint64_t pc)
 	const struct jit_block *b = &j->blocks[s->block];
 
 	jit_sync_flags(c);
-	if (b->mode & MODE_CS64 && !canonical(pc)) {
+	if (b->mode & MODE_CS64 && !la_is_canonical(pc)) {
 		/* The jump itself faults: as if it had not begun. */
 		c->rip = jit_pc_of(c, b, s->pc_off);
 		c->gpr[X86_RSP] += (uint64_t)(int64_t)s->sp_undo;
@@ -327,10 +323,8 @@ static void *tlb_ptr(struct cpu *c, uint64_t la, const struct jit_site *s)
 /* Fills the slot that the site looked at. */
 static void fill_slot(struct cpu *c, const struct jit_site *s, uint64_t la, uint64_t addend)
 {
-	const struct tlb_entry *t = &c->tlb[c->tlb_idx][TLB_WRITE][cpu_tlb_slot(la)];
-
-	if (s->flags & SITE_SLOT && t->tag == (la & ~0xfffull))
-		jit_slot_fill(c, t);
+	if (s->flags & SITE_SLOT)
+		jit_slot_fill(c, la);
 	if (s->slot)
 		jit_page_fill(c, s->slot - 1u, la & ~0xfffull, addend);
 }
@@ -379,7 +373,7 @@ static struct jit_ret group_miss(struct cpu *c, const struct jit_site *s, uint64
 {
 	uint64_t own = la + s->lead;
 
-	if ((la & 0xfff) + s->span <= 4096 && canonical(la)) {
+	if ((la & 0xfff) + s->span <= 4096 && la_is_canonical(la)) {
 		unsigned acc = s->flags & SITE_GROUP_WRITE ? TLB_WRITE : TLB_READ;
 		const struct tlb_entry *t = &c->tlb[c->tlb_idx][acc][cpu_tlb_slot(la)];
 		uint32_t drops = c->jit_drops;
@@ -413,7 +407,7 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 		return restart(c);
 	if (s->flags & SITE_GROUP)
 		return group_miss(c, s, la);
-	if (b->mode & MODE_CS64 && (!canonical(la) || !canonical(la + s->size - 1))) {
+	if (b->mode & MODE_CS64 && (!la_is_canonical(la) || !la_is_canonical(la + s->size - 1))) {
 		if (s->flags & SITE_SS)
 			cpu_raise_error(c, X86_EXC_SS, 0);
 		cpu_raise_gp0(c);

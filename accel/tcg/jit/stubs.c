@@ -343,6 +343,36 @@ static void emit_commit(struct jit *j, struct jit_buf *b)
 	emit8(b, 0xc3);
 }
 
+/* The ways out of line of the two kinds of slots begin alike: T0 (linear address) and T1 are put
+ * away, and the operand has to end on its page. Returns the jump if it does not; T1 = T0. */
+static uint8_t *emit_slot_begin(struct jit_buf *b, int limit)
+{
+	uint8_t *crosses;
+
+	emit_rr(b, OP_LOAD, false, H_T1, H_T0);
+	emit_alu_imm(b, ALU_AND, false, H_T1, 4095);
+	emit_alu_imm(b, ALU_CMP, false, H_T1, limit);
+	crosses = emit_jcc(b, CC_AE);
+	emit_mov_rr(b, H_T1, H_T0);
+	return crosses;
+}
+
+static void emit_slot_save(struct jit_buf *b)
+{
+	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 8 + 8);
+	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16 + 8);
+}
+
+/* T1 is the site, `shift` bits up. */
+static void emit_slot_give_up(struct jit *j, struct jit_buf *b, unsigned shift)
+{
+	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 8 + 8);
+	if (shift)
+		emit_shift_imm(b, 5, true, H_T1, shift);
+	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
+	emit_jmp_to(b, jit_rw(j, j->stub_miss));
+}
+
 /*
  * The stack slot does not match: T0 = linear address, T1 = site. If the write TLB knows the page
  * and all of the operand is on it the slot takes its entry, with all registers kept.
@@ -350,23 +380,12 @@ static void emit_commit(struct jit *j, struct jit_buf *b)
 static void emit_slot(struct jit *j, struct jit_buf *b, unsigned idx, unsigned limit)
 {
 	static const int limits[3] = {4096, 4096 - 3, 4096 - 7};
-	int table = off_tlb(idx, TLB_WRITE) + 8;
 	uint8_t *miss, *crosses;
 
 	j->stub_slot[idx][limit] = here(j, b);
-	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 8 + 8);
-	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16 + 8);
-	emit_rr(b, OP_LOAD, false, H_T1, H_T0);
-	emit_alu_imm(b, ALU_AND, false, H_T1, 4095);
-	emit_alu_imm(b, ALU_CMP, false, H_T1, limits[limit]);
-	crosses = emit_jcc(b, CC_AE);
-	emit_mov_rr(b, H_T1, H_T0);
-	emit_alu_imm(b, ALU_AND, true, H_T1, -4096);
-	emit_shift_imm(b, 5, true, H_T0, 8);
-	emit_alu_imm(b, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
-	emit_rm(b, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
-	miss = emit_jcc(b, CC_NE);
-	emit_rm(b, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
+	emit_slot_save(b);
+	crosses = emit_slot_begin(b, limits[limit]);
+	miss = emit_tlb_look_up(b, off_tlb(idx, TLB_WRITE) + 8, -4096);
 	emit_cpu(b, OP_STORE, true, H_T1, off_slot(idx) + 8);
 	emit_cpu(b, OP_STORE, true, H_T0, off_slot_addend(idx) + 8);
 	for (unsigned i = 0; i < 3; i++)
@@ -375,9 +394,14 @@ static void emit_slot(struct jit *j, struct jit_buf *b, unsigned idx, unsigned l
 	emit8(b, 0xc3);
 	emit_fix32(miss, b->p);
 	emit_fix32(crosses, b->p);
+	emit_slot_give_up(j, b, 0);
+}
+
+/* T1 = the page slot's number, which was put away beside its site. */
+static void emit_slot_number(struct jit_buf *b)
+{
 	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 8 + 8);
-	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
-	emit_jmp_to(b, jit_rw(j, j->stub_miss));
+	emit_alu_imm(b, ALU_AND, false, H_T1, (1 << JIT_SLOT_BITS) - 1);
 }
 
 /*
@@ -388,54 +412,39 @@ static void emit_slot(struct jit *j, struct jit_buf *b, unsigned idx, unsigned l
 static void emit_page(struct jit *j, struct jit_buf *b, unsigned acc, unsigned limit)
 {
 	static const int limits[2] = {4096 - 7, 4096 - 63};
-	int table = off_tlb(TLB_USER, acc) + 8, place = off_page_slot(0) + 8;
+	int place = off_page_slot(0) + 8;
 	int budget = (int)offsetof(struct cpu, jit_page_budget) + 8;
 	uint8_t *miss, *crosses, *asked;
 
 	j->stub_page[acc][limit] = here(j, b);
-	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 8 + 8);
-	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16 + 8);
-	emit_alu_imm(b, ALU_AND, false, H_T1, (1 << JIT_SLOT_BITS) - 1);
+	emit_slot_save(b);
+	emit_slot_number(b);
 	emit_rm(b, 0x80, false, ALU_CMP, (struct hmem){H_CPU, H_T1, 0, budget});
 	emit8(b, 0);
 	asked = emit_jcc(b, CC_E);
-	emit_rr(b, OP_LOAD, false, H_T1, H_T0);
-	emit_alu_imm(b, ALU_AND, false, H_T1, 4095);
-	emit_alu_imm(b, ALU_CMP, false, H_T1, limits[limit]);
-	crosses = emit_jcc(b, CC_AE);
-	emit_mov_rr(b, H_T1, H_T0);
-	emit_alu_imm(b, ALU_AND, true, H_T1, -4096);
-	emit_shift_imm(b, 5, true, H_T0, 8);
-	emit_alu_imm(b, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
-	emit_rm(b, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
-	miss = emit_jcc(b, CC_NE);
+	crosses = emit_slot_begin(b, limits[limit]);
+	miss = emit_tlb_look_up(b, off_tlb(TLB_USER, acc) + 8, -4096);
 	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 16 + 8); /* the page */
-	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 8 + 8);
-	emit_alu_imm(b, ALU_AND, false, H_T1, (1 << JIT_SLOT_BITS) - 1);
+	emit_slot_number(b);
 	emit_rm(b, 0xfe, false, 1, (struct hmem){H_CPU, H_T1, 0, budget}); /* dec byte */
 	emit8(b, 0x4c); /* bts [rsp + used], T1 */
 	emit8(b, 0x0f);
 	emit_cpu(b, 0xab, false, H_T1 & 7, (int)offsetof(struct cpu, jit_page_used) + 8);
 	emit_shift_imm(b, 4, false, H_T1, 5);
-	emit_rm(b, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
 	emit_rm(b, OP_STORE, true, H_T0, (struct hmem){H_CPU, H_T1, 0, place + 8});
-	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 8 + 8);
 	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
 	emit_rm(b, OP_STORE, true, H_T0, (struct hmem){H_CPU, H_T1, 0, place});
 	for (unsigned i = 0; i < 2; i++) {
 		emit_rm(b, 0xc7, true, 0, (struct hmem){H_CPU, H_T1, 0, place + 16 + 8 * (int)i});
 		emit32(b, (uint32_t)limits[i]);
 	}
-	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 8 + 8);
+	emit_rm(b, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T1, 0, place + 8});
 	emit_rr(b, 0x31, false, H_T1, H_T1); /* not the bounce buffer's */
 	emit8(b, 0xc3);
 	emit_fix32(asked, b->p);
 	emit_fix32(miss, b->p);
 	emit_fix32(crosses, b->p);
-	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 8 + 8);
-	emit_shift_imm(b, 5, true, H_T1, JIT_SLOT_BITS);
-	emit_cpu(b, OP_LOAD, true, H_T0, OFF_SPILL + 16 + 8);
-	emit_jmp_to(b, jit_rw(j, j->stub_miss));
+	emit_slot_give_up(j, b, JIT_SLOT_BITS);
 }
 
 /* A block wants SIMD state in registers: T1 = site. Guest registers are kept, flags are not. */

@@ -69,19 +69,13 @@ static bool element(struct tr *t, unsigned log2_size)
 static void look_up(struct tr *t, unsigned size, bool write)
 {
 	struct jit_buf *b = &t->hot;
-	int table = off_tlb(t->tlb_idx, write);
 	uint32_t site = tr_site(t, size, (write ? SITE_WRITE : 0) |
 						 (t->it->in.mem.seg == X86_SS ? SITE_SS : 0));
 	uint8_t *miss;
 
 	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL);
 	emit_lea(b, H_T1, (struct hmem){H_T0, H_NONE, 0, (int)size - 1});
-	emit_shift_imm(b, 5, true, H_T0, 8);
-	emit_alu_imm(b, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
-	emit_alu_imm(b, ALU_AND, true, H_T1, -4096);
-	emit_rm(b, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
-	miss = emit_jcc(b, CC_NE);
-	emit_rm(b, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
+	miss = emit_tlb_look_up(b, off_tlb(t->tlb_idx, write), -4096);
 	emit_fix32(miss, t->cold.p);
 	emit_cpu(&t->cold, OP_LOAD, true, H_T0, OFF_SPILL);
 	emit_mov_imm(&t->cold, H_T1, site);

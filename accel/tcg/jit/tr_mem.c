@@ -290,18 +290,26 @@ static bool join(struct tr *t, const struct tr_access *acc, struct hmem *m)
 	return true;
 }
 
-/* A constant address whose page fits in a sign-extended immediate. */
-static void mem_const(struct tr *t, const struct tr_access *acc, uint64_t la, struct hmem *m)
+/* T0 = addend of the page of an address that is known, and fits in a sign-extended immediate: its
+ * slot is at a fixed place. */
+static uint8_t *const_check(struct tr *t, uint64_t la, bool write)
 {
-	unsigned slot = cpu_tlb_slot(la);
-	int off = off_tlb(t->tlb_idx, acc->write) + (int)slot * 16;
-	uint8_t *miss, *back;
-	uint32_t site = tr_site(t, acc->size, site_flags(t, acc));
+	int off = off_tlb(t->tlb_idx, write) + (int)cpu_tlb_slot(la) * 16;
+	uint8_t *miss;
 
 	emit_cpu(&t->hot, 0x81, true, ALU_CMP, off);
 	emit32(&t->hot, (uint32_t)(la & ~0xfffull));
 	miss = emit_jcc(&t->hot, CC_NE);
 	emit_cpu(&t->hot, OP_LOAD, true, H_T0, off + 8);
+	return miss;
+}
+
+static void mem_const(struct tr *t, const struct tr_access *acc, uint64_t la, struct hmem *m)
+{
+	uint8_t *miss, *back;
+	uint32_t site = tr_site(t, acc->size, site_flags(t, acc));
+
+	miss = const_check(t, la, acc->write);
 	back = t->hot.p;
 	emit_fix32(miss, t->cold.p);
 	emit_mov_imm(&t->cold, H_T0, la);
@@ -365,7 +373,6 @@ static uint8_t *tlb_check(struct tr *t, const struct ea *a, int32_t off, unsigne
 			  unsigned align)
 {
 	struct hmem at = a->m;
-	uint8_t *miss;
 
 	at.disp += off;
 	emit_lea(&t->hot, H_T0, at);
@@ -377,13 +384,7 @@ static uint8_t *tlb_check(struct tr *t, const struct ea *a, int32_t off, unsigne
 		at.disp += (int32_t)span - 1;
 		emit_lea(&t->hot, H_T1, at);
 	}
-	emit_shift_imm(&t->hot, 5, true, H_T0, 8);
-	emit_alu_imm(&t->hot, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
-	emit_alu_imm(&t->hot, ALU_AND, true, H_T1, tag_mask(align));
-	emit_rm(&t->hot, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
-	miss = emit_jcc(&t->hot, CC_NE);
-	emit_rm(&t->hot, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
-	return miss;
+	return emit_tlb_look_up(&t->hot, table, tag_mask(align));
 }
 
 /* --- page slots --- */
@@ -457,7 +458,9 @@ static bool group_covers(const struct tr *t, unsigned which, int32_t disp,
 
 static bool is_checked(const struct tr *t, unsigned which)
 {
-	return t->checked >> (t->groups->member[t->i][which].group & 63) & 1;
+	unsigned g = t->groups->member[t->i][which].group;
+
+	return g != TR_NO_GROUP && t->checked >> g & 1;
 }
 
 static uint32_t group_site(struct tr *t, const struct tr_group *g, int rel,
@@ -542,18 +545,13 @@ static bool group_stack(struct tr *t, unsigned which, unsigned reg, int32_t disp
 	return true;
 }
 
-/* Of a constant address: the check of the page's entry at a fixed place. */
 static void group_check_const(struct tr *t, const struct tr_group *g, int rel, uint64_t la,
 			      const struct tr_access *acc)
 {
 	uint32_t site = group_site(t, g, rel, acc, 0);
-	int off = off_tlb(t->tlb_idx, g->write) + (int)cpu_tlb_slot(la) * 16;
 	uint8_t *miss, *back;
 
-	emit_cpu(&t->hot, 0x81, true, ALU_CMP, off);
-	emit32(&t->hot, (uint32_t)(la & ~0xfffull));
-	miss = emit_jcc(&t->hot, CC_NE);
-	emit_cpu(&t->hot, OP_LOAD, true, H_T0, off + 8);
+	miss = const_check(t, la, g->write);
 	back = t->hot.p;
 	emit_fix32(miss, t->cold.p);
 	emit_mov_imm(&t->cold, H_T0, la + (uint64_t)(int64_t)(g->lo - rel));
@@ -616,11 +614,9 @@ void tr_clobber_mem(struct tr *t, unsigned park, const struct tr_access *acc)
 	struct ea a;
 	bool free = false;
 
-	if (t->groups->member[t->i][0].group == TR_NO_GROUP || !is_checked(t, 0))
-		free = false;
-	else if (uses_slot(t))
+	if (is_checked(t, 0) && uses_slot(t))
 		free = group_covers(t, 0, (int32_t)t->it->in.mem.disp, acc);
-	else if (ea_form(t, &a, &form) && form != EA_SUM && form != EA_PC_SEG) /* which add */
+	else if (is_checked(t, 0) && ea_form(t, &a, &form) && form != EA_SUM && form != EA_PC_SEG) /* which add */
 		free = group_covers_mem(t, &a, form, acc);
 	if (!free)
 		tr_clobber(t, park);
@@ -629,8 +625,7 @@ void tr_clobber_mem(struct tr *t, unsigned park, const struct tr_access *acc)
 void tr_clobber_stack(struct tr *t, unsigned park, const struct tr_access *acc)
 {
 	/* Displacements of stack operations are small: 0 does for the question. */
-	if (t->groups->member[t->i][1].group == TR_NO_GROUP || !is_checked(t, 1) ||
-	    !group_covers(t, 1, 0, acc))
+	if (!is_checked(t, 1) || !group_covers(t, 1, 0, acc))
 		tr_clobber(t, park);
 }
 

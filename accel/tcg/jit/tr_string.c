@@ -64,18 +64,9 @@ static uint8_t *count_check(struct jit_buf *b, unsigned reg, unsigned shift)
 /* T0 = addend of reg's page. */
 static uint8_t *page_check(const struct tr *t, struct jit_buf *b, unsigned reg, unsigned acc)
 {
-	int table = off_tlb(t->tlb_idx, acc);
-	uint8_t *miss;
-
 	emit_mov_rr(b, H_T0, reg);
 	emit_mov_rr(b, H_T1, reg);
-	emit_shift_imm(b, 5, true, H_T0, 8);
-	emit_alu_imm(b, ALU_AND, false, H_T0, (TLB_ENTRIES - 1) << 4);
-	emit_alu_imm(b, ALU_AND, true, H_T1, -4096);
-	emit_rm(b, OP_CMP_LOAD, true, H_T1, (struct hmem){H_CPU, H_T0, 0, table});
-	miss = emit_jcc(b, CC_NE);
-	emit_rm(b, OP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T0, 0, table + 8});
-	return miss;
+	return emit_tlb_look_up(b, off_tlb(t->tlb_idx, acc), -4096);
 }
 
 /* Both operands within their pages: in place. How many jumps to the general way. */

@@ -8,40 +8,17 @@
  */
 #include "accel/tcg/cpu/host.h"
 
-#include "accel/tcg/x86/ops.h"
+#include "accel/tcg/cpu/feature.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-enum { EAX, EBX, ECX, EDX };
-
-static const struct {
-	uint8_t feature;
-	uint32_t leaf;
-	uint8_t reg, bit;
-} bits[] = {
-	{X86_FEAT_FPU, 1, EDX, 0},	  {X86_FEAT_CX8, 1, EDX, 8},
-	{X86_FEAT_CMOV, 1, EDX, 15},	  {X86_FEAT_MMX, 1, EDX, 23},
-	{X86_FEAT_SSE, 1, EDX, 25},	  {X86_FEAT_SSE2, 1, EDX, 26},
-	{X86_FEAT_SSE3, 1, ECX, 0},	  {X86_FEAT_PCLMUL, 1, ECX, 1},
-	{X86_FEAT_SSSE3, 1, ECX, 9},	  {X86_FEAT_FMA, 1, ECX, 12},
-	{X86_FEAT_CX16, 1, ECX, 13},	  {X86_FEAT_SSE41, 1, ECX, 19},
-	{X86_FEAT_SSE42, 1, ECX, 20},	  {X86_FEAT_MOVBE, 1, ECX, 22},
-	{X86_FEAT_POPCNT, 1, ECX, 23},	  {X86_FEAT_AES, 1, ECX, 25},
-	{X86_FEAT_AVX, 1, ECX, 28},	  {X86_FEAT_F16C, 1, ECX, 29},
-	{X86_FEAT_BMI1, 7, EBX, 3},	  {X86_FEAT_AVX2, 7, EBX, 5},
-	{X86_FEAT_BMI2, 7, EBX, 8},	  {X86_FEAT_ADX, 7, EBX, 19},
-	{X86_FEAT_SHA, 7, EBX, 29},	  {X86_FEAT_GFNI, 7, ECX, 8},
-	{X86_FEAT_VAES, 7, ECX, 9},	  {X86_FEAT_VPCLMUL, 7, ECX, 10},
-	{X86_FEAT_LAHF, 0x80000001, ECX, 0}, {X86_FEAT_LZCNT, 0x80000001, ECX, 5},
-	{X86_FEAT_SSE4A, 0x80000001, ECX, 6}, {X86_FEAT_LM, 0x80000001, EDX, 29},
-};
-
-static uint32_t leaf_reg(uint32_t leaf, unsigned reg)
+static uint32_t leaf_reg(uint32_t leaf, uint32_t sub, unsigned reg)
 {
 	uint32_t r[4] = {0};
 
-	if (!__get_cpuid_count(leaf, 0, &r[EAX], &r[EBX], &r[ECX], &r[EDX]))
+	if (!__get_cpuid_count(leaf, sub, &r[CPUID_EAX], &r[CPUID_EBX], &r[CPUID_ECX],
+			       &r[CPUID_EDX]))
 		return 0;
 	return r[reg];
 }
@@ -59,8 +36,11 @@ void host_features(bool has[X86_N_FEATURES])
 	for (unsigned i = 0; i < X86_N_FEATURES; i++)
 		has[i] = false;
 	has[X86_FEAT_NONE] = has[X86_FEAT_486] = true;
-	for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
-		has[bits[i].feature] = leaf_reg(bits[i].leaf, bits[i].reg) >> bits[i].bit & 1;
+	for (unsigned i = 0; i < n_feature_bits; i++) {
+		const struct feature_bit *f = &feature_bits[i];
+
+		has[f->feature] = leaf_reg(f->leaf, f->sub, f->reg) >> f->bit & 1;
+	}
 	if (has[X86_FEAT_AVX2] && lzcnt_works())
 		has[X86_FEAT_LZCNT] = true;
 }
@@ -69,15 +49,15 @@ bool host_has_xsave_avx(void)
 {
 	uint32_t lo, hi;
 
-	if (!(leaf_reg(1, ECX) >> 27 & 1)) /* OSXSAVE */
+	if (!(leaf_reg(1, 0, CPUID_ECX) >> 27 & 1)) /* OSXSAVE */
 		return false;
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	return (lo & 7) == 7 && leaf_reg(1, ECX) >> 28 & 1;
+	return (lo & 7) == 7 && leaf_reg(1, 0, CPUID_ECX) >> 28 & 1;
 }
 
 bool host_is_intel(void)
 {
-	return leaf_reg(0, EBX) == 0x756e6547; /* "Genu" */
+	return leaf_reg(0, 0, CPUID_EBX) == 0x756e6547; /* "Genu" */
 }
 #else
 void host_features(bool has[X86_N_FEATURES])

@@ -16,6 +16,7 @@
  */
 #include "accel/tcg/cpu/model.h"
 
+#include "accel/tcg/cpu/feature.h"
 #include "accel/tcg/cpu/host.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
@@ -26,38 +27,35 @@
 #include <string.h>
 
 enum { V2 = 1 << MODEL_V2, V3 = 1 << MODEL_V3, BOTH = V2 | V3 };
-enum { EAX, EBX, ECX, EDX };
 
-/* Features of user code that hosts and models differ in, and their CPUID bits. */
+/* Features of user code that hosts and models differ in. */
 static const struct row {
 	uint8_t feature;
 	uint8_t models;
 	char name[11];
 	bool native; /* used by the translator if the host has it */
-	uint32_t leaf;
-	uint8_t sub, reg, bit;
 } rows[] = {
-	{X86_FEAT_SSE3, BOTH, "sse3", true, 1, 0, ECX, 0},
-	{X86_FEAT_PCLMUL, V3, "pclmulqdq", true, 1, 0, ECX, 1},
-	{X86_FEAT_SSSE3, BOTH, "ssse3", true, 1, 0, ECX, 9},
-	{X86_FEAT_FMA, V3, "fma", true, 1, 0, ECX, 12},
-	{X86_FEAT_CX16, BOTH, "cx16", false, 1, 0, ECX, 13},
-	{X86_FEAT_SSE41, BOTH, "sse4.1", true, 1, 0, ECX, 19},
-	{X86_FEAT_SSE42, BOTH, "sse4.2", true, 1, 0, ECX, 20},
-	{X86_FEAT_MOVBE, V3, "movbe", true, 1, 0, ECX, 22},
-	{X86_FEAT_POPCNT, BOTH, "popcnt", true, 1, 0, ECX, 23},
-	{X86_FEAT_AES, V3, "aes", true, 1, 0, ECX, 25},
-	{X86_FEAT_XSAVE, V3, "xsave", false, 1, 0, ECX, 26},
-	{X86_FEAT_AVX, V3, "avx", true, 1, 0, ECX, 28},
-	{X86_FEAT_F16C, V3, "f16c", true, 1, 0, ECX, 29},
-	{X86_FEAT_BMI1, V3, "bmi1", true, 7, 0, EBX, 3},
-	{X86_FEAT_AVX2, V3, "avx2", true, 7, 0, EBX, 5},
-	{X86_FEAT_BMI2, V3, "bmi2", true, 7, 0, EBX, 8},
-	{X86_FEAT_ADX, 0, "adx", true, 7, 0, EBX, 19},
-	{X86_FEAT_SHA, 0, "sha_ni", true, 7, 0, EBX, 29},
-	{X86_FEAT_XSAVEOPT, V3, "xsaveopt", false, 0xd, 1, EAX, 0},
-	{X86_FEAT_XSAVEC, V3, "xsavec", false, 0xd, 1, EAX, 1},
-	{X86_FEAT_LZCNT, V3, "lzcnt", true, 0x80000001, 0, ECX, 5},
+	{X86_FEAT_SSE3, BOTH, "sse3", true},
+	{X86_FEAT_PCLMUL, V3, "pclmulqdq", true},
+	{X86_FEAT_SSSE3, BOTH, "ssse3", true},
+	{X86_FEAT_FMA, V3, "fma", true},
+	{X86_FEAT_CX16, BOTH, "cx16", false},
+	{X86_FEAT_SSE41, BOTH, "sse4.1", true},
+	{X86_FEAT_SSE42, BOTH, "sse4.2", true},
+	{X86_FEAT_MOVBE, V3, "movbe", true},
+	{X86_FEAT_POPCNT, BOTH, "popcnt", true},
+	{X86_FEAT_AES, V3, "aes", true},
+	{X86_FEAT_XSAVE, V3, "xsave", false},
+	{X86_FEAT_AVX, V3, "avx", true},
+	{X86_FEAT_F16C, V3, "f16c", true},
+	{X86_FEAT_BMI1, V3, "bmi1", true},
+	{X86_FEAT_AVX2, V3, "avx2", true},
+	{X86_FEAT_BMI2, V3, "bmi2", true},
+	{X86_FEAT_ADX, 0, "adx", true},
+	{X86_FEAT_SHA, 0, "sha_ni", true},
+	{X86_FEAT_XSAVEOPT, V3, "xsaveopt", false},
+	{X86_FEAT_XSAVEC, V3, "xsavec", false},
+	{X86_FEAT_LZCNT, V3, "lzcnt", true},
 };
 
 static const char *const names[] = {
@@ -140,8 +138,11 @@ void model_mask(const struct tcg_vm *vm, uint32_t leaf, uint32_t subleaf, struct
 		*r = (struct cpuid_regs){0};
 		return;
 	}
-	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
-		if (rows[i].leaf == leaf && rows[i].sub == (leaf == 7 || leaf == 0xd ? subleaf : 0) &&
-		    !vm->has[rows[i].feature])
-			*regs[rows[i].reg] &= ~(1u << rows[i].bit);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct feature_bit *f = feature_bit(rows[i].feature);
+
+		if (f->leaf == leaf && f->sub == (leaf == 7 || leaf == 0xd ? subleaf : 0) &&
+		    !vm->has[f->feature])
+			*regs[f->reg] &= ~(1u << f->bit);
+	}
 }

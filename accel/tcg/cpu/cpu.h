@@ -77,7 +77,7 @@ struct xsave_area {
 } __attribute__((aligned(64)));
 
 /* Data TLB: direct-mapped, one table per (index, access). tag is the page's linear address or
- * TLB_EMPTY; addend is host minus linear address, and always points into RAM or a dummy page.
+ * TLB_EMPTY, which no page has; addend is host minus linear address.
  * A write entry exists only for a page that is writable, dirty, RAM, and holds no translated
  * code. MMIO pages never get an entry. */
 enum { TLB_BITS = 12, TLB_ENTRIES = 1 << TLB_BITS };
@@ -181,9 +181,8 @@ enum { /* requests: bits that others set; nonzero makes JIT code leave at its ne
 	REQ_SIPI = 1 << 4,
 	REQ_NMI = 1 << 5,
 	REQ_TLB_FLUSH = 1 << 6, /* all TLBs, from another thread */
-	REQ_CODE_PAGE = 1 << 7, /* drop write entries of pages that now hold code */
-	REQ_JIT = 1 << 8,       /* the JIT's own: code cache being emptied */
-	REQ_EXCLUSIVE = 1 << 9, /* another vCPU wants an exclusive section (exclusive.h) */
+	REQ_JIT = 1 << 7,       /* the JIT's own: code cache being emptied */
+	REQ_EXCLUSIVE = 1 << 8, /* another vCPU wants an exclusive section (exclusive.h) */
 };
 
 struct cpu {

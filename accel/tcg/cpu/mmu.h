@@ -145,8 +145,7 @@ void phys_mmio_write(struct cpu *c, gpaddr gpa, unsigned size, uint64_t val);
 
 /* Pages that hold translated code; one bit per 4 KiB page of RAM, atomic. */
 bool phys_page_has_code(const struct tcg_vm *vm, gpaddr gpa);
-/* Marks a page; true if it was not marked. The caller then has all vCPUs drop their write
- * entries for it (REQ_CODE_PAGE). */
+/* Marks a page; true if it was not marked. Write entries for it have to go: phys_protect_code(). */
 bool phys_mark_code(struct tcg_vm *vm, gpaddr gpa);
 void phys_clear_code(struct tcg_vm *vm, gpaddr gpa);
 /*
@@ -155,9 +154,8 @@ void phys_clear_code(struct tcg_vm *vm, gpaddr gpa);
  * translator reads the page's bytes after it. vCPU thread. True if the page was not marked.
  */
 bool phys_protect_code(struct cpu *c, gpaddr gpa);
-/* Empties this vCPU's write entries for the page of gpa / for all pages that hold code. */
+/* Empties this vCPU's write entries for the page of gpa. */
 void mmu_drop_write(struct cpu *c, gpaddr gpa);
-void mmu_drop_code_pages(struct cpu *c);
 /* Called when bytes of a code page change: by stores of a vCPU before the bytes change (so that it
  * may leave the block) and again after if the page still holds code; by others (c NULL) after.
  * The JIT sets it, NULL without. */

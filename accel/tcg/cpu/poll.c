@@ -30,10 +30,6 @@ static void serve_maintenance(struct cpu *c, uint32_t req)
 		exclusive_yield(c);
 	if (req & REQ_TLB_FLUSH)
 		mmu_flush_all(c);
-	if (req & REQ_CODE_PAGE)
-		mmu_drop_code_pages(c);
-	if (req & (REQ_CODE_PAGE | REQ_JIT) && c->vm->hooks.requests)
-		c->vm->hooks.requests(c, req & (REQ_CODE_PAGE | REQ_JIT));
 	if (req & REQ_TIMER) {
 		steal_update(c);
 		lapic_timer_poll(c->lapic);

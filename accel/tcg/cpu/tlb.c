@@ -306,13 +306,6 @@ void mmu_drop_write(struct cpu *c, gpaddr gpa)
 	drop_kept(c);
 }
 
-void mmu_drop_code_pages(struct cpu *c)
-{
-	for (unsigned i = 0; i < TLB_N_INDEX; i++)
-		empty_table(c->tlb[i][TLB_WRITE]);
-	drop_kept(c);
-}
-
 void mmu_init(struct cpu *c)
 {
 	empty_all(c);

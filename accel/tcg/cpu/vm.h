@@ -16,12 +16,10 @@ struct tcg_timer;
 
 enum cpu_flush { CPU_FLUSH_ALL, CPU_FLUSH_NONGLOBAL, CPU_FLUSH_PAGE };
 
-/* What the JIT is told; members may be NULL. vCPU thread. */
+/* What the JIT is told; NULL: nothing. vCPU thread. */
 struct cpu_hooks {
 	/* Translations were dropped: everything keyed by linear address is void. la: for PAGE. */
 	void (*tlb_flushed)(struct cpu *c, enum cpu_flush what, gvaddr la);
-	/* REQ_CODE_PAGE and REQ_JIT, from cpu_poll() */
-	void (*requests)(struct cpu *c, uint32_t requests);
 };
 
 enum cpu_model { MODEL_HOST, MODEL_V2, MODEL_V3 };

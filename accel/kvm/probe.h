@@ -22,7 +22,7 @@ struct kvm_probe {
 	char reason[200];     /* one line for the operator, whatever the verdict */
 };
 
-/* Takes some milliseconds on a KVM that works, less than half a second on any. */
+/* Takes some milliseconds on a KVM that works; its guest runs for less than 50 ms on any. */
 void kvm_probe_run(struct kvm_probe *out);
 
 #endif

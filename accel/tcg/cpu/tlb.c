@@ -116,13 +116,6 @@ static void tell(struct cpu *c, enum cpu_flush what, gvaddr la)
 		c->vm->hooks.tlb_flushed(c, what, la);
 }
 
-/* Not memset(): it would use SIMD registers. */
-static void clear_words(volatile uint64_t *p, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		p[i] = 0;
-}
-
 static void empty_all(struct cpu *c)
 {
 	struct tlb2 *t = &c->tlb2;
@@ -134,7 +127,7 @@ static void empty_all(struct cpu *c)
 	empty_itlb(c->itlb[1]);
 	c->n_nonglobal = c->n_user_fills = c->n_user_fetches = c->n_huge_seen = 0;
 	c->itlb_nonglobal = false;
-	clear_words(c->large_seen[0][0], sizeof(c->large_seen) / 8);
+	tlb_clear_words(c->large_seen[0][0], sizeof(c->large_seen) / 8);
 	t->all_from = t->nonglobal_from = ++t->stamp;
 	t->has_2m = t->has_1g = false;
 }
@@ -175,7 +168,7 @@ static void empty_nonglobal(struct cpu *c)
 	if (kernel_code)
 		empty_itlb(c->itlb[0]);
 	c->itlb_nonglobal = false;
-	clear_words(c->large_seen[0][0], sizeof(c->large_seen[0]) / 8);
+	tlb_clear_words(c->large_seen[0][0], sizeof(c->large_seen[0]) / 8);
 	/* Who knows of kernel code by its linear address has to forget it, too. */
 	tell(c, kernel_code ? CPU_FLUSH_ALL : CPU_FLUSH_NONGLOBAL, 0);
 }

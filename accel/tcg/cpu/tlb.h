@@ -31,6 +31,13 @@ void tlb_note_fill(struct cpu *c, gvaddr page, unsigned idx, enum tlb_access acc
 		   unsigned page_shift, bool global);
 void tlb_note_fetch(struct cpu *c, gvaddr page, bool user, unsigned page_shift, bool global);
 
+/* Not memset(), which would use SIMD registers. */
+static inline void tlb_clear_words(volatile uint64_t *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		p[i] = 0;
+}
+
 /* The current process-context identifier; 0 without them. */
 static inline unsigned cpu_pcid(const struct cpu *c)
 {

@@ -12,6 +12,7 @@
  */
 #include "accel/tcg/jit/priv.h"
 
+#include "accel/tcg/cpu/tlb.h"
 #include "vmm/core/bytes.h"
 
 enum { LISTED = sizeof(((struct jit_cpu *)NULL)->jumps[0]) / sizeof(uint16_t) };
@@ -52,8 +53,7 @@ void jump_flush_all(struct cpu *c)
 {
 	for (unsigned i = 0; i < TLB_N_INDEX; i++)
 		jump_flush(c, i);
-	for (unsigned i = 0; i < ARRAY_LEN(c->jit->jump_pages); i++)
-		((volatile uint64_t *)c->jit->jump_pages)[i] = 0;
+	tlb_clear_words(c->jit->jump_pages, ARRAY_LEN(c->jit->jump_pages));
 }
 
 static unsigned bloom(uint64_t pc)

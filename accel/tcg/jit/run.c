@@ -39,9 +39,7 @@ static void request_flush(struct jit *j, struct cpu *self)
 	}
 }
 
-/* Whether memory still is what the block just inserted was made from. A store that came between
- * the copying of the bytes and the insertion may not have seen that the block depends on them; one
- * that comes later does (smc.c). Lock held. */
+/* Whether memory still is what the block just inserted was made from. */
 static bool still_same(const struct jit *j, const struct jit_source *src)
 {
 	const struct block_ir *ir = j->ir;
@@ -54,8 +52,27 @@ static bool still_same(const struct jit *j, const struct jit_source *src)
 	return !ir->crosses || !memcmp(ir->page + 4096, src->next, 16);
 }
 
-/* With the page of src->gpa protected, and the lock: the block, made if there is none. 0 also if
- * its bytes change all the time. */
+/* A block that was not there, with its page protected and the lock held; 0 if the cache is full, or
+ * if its bytes changed meanwhile: a store between their being copied and the insertion may not have
+ * seen that the block depends on them; one that comes later does (smc.c). */
+static uint32_t new_block(struct cpu *c, const struct jit_source *src)
+{
+	struct jit *j = c->jit->j;
+	uint32_t block = translate_block(j, src);
+
+	if (!block)
+		request_flush(j, c);
+	if (!block || block == (uint32_t)JIT_WANTS_NEXT)
+		return block;
+	table_insert(j, block);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (still_same(j, src))
+		return block;
+	table_kill(j, block);
+	return 0;
+}
+
+/* The block of src, made if there is none; 0 if none can be made now. */
 static uint32_t make_block(struct cpu *c, const struct jit_source *src)
 {
 	struct jit *j = c->jit->j;
@@ -75,19 +92,8 @@ static uint32_t make_block(struct cpu *c, const struct jit_source *src)
 		pthread_mutex_unlock(&j->lock);
 	}
 	block = table_find(j, src->gpa, src->va, src->mode);
-	if (!block) {
-		block = translate_block(j, src);
-		if (!block)
-			request_flush(j, c);
-		else if (block != (uint32_t)JIT_WANTS_NEXT) {
-			table_insert(j, block);
-			atomic_thread_fence(memory_order_seq_cst);
-			if (!still_same(j, src)) {
-				table_kill(j, block);
-				block = 0;
-			}
-		}
-	}
+	if (!block)
+		block = new_block(c, src);
 	pthread_mutex_unlock(&j->lock);
 	return block;
 }
@@ -201,11 +207,12 @@ struct jit_ret run_dispatch(struct cpu *c, uint32_t unused, uint64_t pc)
 	return go_on(c, false);
 }
 
-struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused)
+struct jit_ret run_link(struct cpu *c, uint32_t arg, uint64_t unused)
 {
 	struct jit *j = c->jit->j;
-	bool moved = exit & JIT_EXIT_MOVED;
-	struct jit_exit *e = &j->exits[exit &= ~JIT_EXIT_MOVED];
+	bool moved = arg & JIT_EXIT_MOVED;
+	uint32_t exit = arg & ~JIT_EXIT_MOVED;
+	struct jit_exit *e = &j->exits[exit];
 	struct jit_block *from = &j->blocks[e->block];
 	struct jit_ret ret;
 	gpaddr page;

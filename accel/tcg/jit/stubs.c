@@ -236,6 +236,18 @@ static void fast_follow(struct jit_buf *b, int sp)
 	emit_rr(b, 0xff, false, 4, H_T1);
 }
 
+/* Calls such a helper and goes where it says; the jump that is returned is taken if it declines. */
+static uint8_t *try_fast(struct jit_buf *b, unsigned helper, int sp)
+{
+	uint8_t *declined;
+
+	call_saved(b, helper, sp);
+	emit_alu_imm(b, ALU_CMP, true, H_RDX, 3);
+	declined = emit_jcc(b, CC_E);
+	fast_follow(b, sp);
+	return declined;
+}
+
 /* A helper for general registers with T0 and T1, and behind it the way to another one that saves
  * everything, with the same T0 and T1. */
 static void two_ways(struct jit *j, struct jit_buf *b, unsigned fast, unsigned slow)
@@ -245,10 +257,7 @@ static void two_ways(struct jit *j, struct jit_buf *b, unsigned fast, unsigned s
 	save_caller_saved(b, 0);
 	emit_cpu(b, OP_STORE, true, H_T0, OFF_SPILL + 16);
 	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 24);
-	call_saved(b, fast, 0);
-	emit_alu_imm(b, ALU_CMP, true, H_RDX, 3);
-	no = emit_jcc(b, CC_E);
-	fast_follow(b, 0);
+	no = try_fast(b, fast, 0);
 	emit_fix32(no, b->p);
 	save_callee_saved(b, 0);
 	save_simd(j, b, 0);
@@ -267,10 +276,7 @@ static void emit_system(struct jit *j, struct jit_buf *b)
 	j->stub_system = here(j, b);
 	save_caller_saved(b, 8);
 	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 24 + 8);
-	call_saved(b, HELPER_SYSTEM, 8);
-	emit_alu_imm(b, ALU_CMP, true, H_RDX, 3);
-	no = emit_jcc(b, CC_E);
-	fast_follow(b, 8);
+	no = try_fast(b, HELPER_SYSTEM, 8);
 	emit_fix32(no, b->p);
 	load_caller_saved(b, 8);
 	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 24 + 8);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The board. Read board_populate() from top to bottom: it is the computer.
+ * The board. Read board_populate() from top to bottom: it is the computer. Virtio devices are in
+ * plug.c.
  *
  *	port bus                                   memory bus
  *	0x020 0x0a0 0x4d0  i8259 pair *            0xd0000000 + n * 0x1000  virtio-mmio slot n
@@ -15,10 +16,9 @@
  *
  * GSI n is IOAPIC pin n, and i8259 pin n below 16; only GSI 0 is IOAPIC pin 2.
  */
-#include "vmm/board.h"
+#include "vmm/board_int.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,10 +33,6 @@
 #include "devices/legacy/mc146818.h"
 #include "devices/legacy/ns16550.h"
 #include "devices/legacy/reset_port.h"
-#include "devices/virtio/blk.h"
-#include "devices/virtio/mmio.h"
-#include "devices/virtio/rng.h"
-#include "devices/virtio/virtio.h"
 #include "vmm/core/bus.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/device.h"
@@ -45,25 +41,7 @@
 #include "vmm/machine.h"
 #include "vmm/pc.h"
 
-enum { BOARD_MAX_DEVICES = 48, PIC_PINS = 16, IOAPIC_PIT_PIN = 2 };
-
-struct board {
-	struct gmem *mem;
-	struct loop *loop;
-	struct board_events events;
-	struct accel_io io;
-	const struct accel_ops *accel;
-	struct accel_vm *vm;
-	struct bus *ports, *mmio;
-	struct device *devices[BOARD_MAX_DEVICES]; /* in the order of creation */
-	unsigned n_devices;
-	bool started;
-	uint32_t caps;
-	unsigned n_slots; /* virtio-mmio slots in use */
-
-	/* Chips others on the board are wired to. */
-	struct device *uart, *pic, *ioapic, *keyboard, *pm;
-};
+enum { PIC_PINS = 16, IOAPIC_PIT_PIN = 2 };
 
 /* --- what the processors see ------------------------------------------------------------- */
 
@@ -124,7 +102,7 @@ static void gsi_set_outside(void *ctl, unsigned gsi, bool level)
 	ioapic_set(b->ioapic, gsi == PC_GSI_PIT ? IOAPIC_PIT_PIN : gsi, level);
 }
 
-static struct irq_line gsi_line(struct board *b, unsigned gsi)
+struct irq_line board_gsi_line(struct board *b, unsigned gsi)
 {
 	return (struct irq_line){
 		.set = b->pic ? gsi_set_outside : gsi_set_inside,
@@ -149,7 +127,7 @@ static void send_msi(void *ctx, uint64_t addr, uint32_t data)
 
 /* --- chips --------------------------------------------------------------------------------- */
 
-static void keep(struct board *b, struct device *d)
+void board_keep(struct board *b, struct device *d)
 {
 	b->devices[b->n_devices++] = d;
 }
@@ -193,11 +171,11 @@ static int solder_interrupt_chips(struct board *b, struct err *e)
 	r = i8259_create(&pic, &pic_wiring, &b->pic, e);
 	if (r < 0)
 		return r;
-	keep(b, b->pic);
+	board_keep(b, b->pic);
 	r = ioapic_create(&ioapic, &ioapic_wiring, &b->ioapic, e);
 	if (r < 0)
 		return r;
-	keep(b, b->ioapic);
+	board_keep(b, b->ioapic);
 	return 0;
 }
 
@@ -207,13 +185,13 @@ static int solder_timer(struct board *b, struct err *e)
 	const struct i8254_wiring w = {
 		.bus = b->ports,
 		.loop = b->loop,
-		.irq = gsi_line(b, PC_GSI_PIT),
+		.irq = board_gsi_line(b, PC_GSI_PIT),
 	};
 	struct device *d;
 	int r = i8254_create(&c, &w, &d, e);
 
 	if (r == 0)
-		keep(b, d);
+		board_keep(b, d);
 	return r;
 }
 
@@ -223,7 +201,7 @@ static int solder_uart(struct board *b, struct err *e)
 	const struct ns16550_wiring w = {
 		.bus = b->ports,
 		.loop = b->loop,
-		.irq = gsi_line(b, PC_GSI_COM1),
+		.irq = board_gsi_line(b, PC_GSI_COM1),
 		.tx = b->events.serial_tx,
 		.rx_ready = b->events.serial_rx_ready,
 		.ctx = b->events.serial_ctx,
@@ -231,7 +209,7 @@ static int solder_uart(struct board *b, struct err *e)
 	int r = ns16550_create(&c, &w, &b->uart, e);
 
 	if (r == 0)
-		keep(b, b->uart);
+		board_keep(b, b->uart);
 	return r;
 }
 
@@ -240,14 +218,14 @@ static int solder_keyboard(struct board *b, struct err *e)
 	const struct i8042_config c = { .id = "i8042" };
 	const struct i8042_wiring w = {
 		.bus = b->ports,
-		.irq = gsi_line(b, PC_GSI_KEYBOARD),
+		.irq = board_gsi_line(b, PC_GSI_KEYBOARD),
 		.reset = on_reset,
 		.ctx = b,
 	};
 	int r = i8042_create(&c, &w, &b->keyboard, e);
 
 	if (r == 0)
-		keep(b, b->keyboard);
+		board_keep(b, b->keyboard);
 	return r;
 }
 
@@ -262,13 +240,13 @@ static int solder_clock(struct board *b, struct err *e)
 	const struct mc146818_wiring w = {
 		.bus = b->ports,
 		.loop = b->loop,
-		.irq = gsi_line(b, PC_GSI_RTC),
+		.irq = board_gsi_line(b, PC_GSI_RTC),
 	};
 	struct device *d;
 	int r = mc146818_create(&c, &w, &d, e);
 
 	if (r == 0)
-		keep(b, d);
+		board_keep(b, d);
 	return r;
 }
 
@@ -282,14 +260,14 @@ static int solder_power(struct board *b, struct err *e)
 	const struct acpi_pm_wiring w = {
 		.bus = b->ports,
 		.loop = b->loop,
-		.sci = gsi_line(b, PC_GSI_SCI),
+		.sci = board_gsi_line(b, PC_GSI_SCI),
 		.poweroff = on_poweroff,
 		.ctx = b,
 	};
 	int r = acpi_pm_create(&c, &w, &b->pm, e);
 
 	if (r == 0)
-		keep(b, b->pm);
+		board_keep(b, b->pm);
 	return r;
 }
 
@@ -301,7 +279,7 @@ static int solder_reset(struct board *b, struct err *e)
 	int r = reset_port_create(&c, &w, &d, e);
 
 	if (r == 0)
-		keep(b, d);
+		board_keep(b, d);
 	return r;
 }
 
@@ -325,92 +303,17 @@ static int solder_debug_ports(struct board *b, struct err *e)
 	r = debugcon_create(&con, &con_wiring, &d, e);
 	if (r < 0)
 		return r;
-	keep(b, d);
+	board_keep(b, d);
 	r = debug_exit_create(&exit, &exit_wiring, &d, e);
 	if (r < 0)
 		return r;
-	keep(b, d);
+	board_keep(b, d);
 	return 0;
-}
-
-/* GSIs nobody else on a PC claims, by slot. */
-static const uint8_t slot_gsis[] = { 5, 6, 7, 10, 11, 12, 16, 17, 18, 19, 20, 21, 22, 23 };
-_Static_assert(ARRAY_LEN(slot_gsis) >= MACHINE_MAX_DISKS + 1, "a slot for each device");
-
-/* Lets the accelerator signal the queues' eventfds itself where it can. */
-static int bind_notifications(struct board *b, const struct virtio *v, gpaddr base, struct err *e)
-{
-	unsigned q;
-	int fd;
-
-	if (!(b->caps & ACCEL_CAP_IOEVENTFD))
-		return 0;
-	for (q = 0; (fd = virtio_mmio_notify_fd(v, q)) >= 0; q++) {
-		int r = b->accel->ioeventfd(b->vm, base + VIRTIO_MMIO_NOTIFY, 4, q, fd);
-
-		if (r < 0)
-			return err_set(e, -r, "%s: ioeventfd: %s", v->dev.id, strerror(-r));
-	}
-	return 0;
-}
-
-/* Takes v: on failure it is destroyed. */
-static int plug(struct board *b, struct virtio *v, struct err *e)
-{
-	const struct virtio_mmio_config c = {
-		.base = PC_VIRTIO_BASE + (uint64_t)b->n_slots * PC_VIRTIO_LEN,
-	};
-	const struct virtio_mmio_wiring w = {
-		.bus = b->mmio,
-		.irq = gsi_line(b, slot_gsis[b->n_slots]),
-	};
-	int r = virtio_mmio_attach(v, &c, &w, e);
-
-	if (r < 0) {
-		v->dev.ops->destroy(&v->dev);
-		return r;
-	}
-	keep(b, &v->dev);
-	b->n_slots++;
-	return bind_notifications(b, v, c.base, e);
-}
-
-static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned index,
-		     struct err *e)
-{
-	const struct virtio_blk_wiring w = { .mem = b->mem, .loop = b->loop };
-	struct virtio_blk_config c = { 0 };
-	struct virtio *v;
-	char id[16];
-	int r;
-
-	snprintf(id, sizeof(id), "disk%u", index);
-	c.id = disk->id ? disk->id : id;
-	r = blk_image_open(disk->path, disk->read_only, &c.image, e);
-	if (r < 0)
-		return r;
-	r = virtio_blk_create(&c, &w, &v, e);
-	if (r < 0) {
-		blk_image_close(&c.image);
-		return r;
-	}
-	return plug(b, v, e);
-}
-
-static int plug_rng(struct board *b, struct err *e)
-{
-	const struct virtio_rng_config c = { .id = "rng" };
-	const struct virtio_rng_wiring w = { .mem = b->mem, .loop = b->loop };
-	struct virtio *v;
-	int r = virtio_rng_create(&c, &w, &v, e);
-
-	return r < 0 ? r : plug(b, v, e);
 }
 
 int board_populate(struct board *b, const struct machine_config *c, const struct accel_ops *accel,
 		   struct accel_vm *vm, uint32_t caps, struct err *e)
 {
-	unsigned i;
 	int r = 0;
 
 	b->accel = accel;
@@ -432,17 +335,11 @@ int board_populate(struct board *b, const struct machine_config *c, const struct
 		r = solder_reset(b, e);
 	if (r == 0)
 		r = solder_debug_ports(b, e);
-	for (i = 0; r == 0 && i < c->n_disks; i++)
-		r = plug_disk(b, &c->disks[i], i, e);
-	if (r == 0 && c->rng)
-		r = plug_rng(b, e);
-	return r;
+	return r < 0 ? r : board_plug_all(b, c, e);
 }
 
 void board_describe(const struct board *b, struct boot_platform *out)
 {
-	unsigned i;
-
 	out->mmio_hole_base = PC_MMIO_HOLE;
 	out->mmio_hole_len = (1ull << 32) - PC_MMIO_HOLE;
 	out->ioapic_base = PC_IOAPIC_BASE;
@@ -456,13 +353,7 @@ void board_describe(const struct board *b, struct boot_platform *out)
 	out->s5_slp_typ = PC_S5_SLP_TYP;
 	out->com1_port = PC_COM1_PORT;
 	out->com1_gsi = PC_GSI_COM1;
-	out->n_virtio = b->n_slots;
-	for (i = 0; i < b->n_slots; i++)
-		out->virtio[i] = (struct boot_virtio_mmio){
-			.base = PC_VIRTIO_BASE + (uint64_t)i * PC_VIRTIO_LEN,
-			.len_bytes = PC_VIRTIO_LEN,
-			.gsi = slot_gsis[i],
-		};
+	board_describe_slots(b, out);
 }
 
 /* --- life ---------------------------------------------------------------------------------- */

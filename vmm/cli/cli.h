@@ -28,5 +28,6 @@ int cli_fail(int code, const struct err *e);
 void run_print_options(void);
 /* Writes s as a JSON string, quotes included, to standard output. */
 void cli_print_json_string(const char *s);
+void cli_print_json_member(const char *name, const char *value); /* value NULL: null */
 
 #endif

@@ -28,7 +28,7 @@ enum opt_type {
 	OPT_CHOICE,   /* arg holds the words: "kvm|tcg|auto" */
 };
 
-enum { OPT_MAX_KEYS = 8, OPT_MAX_TEXT = 4096 };
+enum { OPT_MAX_KEYS = 24, OPT_MAX_TEXT = 4096 };
 
 struct opt_key {
 	const char *name;

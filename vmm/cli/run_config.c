@@ -17,6 +17,7 @@
 
 #include "vmm/cli/cli.h"
 #include "vmm/cli/opt.h"
+#include "vmm/cli/run_devices.h"
 #include "vmm/core/err.h"
 
 #define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=-1"
@@ -57,14 +58,6 @@ static const struct opt_key cpus_keys[] = { { "count", OPT_UINT, "N" }, { 0 } };
 static const struct opt_key mem_keys[] = { { "size", OPT_SIZE, "SIZE" }, { 0 } };
 static const struct opt_key file_keys[] = { { "file", OPT_REST, "FILE" }, { 0 } };
 static const struct opt_key text_keys[] = { { "text", OPT_REST, "TEXT" }, { 0 } };
-enum { DISK_PATH, DISK_RO, DISK_ID, DISK_FORMAT };
-static const struct opt_key disk_keys[] = {
-	[DISK_PATH] = { "path", OPT_STR, "PATH" },
-	[DISK_RO] = { "ro", OPT_BOOL, NULL },
-	[DISK_ID] = { "id", OPT_STR, "NAME" },
-	[DISK_FORMAT] = { "format", OPT_CHOICE, "raw" },
-	{ 0 },
-};
 enum { SERIAL_TYPE, SERIAL_FILE };
 static const struct opt_key serial_keys[] = {
 	[SERIAL_TYPE] = { "type", OPT_CHOICE, "stdio|off" },
@@ -94,7 +87,7 @@ static const struct opt run_options[] = {
 	  "translator: processor model, this host's (the default) or one that is the same on every host" },
 	{ RUN_ACCEL, "accel", accel_keys,
 	  "what runs the guest: KVM, the translator, or KVM if this host's works (the default)" },
-	{ RUN_DISK, "disk", disk_keys,
+	{ RUN_DISK, "disk", run_disk_keys,
 	  "raw disk image or block device; may be repeated; the first is the root disk" },
 	{ RUN_RNG, "rng", NULL, "give the guest a random number device" },
 	{ RUN_SERIAL, "serial", serial_keys,
@@ -130,23 +123,6 @@ static int parse_escape(struct run_config *c, const char *s, struct err *e)
 		err_hint(e, "write ^A to ^Z, ^], or one character");
 		return -EINVAL;
 	}
-	return 0;
-}
-
-static int add_disk(struct machine_config *m, const struct opt_value *v, struct err *e)
-{
-	if (!v[DISK_PATH].given) {
-		err_set(e, EINVAL, "--disk: no path is given");
-		err_hint(e, "write --disk PATH[,ro]");
-		return -EINVAL;
-	}
-	if (m->n_disks == MACHINE_MAX_DISKS)
-		return err_set(e, EINVAL, "--disk: at most %d disks", MACHINE_MAX_DISKS);
-	m->disks[m->n_disks++] = (struct machine_disk){
-		.path = v[DISK_PATH].text,
-		.id = v[DISK_ID].given ? v[DISK_ID].text : NULL,
-		.read_only = v[DISK_RO].given && v[DISK_RO].num,
-	};
 	return 0;
 }
 
@@ -207,7 +183,7 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 	case RUN_CMDLINE_ADD:
 		return add_cmdline(c, v[0].text, e);
 	case RUN_DISK:
-		return add_disk(m, v, e);
+		return run_add_disk(m, v, e);
 	case RUN_RNG:
 		m->rng = true;
 		return 0;
@@ -411,7 +387,7 @@ void cli_print_json_string(const char *s)
 	putchar('"');
 }
 
-static void print_member(const char *name, const char *value)
+void cli_print_json_member(const char *name, const char *value)
 {
 	printf("\"%s\": ", name);
 	if (value)
@@ -425,41 +401,29 @@ void run_config_print_json(const struct run_config *c)
 {
 	static const char *const serials[] = { "stdio", "off", "file" };
 	const struct machine_config *m = &c->machine;
-	unsigned i;
 
 	printf("{\n  \"boot-source\": { ");
-	print_member("kernel_image_path", m->kernel_path);
+	cli_print_json_member("kernel_image_path", m->kernel_path);
 	printf(", ");
-	print_member("initrd_path", m->initrd_path);
+	cli_print_json_member("initrd_path", m->initrd_path);
 	printf(", ");
-	print_member("boot_args", m->cmdline);
-	printf(" },\n  \"drives\": [");
-	for (i = 0; i < m->n_disks; i++) {
-		char id[16];
-
-		snprintf(id, sizeof(id), "disk%u", i);
-		printf("%s\n    { ", i ? "," : "");
-		print_member("drive_id", m->disks[i].id ? m->disks[i].id : id);
-		printf(", ");
-		print_member("path_on_host", m->disks[i].path);
-		printf(", \"is_root_device\": %s, \"is_read_only\": %s }", i ? "false" : "true",
-		       m->disks[i].read_only ? "true" : "false");
-	}
-	printf("%s],\n", m->n_disks ? "\n  " : "");
+	cli_print_json_member("boot_args", m->cmdline);
+	printf(" },\n");
+	run_print_disks(m);
 	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu },\n", m->n_vcpus,
 	       (unsigned long long)(m->mem_bytes >> 20));
 	printf("  \"mayfly\": { ");
-	print_member("accel", m->accel);
+	cli_print_json_member("accel", m->accel);
 	printf(", ");
-	print_member("cpu", m->cpu ? m->cpu : "host");
+	cli_print_json_member("cpu", m->cpu ? m->cpu : "host");
 	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"unpack\": %s, \"no_reboot\": %s, "
 	       "\"timeout_ms\": %llu, ",
 	       (unsigned long long)m->mem_bytes, m->rng ? "true" : "false",
 	       m->unpack_kernel ? "true" : "false", m->no_reboot ? "true" : "false", (unsigned long long)(c->timeout_ns / 1000000));
-	print_member("serial", serials[c->serial]);
+	cli_print_json_member("serial", serials[c->serial]);
 	printf(", ");
-	print_member("serial_path", c->serial_path);
+	cli_print_json_member("serial_path", c->serial_path);
 	printf(", \"code_cache_bytes\": %llu, ", (unsigned long long)m->code_cache_bytes);
-	print_member("debug", m->debug);
+	cli_print_json_member("debug", m->debug);
 	printf(" }\n}\n");
 }

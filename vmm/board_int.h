@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_BOARD_INT_H
+#define MAYFLY_VMM_BOARD_INT_H
+/*
+ * What the board's own files share: board.c (chips), plug.c (slots) and plug_*.c, which make one
+ * kind of virtio device each from its part of the configuration.
+ */
+#include "vmm/board.h"
+#include "vmm/core/irq.h"
+
+struct device;
+struct virtio;
+
+enum { BOARD_MAX_DEVICES = 48 };
+
+struct board {
+	struct gmem *mem;
+	struct loop *loop;
+	struct board_events events;
+	struct accel_io io;
+	const struct accel_ops *accel;
+	struct accel_vm *vm;
+	struct bus *ports, *mmio;
+	struct device *devices[BOARD_MAX_DEVICES]; /* in the order of creation */
+	unsigned n_devices;
+	bool started;
+	uint32_t caps;
+	unsigned n_slots; /* virtio-mmio slots in use */
+
+	/* Chips others on the board are wired to. */
+	struct device *uart, *pic, *ioapic, *keyboard, *pm;
+};
+
+/* Takes d: it lives as long as the board. */
+void board_keep(struct board *b, struct device *d);
+struct irq_line board_gsi_line(struct board *b, unsigned gsi);
+
+/* Puts v into the next slot. Takes v: on failure it is destroyed. */
+int board_plug(struct board *b, struct virtio *v, struct err *e);
+/* Makes and plugs every device the configuration asks for; plug_*.c make those of one kind. */
+int board_plug_all(struct board *b, const struct machine_config *c, struct err *e);
+int board_plug_disks(struct board *b, const struct machine_config *c, struct err *e);
+int board_plug_rng(struct board *b, const struct machine_config *c, struct err *e);
+/* The slots in use, for the boot loader's tables. */
+void board_describe_slots(const struct board *b, struct boot_platform *out);
+
+#endif

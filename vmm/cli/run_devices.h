@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_CLI_RUN_DEVICES_H
+#define MAYFLY_VMM_CLI_RUN_DEVICES_H
+/*
+ * The options of `mayfly run` that add devices, one file per kind (run_disk.c): the keys for the
+ * option table, what takes one occurrence into the configuration, and what --dry-run prints of it:
+ * members of the configuration's top level, each ending with a comma and a newline.
+ */
+struct err;
+struct machine_config;
+struct opt_key;
+struct opt_value;
+
+extern const struct opt_key run_disk_keys[];
+int run_add_disk(struct machine_config *m, const struct opt_value *v, struct err *e);
+void run_print_disks(const struct machine_config *m);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine's disks: images opened, block devices made and plugged. */
+#include <stdio.h>
+
+#include "devices/virtio/blk.h"
+#include "devices/virtio/virtio.h"
+#include "vmm/board_int.h"
+#include "vmm/machine.h"
+
+static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned index,
+		     struct err *e)
+{
+	const struct virtio_blk_wiring w = { .mem = b->mem, .loop = b->loop };
+	struct virtio_blk_config c = { 0 };
+	struct virtio *v;
+	char id[16];
+	int r;
+
+	snprintf(id, sizeof(id), "disk%u", index);
+	c.id = disk->id ? disk->id : id;
+	r = blk_image_open(disk->path, disk->read_only, &c.image, e);
+	if (r < 0)
+		return r;
+	r = virtio_blk_create(&c, &w, &v, e);
+	if (r < 0) {
+		blk_image_close(&c.image);
+		return r;
+	}
+	return board_plug(b, v, e);
+}
+
+int board_plug_disks(struct board *b, const struct machine_config *c, struct err *e)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_disks; i++) {
+		int r = plug_disk(b, &c->disks[i], i, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -131,7 +131,7 @@ static bool walk(struct virtq *q, struct virtq_chain *c)
 	uint32_t i = c->head;
 	bool seen_in = false;
 
-	for (unsigned visits = 0; visits < q->size; visits++) {
+	for (int visits = 0; visits < q->size; visits++) {
 		struct desc d;
 
 		if (i >= t.n || !read_desc(q, &t, i, &d))
@@ -140,6 +140,7 @@ static bool walk(struct virtq *q, struct virtq_chain *c)
 			if (!enter_table(q, &d, &t))
 				return false;
 			i = 0;
+			visits--; /* a table may have as many entries as the queue; it has one */
 			continue;
 		}
 		/* also for buffers that are empty or faulty, which add_buffer() does not count */

@@ -443,6 +443,12 @@ static void blk_reset(struct virtio *v)
 	to_blk(v)->sync_failed = false;
 }
 
+static void blk_reset_queue(struct virtio *v, unsigned queue)
+{
+	(void)v; /* every request is a transfer, and those are done */
+	(void)queue;
+}
+
 static const struct virtio_ops blk_virtio_ops = {
 	.device_id = VIRTIO_ID_BLOCK,
 	.n_queues = 1,
@@ -451,6 +457,7 @@ static const struct virtio_ops blk_virtio_ops = {
 	.config_read = blk_config_read,
 	.notify = blk_notify,
 	.reset = blk_reset,
+	.reset_queue = blk_reset_queue,
 };
 
 /* --- life cycle ------------------------------------------------------------------------------- */

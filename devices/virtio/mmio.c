@@ -3,8 +3,8 @@
  * virtio over MMIO, version 2 of the register layout.
  *
  * Registers take aligned accesses of 4 bytes; others read as zero and are not written. The
- * configuration space takes 1, 2 and 4 bytes. Shared memory regions do not exist (length all ones),
- * and neither does queue reset.
+ * configuration space takes 1, 2 and 4 bytes. Shared memory regions do not exist (length all ones). A
+ * queue's reset is done when the write of QueueReset returns, so that register reads as zero.
  *
  * The interrupt line is up while InterruptStatus is not zero. An acknowledge that leaves a bit set
  * makes a new edge, so that a guest may treat the line as edge-triggered.
@@ -46,6 +46,7 @@ enum {
 	R_QUEUE_DEVICE_HIGH = 0x0a4,
 	R_SHM_LEN_LOW = 0x0b0,
 	R_SHM_BASE_HIGH = 0x0bc,
+	R_QUEUE_RESET = 0x0c0,
 	R_CONFIG_GENERATION = 0x0fc,
 	R_CONFIG = 0x100,
 
@@ -60,12 +61,21 @@ struct virtio_mmio {
 	uint8_t isr;
 };
 
-static void mmio_raise(void *transport, uint8_t isr_bits)
+static void raise_bit(struct virtio_mmio *t, uint8_t bit)
 {
-	struct virtio_mmio *t = transport;
-
-	t->isr |= isr_bits;
+	t->isr |= bit;
 	irq_set(&t->irq, true);
+}
+
+static void mmio_raise_queue(void *transport, unsigned queue)
+{
+	(void)queue; /* one interrupt for all */
+	raise_bit(transport, VIRTIO_ISR_QUEUE);
+}
+
+static void mmio_raise_config(void *transport)
+{
+	raise_bit(transport, VIRTIO_ISR_CONFIG);
 }
 
 static void acknowledge(struct virtio_mmio *t, uint32_t bits)
@@ -86,7 +96,7 @@ static void mmio_reset(void *transport)
 
 static const struct virtq *selected(const struct virtio_mmio *t)
 {
-	return t->queue_sel < t->v->ops->n_queues ? &t->v->vq[t->queue_sel] : NULL;
+	return t->queue_sel < t->v->n_queues ? &t->v->vq[t->queue_sel] : NULL;
 }
 
 static uint32_t read_register(const struct virtio_mmio *t, uint64_t off)
@@ -170,6 +180,10 @@ static void write_register(struct virtio_mmio *t, uint64_t off, uint32_t val)
 	case R_QUEUE_READY:
 		virtio_set_ready(t->v, t->queue_sel, val & 1);
 		break;
+	case R_QUEUE_RESET:
+		if (val == 1)
+			virtio_reset_queue(t->v, t->queue_sel);
+		break;
 	case R_QUEUE_NOTIFY:
 		virtio_notify(t->v, val);
 		break;
@@ -214,7 +228,8 @@ static void mmio_destroy(void *transport)
 }
 
 static const struct virtio_transport_ops mmio_transport_ops = {
-	.raise = mmio_raise,
+	.raise_queue = mmio_raise_queue,
+	.raise_config = mmio_raise_config,
 	.reset = mmio_reset,
 	.destroy = mmio_destroy,
 };
@@ -244,5 +259,5 @@ int virtio_mmio_attach(struct virtio *v, const struct virtio_mmio_config *cfg,
 
 int virtio_mmio_notify_fd(const struct virtio *v, unsigned queue)
 {
-	return queue < v->ops->n_queues ? v->kick[queue].src.fd : -1;
+	return queue < v->n_queues ? v->kick[queue].src.fd : -1;
 }

@@ -4,16 +4,19 @@
  *
  * Status bits are only ever added, except by writing zero, which resets. FEATURES_OK is refused
  * unless the driver took VERSION_1 and nothing that was not offered. Queues are set up between
- * FEATURES_OK and DRIVER_OK and are fixed from then on until reset; other writes are ignored. A
- * rule broken by the driver sets DEVICE_NEEDS_RESET and stops the device; nothing else happens.
+ * FEATURES_OK and DRIVER_OK and are fixed from then on until reset, of the device or, where the
+ * type offers that, of the queue; other writes are ignored. A rule broken by the driver sets
+ * DEVICE_NEEDS_RESET and stops the device; nothing else happens.
  *
  * Notifications go through an eventfd per queue to the loop thread, where queues are served; an
  * accelerator can write to it without leaving the guest's processor. Resetting waits for transfers
- * in flight, since they move data in guest memory that belongs to the driver again afterwards.
+ * in flight, since they move data in guest memory that belongs to the driver again afterwards. So
+ * does the reset of one queue: it waits for all of the device's, and the other queues go on after.
  *
- * Not there: legacy (transitional) interface, packed queues, VIRTIO_F_RING_RESET.
+ * Not there: legacy (transitional) interface, packed queues, VIRTIO_F_IN_ORDER.
  *
- * Refs: virtio 1.3 §2.1 (status), §2.2 (features), §2.4 (reset), §3.1 (initialization).
+ * Refs: virtio 1.3 §2.1 (status), §2.2 (features), §2.4 (reset), §2.6.1 (queue reset), §3.1
+ * (initialization).
  */
 #include "devices/virtio/virtio.h"
 
@@ -23,6 +26,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -33,10 +37,10 @@ enum {
 
 /* --- interrupts ------------------------------------------------------------------------------- */
 
-static void raise_isr(struct virtio *v, uint8_t bits)
+static void raise_config(struct virtio *v)
 {
-	if (v->tops)
-		v->tops->raise(v->transport, bits);
+	if (v->tops && (v->status & VIRTIO_S_DRIVER_OK))
+		v->tops->raise_config(v->transport);
 }
 
 void virtio_set_broken(struct virtio *v, const char *why)
@@ -45,15 +49,13 @@ void virtio_set_broken(struct virtio *v, const char *why)
 		return;
 	log_guest(&v->dev, "driver error: %s; needs reset", why);
 	v->status |= VIRTIO_S_NEEDS_RESET;
-	if (v->status & VIRTIO_S_DRIVER_OK)
-		raise_isr(v, VIRTIO_ISR_CONFIG);
+	raise_config(v);
 }
 
 void virtio_config_changed(struct virtio *v)
 {
 	v->config_generation++;
-	if (v->status & VIRTIO_S_DRIVER_OK)
-		raise_isr(v, VIRTIO_ISR_CONFIG);
+	raise_config(v);
 }
 
 /* --- queues ----------------------------------------------------------------------------------- */
@@ -94,8 +96,8 @@ void virtio_push(struct virtio *v, unsigned queue, const struct virtq_chain *c, 
 
 void virtio_signal(struct virtio *v, unsigned queue)
 {
-	if (v->vq[queue].ready && virtq_wants_irq(&v->vq[queue]))
-		raise_isr(v, VIRTIO_ISR_QUEUE);
+	if (v->vq[queue].ready && virtq_wants_irq(&v->vq[queue]) && v->tops)
+		v->tops->raise_queue(v->transport, queue);
 }
 
 void virtio_rekick(struct virtio *v, unsigned queue)
@@ -108,7 +110,7 @@ void virtio_rekick(struct virtio *v, unsigned queue)
 
 void virtio_notify(struct virtio *v, uint32_t queue)
 {
-	if (queue < v->ops->n_queues && virtio_is_live(v))
+	if (queue < v->n_queues && virtio_is_live(v))
 		virtio_rekick(v, queue);
 }
 
@@ -125,29 +127,64 @@ static void on_kick(struct loop_source *s, uint32_t ready)
 		v->ops->notify(v, (unsigned)(k - v->kick));
 }
 
+/* Before DRIVER_OK every queue may be set up, after it those that were reset. */
+static bool is_open(const struct virtio *v, const struct virtq *q)
+{
+	return !v->quiescing && (!(v->status & VIRTIO_S_DRIVER_OK) || q->reopened);
+}
+
 struct virtq *virtio_config_queue(struct virtio *v, uint32_t queue)
 {
-	if (queue >= v->ops->n_queues || v->quiescing ||
-	    (v->status & (VIRTIO_S_DRIVER_OK | VIRTIO_S_NEEDS_RESET)))
+	struct virtq *q = queue < v->n_queues ? &v->vq[queue] : NULL;
+
+	if (!q || q->ready || (v->status & VIRTIO_S_NEEDS_RESET) || !is_open(v, q))
 		return NULL;
-	return v->vq[queue].ready ? NULL : &v->vq[queue];
+	return q;
 }
 
 void virtio_set_ready(struct virtio *v, uint32_t queue, bool ready)
 {
 	struct virtq *q;
 
-	if (queue >= v->ops->n_queues || v->quiescing || (v->status & VIRTIO_S_DRIVER_OK) ||
-	    !(v->status & VIRTIO_S_FEATURES_OK))
+	if (queue >= v->n_queues || !(v->status & VIRTIO_S_FEATURES_OK))
 		return;
 	q = &v->vq[queue];
-	if (!ready)
+	if (!is_open(v, q) || q->ready == ready)
+		return;
+	if (!ready) {
 		q->ready = false;
-	else if (!q->ready && !virtq_enable(q, virtio_has(v, VIRTIO_F_EVENT_IDX),
-					    virtio_has(v, VIRTIO_F_INDIRECT_DESC)))
+	} else if (virtq_enable(q, virtio_has(v, VIRTIO_F_EVENT_IDX),
+				virtio_has(v, VIRTIO_F_INDIRECT_DESC))) {
+		q->reopened = false;
+		virtio_notify(v, queue); /* of a running device: the driver may have filled it */
+	} else {
 		log_guest(&v->dev, "queue %u refused: size %u, rings at 0x%llx 0x%llx 0x%llx",
 			  queue, q->size, (unsigned long long)q->desc,
 			  (unsigned long long)q->avail, (unsigned long long)q->used);
+	}
+}
+
+/* Waits for the device's transfers; what they complete is pushed, but nothing new is begun. */
+static void quiesce(struct virtio *v)
+{
+	v->quiescing = true;
+	loop_drain(v->loop, &v->dev);
+}
+
+void virtio_reset_queue(struct virtio *v, uint32_t queue)
+{
+	if (queue >= v->n_queues || v->quiescing || !virtio_has(v, VIRTIO_F_RING_RESET) ||
+	    !(v->status & VIRTIO_S_DRIVER_OK))
+		return;
+	quiesce(v);
+	v->ops->reset_queue(v, queue);
+	virtq_reset(&v->vq[queue]);
+	v->vq[queue].reopened = true;
+	v->quiescing = false;
+	/* completions wanted to go on and were not let */
+	for (unsigned i = 0; i < v->n_queues; i++)
+		if (v->vq[i].ready)
+			virtio_notify(v, i);
 }
 
 /* --- status and features ---------------------------------------------------------------------- */
@@ -181,11 +218,10 @@ static bool features_fit(const struct virtio *v)
 
 static void reset_now(struct virtio *v)
 {
-	v->quiescing = true;
-	loop_drain(v->loop, &v->dev);
+	quiesce(v);
 	if (v->ops->reset)
 		v->ops->reset(v);
-	for (unsigned i = 0; i < v->ops->n_queues; i++)
+	for (unsigned i = 0; i < v->n_queues; i++)
 		virtq_reset(&v->vq[i]);
 	v->status = 0;
 	v->driver_features = 0;
@@ -214,7 +250,7 @@ void virtio_write_status(struct virtio *v, uint8_t val)
 	if (v->ops->activate)
 		v->ops->activate(v);
 	/* a driver may have filled a queue before; a device need not wait to be told */
-	for (unsigned i = 0; i < v->ops->n_queues; i++)
+	for (unsigned i = 0; i < v->n_queues; i++)
 		if (v->vq[i].ready)
 			virtio_notify(v, i);
 }
@@ -242,17 +278,35 @@ void virtio_config_write(struct virtio *v, uint64_t off, unsigned size, uint64_t
 
 /* --- life cycle ------------------------------------------------------------------------------- */
 
+static void close_kicks(struct virtio *v, unsigned n)
+{
+	while (n--)
+		close(v->kick[n].src.fd);
+}
+
 int virtio_init(struct virtio *v, const struct virtio_ops *ops, const struct device_ops *dev_ops,
 		const char *id, struct gmem *mem, struct loop *loop, uint64_t features,
 		struct err *e)
 {
-	assert(ops->n_queues <= VIRTIO_MAX_QUEUES && ops->max_queue_size <= VIRTQ_MAX_SIZE);
+	if (!v->n_queues)
+		v->n_queues = ops->n_queues;
+	assert(v->n_queues <= ops->n_queues && ops->n_queues <= VIRTIO_MAX_QUEUES);
+	assert(ops->max_queue_size <= VIRTQ_MAX_SIZE);
 	v->ops = ops;
 	v->mem = mem;
 	v->loop = loop;
 	v->features = features | 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_EVENT_IDX |
 		      1ull << VIRTIO_F_INDIRECT_DESC;
-	for (unsigned i = 0; i < ops->n_queues; i++) {
+	if (ops->reset_queue)
+		v->features |= 1ull << VIRTIO_F_RING_RESET;
+	v->vq = calloc(v->n_queues, sizeof(*v->vq));
+	v->kick = calloc(v->n_queues, sizeof(*v->kick));
+	if (!v->vq || !v->kick) {
+		free(v->vq);
+		free(v->kick);
+		return err_set(e, ENOMEM, "%s: out of host memory", id);
+	}
+	for (unsigned i = 0; i < v->n_queues; i++) {
 		struct virtio_kick *k = &v->kick[i];
 
 		v->vq[i].mem = mem;
@@ -266,8 +320,9 @@ int virtio_init(struct virtio *v, const struct virtio_ops *ops, const struct dev
 		if (k->src.fd < 0) {
 			int code = errno;
 
-			while (i--)
-				close(v->kick[i].src.fd);
+			close_kicks(v, i);
+			free(v->vq);
+			free(v->kick);
 			return err_set(e, code, "%s: cannot create an eventfd", id);
 		}
 	}
@@ -279,11 +334,11 @@ void virtio_fini(struct virtio *v)
 {
 	if (v->tops)
 		v->tops->destroy(v->transport);
-	for (unsigned i = 0; i < v->ops->n_queues; i++) {
-		if (v->started)
-			loop_del(v->loop, &v->kick[i].src);
-		close(v->kick[i].src.fd);
-	}
+	for (unsigned i = 0; v->started && i < v->n_queues; i++)
+		loop_del(v->loop, &v->kick[i].src);
+	close_kicks(v, v->n_queues);
+	free(v->vq);
+	free(v->kick);
 	device_fini(&v->dev);
 }
 
@@ -291,7 +346,7 @@ int virtio_start(struct device *d, struct err *e)
 {
 	struct virtio *v = container_of(d, struct virtio, dev);
 
-	for (unsigned i = 0; i < v->ops->n_queues; i++) {
+	for (unsigned i = 0; i < v->n_queues; i++) {
 		int r = 0;
 
 		if (v->started)
@@ -312,7 +367,7 @@ void virtio_stop(struct device *d)
 {
 	struct virtio *v = container_of(d, struct virtio, dev);
 
-	for (unsigned i = 0; v->started && i < v->ops->n_queues; i++)
+	for (unsigned i = 0; v->started && i < v->n_queues; i++)
 		loop_set_events(v->loop, &v->kick[i].src, 0);
 	loop_drain(v->loop, d);
 }

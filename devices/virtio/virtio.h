@@ -24,15 +24,21 @@ enum { /* §2.1 */
 };
 
 enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
-enum { VIRTIO_MAX_QUEUES = 8 };
+enum { VIRTIO_MAX_QUEUES = 64 }; /* of one device */
 enum { VIRTIO_ID_BLOCK = 2, VIRTIO_ID_ENTROPY = 4 };
 
 /* feature bit numbers, §6 */
-enum { VIRTIO_F_INDIRECT_DESC = 28, VIRTIO_F_EVENT_IDX = 29, VIRTIO_F_VERSION_1 = 32 };
+enum {
+	VIRTIO_F_INDIRECT_DESC = 28,
+	VIRTIO_F_EVENT_IDX = 29,
+	VIRTIO_F_VERSION_1 = 32,
+	VIRTIO_F_RING_RESET = 40,
+};
 
 struct virtio_ops { /* one const table per device type; any function may be NULL */
 	uint16_t device_id;
-	uint16_t n_queues, max_queue_size; /* a power of two */
+	uint16_t n_queues;       /* the most that one device of this type has */
+	uint16_t max_queue_size; /* a power of two */
 	uint32_t config_len;
 	/* off + len is within config_len */
 	void (*config_read)(struct virtio *v, uint32_t off, void *dst, uint32_t len);
@@ -40,10 +46,14 @@ struct virtio_ops { /* one const table per device type; any function may be NULL
 	void (*activate)(struct virtio *v); /* DRIVER_OK: features and queues are final */
 	void (*notify)(struct virtio *v, unsigned queue); /* there may be chains to pop */
 	void (*reset)(struct virtio *v); /* no transfer of this device is in flight */
+	/* One queue alone: forget every chain that came from it. No transfer of the device is in
+	 * flight. VIRTIO_F_RING_RESET is offered by types that have this. */
+	void (*reset_queue)(struct virtio *v, unsigned queue);
 };
 
 struct virtio_transport_ops {
-	void (*raise)(void *transport, uint8_t isr_bits);
+	void (*raise_queue)(void *transport, unsigned queue); /* "used buffers" interrupt */
+	void (*raise_config)(void *transport);
 	void (*reset)(void *transport);
 	void (*destroy)(void *transport);
 };
@@ -65,14 +75,17 @@ struct virtio {
 	uint32_t config_generation;
 	bool quiescing; /* waits for its transfers: takes no chains, no register writes */
 	bool started;
-	struct virtq vq[VIRTIO_MAX_QUEUES];
-	struct virtio_kick kick[VIRTIO_MAX_QUEUES];
+	uint16_t n_queues; /* that this one has; fixed from virtio_init() on */
+	struct virtq *vq;
+	struct virtio_kick *kick;
 };
 
 /* --- for device types ------------------------------------------------------------------------- */
 
-/* Fills the base of a zeroed device; features: those of the type, the common ones are added. On
- * failure nothing is left to undo. */
+/* Fills the base of a zeroed device; features: those of the type, the common ones are added. A
+ * device with fewer queues than its type may have sets v->n_queues before; a queue that is to be
+ * smaller than ops->max_queue_size gets its vq[i].max_size after. On failure nothing is left to
+ * undo. */
 int virtio_init(struct virtio *v, const struct virtio_ops *ops, const struct device_ops *dev_ops,
 		const char *id, struct gmem *mem, struct loop *loop, uint64_t features,
 		struct err *e);
@@ -87,7 +100,7 @@ bool virtio_has(const struct virtio *v, unsigned feature_bit); /* negotiated */
  * queue makes the device ask for a reset. */
 bool virtio_pop(struct virtio *v, unsigned queue, struct virtq_chain *c);
 void virtio_push(struct virtio *v, unsigned queue, const struct virtq_chain *c, uint32_t written);
-/* Interrupts if the driver wants to know of what was pushed. */
+/* Interrupts if the driver wants to know of what was pushed to this queue. */
 void virtio_signal(struct virtio *v, unsigned queue);
 /* Has notify() called again soon: for the rest of a long queue, after others had their turn. */
 void virtio_rekick(struct virtio *v, unsigned queue);
@@ -104,6 +117,8 @@ void virtio_write_driver_features(struct virtio *v, uint32_t sel, uint32_t val);
 /* The queue if the driver may set it up now, or NULL. */
 struct virtq *virtio_config_queue(struct virtio *v, uint32_t queue);
 void virtio_set_ready(struct virtio *v, uint32_t queue, bool ready);
+/* VIRTIO_F_RING_RESET: done when it returns; the driver may then set the queue up anew. */
+void virtio_reset_queue(struct virtio *v, uint32_t queue);
 void virtio_notify(struct virtio *v, uint32_t queue);
 void virtio_config_read(struct virtio *v, uint64_t off, unsigned size, uint64_t *val);
 void virtio_config_write(struct virtio *v, uint64_t off, unsigned size, uint64_t val);

@@ -222,6 +222,8 @@ void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
 	uint16_t slot = q->next_used & (q->size - 1);
 	uint8_t elem[USED_ELEM_BYTES];
 
+	if (!q->ready || !is_inflight(q, c->head))
+		return;
 	if (written > c->in_bytes)
 		written = c->in_bytes;
 	gmem_written_iov(q->mem, c->iov + c->n_out, c->n_in, written);

@@ -30,6 +30,7 @@ struct virtq {
 	uint16_t size;
 	gpaddr desc, avail, used;
 	bool ready;
+	bool reopened; /* was reset alone: may be set up again while the device runs */
 	/* negotiated */
 	bool event_idx, indirect;
 
@@ -61,7 +62,7 @@ bool virtq_enable(struct virtq *q, bool event_idx, bool indirect);
  * bytes written. With VIRTQ_EMPTY the driver's next chain makes it notify.
  */
 enum virtq_result virtq_pop(struct virtq *q, struct virtq_chain *c);
-/* Gives the chain back; `written` bytes of its in pieces, from the first, were written. */
+/* Gives the chain back, once; a chain from before the queue's reset is dropped. `written` bytes of its in pieces, from the first, were written. */
 void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written);
 /* Whether the driver wants to be told of what was pushed since the last call. */
 bool virtq_wants_irq(struct virtq *q);

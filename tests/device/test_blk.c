@@ -403,6 +403,25 @@ Test(blk, reset_waits_for_transfers_in_flight)
 	cr_assert_eq(request(T_IN, 3, 512, true), S_OK);
 }
 
+/* H28, for one queue */
+Test(blk, queue_reset_waits_for_transfers_in_flight)
+{
+	struct vdriver_used u;
+
+	fill_image();
+	vdriver_start(&d, 1ull << VIRTIO_F_RING_RESET | F_FLUSH, 64);
+	submit(T_IN, 0, 512, true);
+	vdriver_write(&d, 0xc0, 1);
+	cr_assert_eq(fake_loop_transfers(d.loop), 0);
+	cr_assert_eq(vdriver_byte(&d, DATA), 1);
+	cr_assert(vdriver_take(&d, &u), "was done before the reset");
+	cr_assert_eq(vdriver_status(&d), 15);
+	gmem_fill(d.mem, VD_DESC, 0, VD_BUF - VD_DESC);
+	d.avail = d.used = 0;
+	vdriver_setup_queue(&d, 64, VD_DESC, VD_AVAIL, VD_USED);
+	cr_assert_eq(request(T_IN, 3, 512, true), S_OK);
+}
+
 Test(blk, stop_finishes_everything)
 {
 	submit(T_OUT, 0, 512, false);

@@ -66,7 +66,7 @@ Test(virtio_mmio, features_come_in_halves)
 	vdriver_write(&d, 0x14, 0);
 	cr_assert_eq(vdriver_read(&d, 0x10), 1u << 28 | 1u << 29);
 	vdriver_write(&d, 0x14, 1);
-	cr_assert_eq(vdriver_read(&d, 0x10), 1);
+	cr_assert_eq(vdriver_read(&d, 0x10), 1 | 1 << 8);
 	vdriver_write(&d, 0x14, 2);
 	cr_assert_eq(vdriver_read(&d, 0x10), 0);
 	vdriver_write(&d, 0x14, UINT32_MAX);
@@ -304,6 +304,62 @@ Test(virtio_mmio, event_index_saves_interrupts)
 		cr_assert(served());
 		cr_assert_eq(d.n_irq, i == 2 ? 1u : 0u);
 	}
+}
+
+/* H29 */
+Test(virtio_mmio, queue_reset_forgets_the_ring_and_lets_it_be_set_up_anew)
+{
+	vdriver_start(&d, 1ull << VIRTIO_F_RING_RESET, 8);
+	request();
+	cr_assert(served());
+	vdriver_write(&d, 0x30, 0);
+	vdriver_write(&d, 0xc0, 2); /* not a reset */
+	cr_assert_eq(vdriver_read(&d, 0x44), 1);
+	vdriver_write(&d, 0xc0, 1);
+	cr_assert_eq(vdriver_read(&d, 0xc0), 0, "done");
+	cr_assert_eq(vdriver_read(&d, 0x44), 0);
+	cr_assert_eq(vdriver_status(&d), 15);
+	vdriver_kick(&d);
+	gmem_fill(d.mem, VD_DESC, 0, VD_BUF - VD_DESC);
+	d.avail = d.used = 0;
+	d.size = 4;
+	vdriver_setup_queue(&d, 4, VD_DESC, VD_AVAIL, VD_USED);
+	cr_assert_eq(vdriver_read(&d, 0x44), 1);
+	request();
+	cr_assert(served());
+	vdriver_write(&d, 0x44, 0);
+	vdriver_write(&d, 0x38, 8);
+	cr_assert_eq(vdriver_read(&d, 0x44), 1, "frozen again");
+	cr_assert_eq(d.v->vq[0].size, 4);
+}
+
+Test(virtio_mmio, queue_reset_needs_the_feature_and_a_running_device)
+{
+	vdriver_start(&d, 0, 8);
+	vdriver_write(&d, 0xc0, 1);
+	cr_assert_eq(vdriver_read(&d, 0x44), 1);
+	request();
+	cr_assert(served());
+	negotiate(0, 1 | 1 << 8, 0);
+	vdriver_setup_queue(&d, 8, VD_DESC, VD_AVAIL, VD_USED);
+	vdriver_write(&d, 0xc0, 1);
+	cr_assert_eq(vdriver_read(&d, 0x44), 1);
+	vdriver_start(&d, 1ull << VIRTIO_F_RING_RESET, 8);
+	vdriver_write(&d, 0x30, 1);
+	vdriver_write(&d, 0xc0, 1); /* no such queue */
+	request();
+	cr_assert(served());
+}
+
+Test(virtio_mmio, queue_filled_before_it_is_ready_again_is_served)
+{
+	vdriver_start(&d, 1ull << VIRTIO_F_RING_RESET, 8);
+	vdriver_write(&d, 0xc0, 1);
+	vdriver_desc(&d, 0, VD_BUF, 32, VD_WRITE, 0);
+	vdriver_offer(&d, 0);
+	vdriver_setup_queue(&d, 8, VD_DESC, VD_AVAIL, VD_USED);
+	fake_loop_poll(d.loop);
+	cr_assert(served());
 }
 
 /* any order of register writes leaves a device that a good driver can use */

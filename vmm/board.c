@@ -38,6 +38,7 @@
 #include "vmm/core/device.h"
 #include "vmm/core/err.h"
 #include "vmm/core/gmem.h"
+#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 #include "vmm/pc.h"
 
@@ -394,14 +395,20 @@ const struct accel_io *board_io(const struct board *b)
 
 void board_destroy(struct board *b)
 {
+	unsigned i;
+
 	if (!b)
 		return;
 	board_stop(b);
+	for (i = 0; i < b->n_io_threads; i++)
+		io_thread_stop(b->io_threads[i]);
 	while (b->n_devices) {
 		struct device *d = b->devices[--b->n_devices];
 
 		d->ops->destroy(d);
 	}
+	while (b->n_io_threads)
+		io_thread_destroy(b->io_threads[--b->n_io_threads]);
 	bus_destroy(b->mmio);
 	bus_destroy(b->ports);
 	free(b);
@@ -420,6 +427,14 @@ int board_start(struct board *b, struct err *e)
 		if (d->ops->start)
 			r = d->ops->start(d, e);
 		device_unlock(d);
+		if (r < 0) {
+			board_stop(b);
+			return r;
+		}
+	}
+	for (i = 0; i < b->n_io_threads; i++) {
+		int r = io_thread_start(b->io_threads[i], e);
+
 		if (r < 0) {
 			board_stop(b);
 			return r;

@@ -9,9 +9,10 @@
 #include "vmm/core/irq.h"
 
 struct device;
+struct io_thread;
 struct virtio;
 
-enum { BOARD_MAX_DEVICES = 48 };
+enum { BOARD_MAX_DEVICES = 48, BOARD_MAX_IO_THREADS = 8 };
 
 struct board {
 	struct gmem *mem;
@@ -23,6 +24,8 @@ struct board {
 	struct bus *ports, *mmio;
 	struct device *devices[BOARD_MAX_DEVICES]; /* in the order of creation */
 	unsigned n_devices;
+	struct io_thread *io_threads[BOARD_MAX_IO_THREADS];
+	unsigned n_io_threads;
 	bool started;
 	uint32_t caps;
 	unsigned n_slots; /* virtio-mmio slots in use */
@@ -41,6 +44,7 @@ int board_plug(struct board *b, struct virtio *v, struct err *e);
 int board_plug_all(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_disks(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_rng(struct board *b, const struct machine_config *c, struct err *e);
+int board_plug_fs(struct board *b, const struct machine_config *c, struct err *e);
 /* The slots in use, for the boot loader's tables. */
 void board_describe_slots(const struct board *b, struct boot_platform *out);
 

@@ -18,12 +18,19 @@ struct err;
 struct loop;
 struct machine;
 
-enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12 };
+enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4 };
 
 struct machine_disk {
 	const char *path;
 	const char *id; /* or NULL: "disk0", "disk1", ... */
 	bool read_only;
+};
+
+struct machine_fs { /* a shared directory */
+	const char *dir;
+	const char *tag; /* or NULL: "fs0", "fs1", ... */
+	bool read_only;
+	unsigned cache; /* enum fuse_cache: auto, never, always */
 };
 
 struct machine_config { /* plain data; strings are borrowed for the machine's life */
@@ -37,6 +44,8 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	struct machine_disk disks[MACHINE_MAX_DISKS];
 	unsigned n_disks;
 	bool rng;
+	struct machine_fs fs[MACHINE_MAX_FS];
+	unsigned n_fs;
 	bool no_reboot; /* a guest's reboot ends the machine */
 	uint64_t code_cache_bytes; /* translator only; 0: default */
 	const char *cpu;           /* processor model: "host", or the translator's; NULL: host */

@@ -92,6 +92,30 @@ static int check_disks(const struct machine_config *c, struct err *e)
 	return 0;
 }
 
+static int check_fs(const struct machine_config *c, struct err *e)
+{
+	unsigned i, j;
+
+	for (i = 0; i < c->n_fs; i++) {
+		const char *tag = c->fs[i].tag;
+
+		if (!c->fs[i].dir || !*c->fs[i].dir)
+			return err_set(e, EINVAL, "shared directory %u: no directory is given", i);
+		if (!tag)
+			continue;
+		if (!*tag || strlen(tag) > 36 || strpbrk(tag, " \t\n\"")) {
+			err_set(e, EINVAL, "shared directory tag '%.40s' is not valid", tag);
+			err_hint(e, "1 to 36 characters, no blanks or quotes");
+			return -EINVAL;
+		}
+		for (j = 0; j < i; j++)
+			if (c->fs[j].tag && !strcmp(c->fs[j].tag, tag))
+				return err_set(e, EINVAL, "shared directory tag '%s' is used twice",
+					       tag);
+	}
+	return 0;
+}
+
 int machine_config_check(const struct machine_config *c, struct err *e)
 {
 	int r;
@@ -118,5 +142,7 @@ int machine_config_check(const struct machine_config *c, struct err *e)
 	if (c->initrd_path && !*c->initrd_path)
 		return err_set(e, EINVAL, "initrd: the path is empty");
 	r = check_cmdline(c->cmdline, e);
-	return r < 0 ? r : check_disks(c, e);
+	if (r == 0)
+		r = check_disks(c, e);
+	return r < 0 ? r : check_fs(c, e);
 }

@@ -67,6 +67,8 @@ def usage_cases(s):
         ("stray word", ["run", "vmlinuz"], r"unexpected argument 'vmlinuz'"),
         ("unknown key", ["run", "--disk", "/x,readonly"], r"--disk: unknown key 'readonly'.*known keys"),
         ("key given twice", ["run", "--disk", "/x,ro,ro"], r"ro is given twice"),
+        ("shared directory without path", ["run", "--fs", "tag=x"], r"--fs: no directory"),
+        ("shared directory, bad cache", ["run", "--fs", "/,cache=some"], r"--fs: .*cache"),
         ("disk without path", ["run", "--disk", "ro=on"], r"--disk: no path"),
         ("bad size", ["run", "--mem", "much"], r"--mem: size: 'much' is not valid.*512M"),
         ("negative CPUs", ["run", "--cpus", "-1"], r"--cpus: count: '-1'"),
@@ -98,6 +100,10 @@ def config_cases(s, tmp):
         ("pidfile in no directory", ["--pidfile", tmp + "/no/pid"], 3, r"pidfile: .*/no/pid: No such file"),
         ("log is a directory", ["--log", "info,file=" + tmp], 3, r"log: .*: Is a directory"),
         ("serial file in no directory", ["--serial", "file=" + tmp + "/no/s"], 3, r"serial: .*No such file"),
+        ("shared directory's tag", ["--fs", "/,tag=" + 37 * "x"], 3, r"tag 'x+' is not valid"),
+        ("shared directory's tag twice", ["--fs", "/,tag=x", "--fs", "/tmp,tag=x"], 3, r"tag 'x' is used twice"),
+        ("shared directory is missing", ["--fs", "/nowhere/at/all"], 3, r"/nowhere/at/all: No such file"),
+        ("shared directory is a file", ["--fs", k], 3, r"Not a directory"),
         ("disk id", ["--disk", k + ",id=a b"], 3, r"disk id 'a b' is not valid"),
     ]:
         s.check("config: " + name, lambda a=args, c=code, e=err: fails(

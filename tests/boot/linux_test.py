@@ -50,9 +50,31 @@ def run_on_disk(kernel, command, cpus, timeout):
                     cmdline="root=/dev/vda init=/sbin/mayfly-init mayfly.run=" + command.replace(" ", ","))
 
 
-def workload_matches_host(kernel, cpus):
+def run_on_shared_root(kernel, command, cpus, timeout):
+    """The same root as a shared directory: virtio-fs, no disk. The directory is copied."""
     root = os.path.join(os.path.dirname(disk_image()), "root")
-    res = expect(run_on_disk(kernel, "workload.sh 1", cpus, 400), code=0,
+    with tempfile.TemporaryDirectory(prefix="mayfly-test-") as tmp:
+        copy = os.path.join(tmp, "root")
+        subprocess.run(["cp", "-a", "--reflink=auto", root, copy], check=True)
+        with open(os.path.join(copy, "run-this"), "w") as f:
+            f.write(f"#!/bin/sh\n{command}\n")
+            os.fchmod(f.fileno(), 0o755)
+        return boot(kernel, cpus, timeout=timeout, mem="1G", extra=["--fs", copy + ",tag=root"],
+                    modules=("virtio_mmio", "virtiofs"),
+                    cmdline="root=root rootfstype=virtiofs rw init=/sbin/mayfly-init mayfly.run=/run-this")
+
+
+def shared_root_stress_verifies(kernel, cpus):
+    """stress-ng's file system methods, one second each, but those that need what FUSE has not."""
+    res = expect(run_on_shared_root(kernel, "stress-ng --temp-path /root --class filesystem --sequential 1 --timeout 1 "
+                                    "--verify --exclude binderfs,fanotify,ioprio,procfs,sysfs,dev", cpus, 300), code=0,
+                 out=[r"successful run completed", r"mayfly-root: status 0"], not_out=[*BAD, r"stress-ng: fail"])
+    return re.search(r"successful run completed in ([0-9.]+)s", res.out).group(0)
+
+
+def workload_matches_host(kernel, cpus, run=run_on_disk):
+    root = os.path.join(os.path.dirname(disk_image()), "root")
+    res = expect(run(kernel, "workload.sh 1", cpus, 400), code=0,
                  out=[r"mayfly-root: userspace reached", r"workload done", r"mayfly-root: status 0"], not_out=BAD)
     host = subprocess.run(["chroot", root, "/usr/local/bin/workload.sh", "1"], capture_output=True, text=True,
                           check=True).stdout
@@ -126,6 +148,9 @@ def main():
     for kernel in KERNELS:
         suite.check(f"tcg: Debian root on virtio-blk, same output as the host, {kernel}",
                     lambda k=kernel: workload_matches_host(k, 2 if k.endswith("12") else 1))
+        suite.check(f"tcg: Debian root on virtio-fs, same output as the host, {kernel}",
+                    lambda k=kernel: workload_matches_host(k, 1 if k.endswith("12") else 2, run_on_shared_root))
+    suite.check("tcg: file system stress on virtio-fs", lambda: shared_root_stress_verifies("cloud-6.1", 2))
     suite.check("tcg: benchmark items give this host's results, 2 vCPU", lambda: bench_results_equal("cloud-6.12", 2))
     suite.check("tcg: stress-ng --verify over its CPU methods", lambda: stress_verifies("cloud-6.12", 2, 60))
     sys.exit(suite.finish())

@@ -35,6 +35,7 @@ enum run_option {
 	RUN_CMDLINE_ADD,
 	RUN_DISK,
 	RUN_RNG,
+	RUN_FS,
 	RUN_SERIAL,
 	RUN_ESCAPE,
 	RUN_TIMEOUT,
@@ -90,6 +91,8 @@ static const struct opt run_options[] = {
 	{ RUN_DISK, "disk", run_disk_keys,
 	  "raw disk image or block device; may be repeated; the first is the root disk" },
 	{ RUN_RNG, "rng", NULL, "give the guest a random number device" },
+	{ RUN_FS, "fs", run_fs_keys,
+	  "share a directory with the guest: mount -t virtiofs TAG /mnt; may be repeated" },
 	{ RUN_SERIAL, "serial", serial_keys,
 	  "the first serial port: standard input and output (the default), nothing, or a file" },
 	{ RUN_ESCAPE, "escape", escape_keys,
@@ -187,6 +190,8 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 	case RUN_RNG:
 		m->rng = true;
 		return 0;
+	case RUN_FS:
+		return run_add_fs(m, v, e);
 	case RUN_SERIAL:
 		return set_serial(c, v, e);
 	case RUN_ESCAPE:
@@ -337,6 +342,16 @@ static bool cmdline_has(const char *s, const char *key)
 	return false;
 }
 
+/* A shared directory can be the root of a kernel that has virtio-fs built in. */
+static const char *fs_root(struct run_config *c)
+{
+	const struct machine_fs *fs = &c->machine.fs[0];
+
+	snprintf(c->fs_root, sizeof(c->fs_root), " root=%s rootfstype=virtiofs %s",
+		 fs->tag ? fs->tag : "fs0", fs->read_only ? "ro" : "rw");
+	return c->fs_root;
+}
+
 static int make_cmdline(struct run_config *c, struct err *e)
 {
 	const struct machine_config *m = &c->machine;
@@ -346,6 +361,8 @@ static int make_cmdline(struct run_config *c, struct err *e)
 
 	if (!c->cmdline_given && m->n_disks && !cmdline_has(extra, "root="))
 		root = m->disks[0].read_only ? " root=/dev/vda ro" : " root=/dev/vda rw";
+	else if (!c->cmdline_given && m->n_fs && !m->initrd_path && !cmdline_has(extra, "root="))
+		root = fs_root(c);
 	if (*base == '\0' && *extra)
 		extra++;
 	n = snprintf(c->cmdline, sizeof(c->cmdline), "%s%s%s", base, root, extra);
@@ -410,6 +427,7 @@ void run_config_print_json(const struct run_config *c)
 	cli_print_json_member("boot_args", m->cmdline);
 	printf(" },\n");
 	run_print_disks(m);
+	run_print_fs(m);
 	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu },\n", m->n_vcpus,
 	       (unsigned long long)(m->mem_bytes >> 20));
 	printf("  \"mayfly\": { ");

@@ -22,7 +22,7 @@ struct run_config {
 	/* what strings above may point to */
 	const char *cmdline_given;
 	char cmdline[8192], cmdline_extra[4096];
-	char kernel[PATH_MAX], initrd[PATH_MAX];
+	char kernel[PATH_MAX], initrd[PATH_MAX], fs_root[80];
 };
 
 /* -EINVAL for usage errors, before anything is looked at. */

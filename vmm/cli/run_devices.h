@@ -15,4 +15,8 @@ extern const struct opt_key run_disk_keys[];
 int run_add_disk(struct machine_config *m, const struct opt_value *v, struct err *e);
 void run_print_disks(const struct machine_config *m);
 
+extern const struct opt_key run_fs_keys[];
+int run_add_fs(struct machine_config *m, const struct opt_value *v, struct err *e);
+void run_print_fs(const struct machine_config *m);
+
 #endif

@@ -68,8 +68,10 @@ struct accel_ops {
 	/* Level of the i8259's INT output at LINT0 of vCPU 0; NULL with ACCEL_CAP_IRQCHIP. */
 	void (*extint_set)(struct accel_vm *vm, bool level);
 	/* A write of `size` bytes at gpa signals fd and does not call io->mmio; size 0: any size.
-	 * datamatch only if match != UINT64_MAX. NULL without the capability. */
-	int (*ioeventfd)(struct accel_vm *vm, gpaddr gpa, unsigned size, uint64_t match, int fd);
+	 * datamatch only if match != UINT64_MAX. Until it is called again with on = false and all
+	 * else the same. Any thread. NULL without the capability. */
+	int (*ioeventfd)(struct accel_vm *vm, gpaddr gpa, unsigned size, uint64_t match, int fd,
+			 bool on);
 
 	int (*vcpu_create)(struct accel_vm *vm, unsigned index, struct vcpu **out, struct err *e);
 	void (*vcpu_destroy)(struct vcpu *cpu); /* NULL is allowed */

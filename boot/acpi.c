@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ACPI tables: RSDP at 0xe0000, then FACS, DSDT, FADT, MADT, RSDT and XSDT, all in the reserved
- * area below 1 MiB. They describe a plain PC without PCI: two-level interrupts with an 8259 pair,
+ * area below 1 MiB, and MCFG if there is PCI. They describe a plain PC: two-level interrupts with an 8259 pair,
  * one IOAPIC, PM1 event and control registers, a PM timer, soft-off by S5, a reset register, and
  * the power button as fixed feature. ACPI mode is on from the start (no SMI command port).
  *
@@ -14,6 +14,7 @@
  * Refs: ACPI 6.4 §5.2 (tables), §4.8 (fixed hardware), §7.4.2.5 (_S5), §19.6 (ASL);
  * Linux Documentation/firmware-guide/acpi; drivers/virtio/virtio_mmio.c for LNRO0005.
  */
+#include "boot/acpi_pci.h"
 #include "boot/aml.h"
 #include "boot/layout.h"
 #include "boot/load.h"
@@ -168,6 +169,8 @@ static size_t write_dsdt(struct blob *b, const struct boot_platform *p)
 	write_isa_devices(b, p);
 	for (unsigned i = 0; i < p->n_virtio; i++)
 		write_virtio(b, &p->virtio[i], i);
+	if (p->pci.present)
+		acpi_pci_write(b, &p->pci);
 	aml_close(b, scope);
 	/* SLP_TYP for PM1a and PM1b, and two reserved values. */
 	aml_name(b, "_S5_");
@@ -307,6 +310,21 @@ static size_t write_madt(struct blob *b, const struct boot_platform *p)
 	return at;
 }
 
+/* The configuration space of bus 0. */
+static size_t write_mcfg(struct blob *b, const struct boot_pci *p)
+{
+	size_t at = table_open(b, "MCFG", 1);
+
+	blob_zeros(b, 8);
+	blob_u64(b, p->ecam_base);
+	blob_u16(b, 0); /* segment */
+	blob_u8(b, 0);  /* first and last bus */
+	blob_u8(b, (uint8_t)((p->ecam_len >> 20) - 1));
+	blob_u32(b, 0);
+	table_close(b, at);
+	return at;
+}
+
 static void write_rsdp(struct blob *b, gpaddr rsdt, gpaddr xsdt)
 {
 	struct blob r = {.buf = b->buf, .cap = RSDP_BYTES};
@@ -325,20 +343,23 @@ static void write_rsdp(struct blob *b, gpaddr rsdt, gpaddr xsdt)
 
 static void write_tables(struct blob *b, const struct boot_platform *p)
 {
-	size_t facs, dsdt, fadt, madt, rsdt, xsdt;
+	size_t facs, dsdt, rsdt, xsdt, table[3];
+	unsigned n = 0;
 
 	blob_zeros(b, RSDP_BYTES); /* filled last */
 	facs = write_facs(b);
 	dsdt = write_dsdt(b, p);
-	fadt = write_fadt(b, p, gpa_of(facs), gpa_of(dsdt));
-	madt = write_madt(b, p);
+	table[n++] = write_fadt(b, p, gpa_of(facs), gpa_of(dsdt));
+	table[n++] = write_madt(b, p);
+	if (p->pci.present)
+		table[n++] = write_mcfg(b, &p->pci);
 	rsdt = table_open(b, "RSDT", 1);
-	blob_u32(b, (uint32_t)gpa_of(fadt));
-	blob_u32(b, (uint32_t)gpa_of(madt));
+	for (unsigned i = 0; i < n; i++)
+		blob_u32(b, (uint32_t)gpa_of(table[i]));
 	table_close(b, rsdt);
 	xsdt = table_open(b, "XSDT", 1);
-	blob_u64(b, gpa_of(fadt));
-	blob_u64(b, gpa_of(madt));
+	for (unsigned i = 0; i < n; i++)
+		blob_u64(b, gpa_of(table[i]));
 	table_close(b, xsdt);
 	if (!b->full)
 		write_rsdp(b, gpa_of(rsdt), gpa_of(xsdt));

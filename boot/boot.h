@@ -14,12 +14,25 @@
 
 struct err;
 
-enum { BOOT_MAX_CMDLINE = 2048, BOOT_MAX_MMIO_DEVS = 32 };
+enum { BOOT_MAX_CMDLINE = 2048, BOOT_MAX_MMIO_DEVS = 32, BOOT_MAX_PCI_ROUTES = 32 };
 
 struct boot_virtio_mmio { /* one virtio-mmio slot, for ACPI */
 	gpaddr base;
 	uint32_t len_bytes;
 	unsigned gsi; /* edge-triggered, active high */
+};
+
+struct boot_pci_route { /* pin A of function 0 in a slot; level-triggered */
+	uint8_t slot, gsi;
+};
+
+struct boot_pci { /* a host bridge with bus 0 */
+	bool present;
+	gpaddr ecam_base, mem32_base, mem64_base; /* windows for the BARs of its devices */
+	uint64_t ecam_len, mem32_len, mem64_len;
+	uint16_t io_base, io_len;
+	unsigned n_routes;
+	struct boot_pci_route routes[BOOT_MAX_PCI_ROUTES];
 };
 
 struct boot_platform { /* what the tables describe; filled by the machine */
@@ -32,6 +45,7 @@ struct boot_platform { /* what the tables describe; filled by the machine */
 	uint8_t com1_gsi;
 	unsigned n_virtio;
 	struct boot_virtio_mmio virtio[BOOT_MAX_MMIO_DEVS];
+	struct boot_pci pci;
 };
 
 struct boot_config {

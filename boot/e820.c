@@ -3,10 +3,11 @@
  * RAM as a PC has it: conventional memory up to the EBDA, nothing usable up to 1 MiB (the ACPI and
  * MP tables live in its upper part), RAM up to the device hole, RAM above 4 GiB. The hole itself is
  * not listed: what is not in the map is free for devices, and a "reserved" entry there would keep
- * Linux from claiming the virtio-mmio windows.
+ * Linux from claiming the virtio-mmio windows. Only PCI's configuration window is.
  */
 #include "boot/e820.h"
 
+#include "boot/boot.h"
 #include "boot/layout.h"
 
 static void add(struct e820 *map, uint64_t base, uint64_t end, uint32_t type)
@@ -15,7 +16,7 @@ static void add(struct e820 *map, uint64_t base, uint64_t end, uint32_t type)
 		map->entry[map->n++] = (struct e820_entry){base, end - base, type};
 }
 
-void e820_build(const struct gmem *m, struct e820 *map)
+void e820_build(const struct gmem *m, const struct boot_pci *pci, struct e820 *map)
 {
 	const struct gmem_region *r;
 	unsigned n = gmem_regions(m, &r);
@@ -26,4 +27,6 @@ void e820_build(const struct gmem *m, struct e820 *map)
 	add(map, LAYOUT_ACPI, LAYOUT_HIGH, E820_RESERVED);
 	for (unsigned i = 0; i < n; i++)
 		add(map, r[i].base ? r[i].base : LAYOUT_HIGH, r[i].base + r[i].len_bytes, E820_RAM);
+	if (pci->present)
+		add(map, pci->ecam_base, pci->ecam_base + pci->ecam_len, E820_RESERVED);
 }

@@ -210,7 +210,7 @@ int boot_load_images(struct gmem *m, const struct boot_config *c, const struct i
 		return -E2BIG;
 	}
 	*out = (struct boot_entry){0};
-	e820_build(m, &b.e820);
+	e820_build(m, &c->platform->pci, &b.e820);
 	write_bda(&b);
 	r = acpi_write(m, c->platform, &b.rsdp, e);
 	if (r == 0)

@@ -15,6 +15,8 @@ ALLOWED = {  # directory prefix -> prefixes it may include from; longest prefix 
     "accel/tcg/jit": ["accel/tcg", "accel/accel.h", "accel/x86_state.h", "vmm/core"],
     "accel/tcg": ["accel", "vmm/core"],  # vcpu.c: the run loop over interpreter and JIT
     "devices/virtio": ["devices/virtio", "vmm/core"],
+    "devices/pci": ["devices/pci", "vmm/core"],
+    "devices/virtio/pci": ["devices/virtio", "devices/pci", "vmm/core"],  # the transport's files
     "devices/legacy": ["devices/legacy", "vmm/core"],
     "boot": ["boot", "accel/x86_state.h", "vmm/core", "config.h"],
     "vmm": ["vmm", "accel/accel.h", "accel/x86_state.h", "accel/kvm/probe.h", "devices", "boot", "config.h"],
@@ -25,7 +27,7 @@ ONLY = {"linux/kvm.h": ["accel/kvm/"], "liburing.h": ["vmm/core/loop"], "linux/i
 
 
 def rule(path):
-    best = max((p for p in ALLOWED if path.startswith(p + "/")), key=len, default=None)
+    best = max((p for p in ALLOWED if path.startswith((p + "/", p + ".", p + "_"))), key=len, default=None)
     return ALLOWED[best] if best else None
 
 

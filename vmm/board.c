@@ -14,6 +14,11 @@
  *	0x600-0x60b        ACPI power management
  *	0xcf9              reset                   * if the accelerator has none of its own
  *
+ * or, with --bus pci, in place of the virtio-mmio slots:
+ *
+ *	0xcf8, 0xcfc       PCI host bridge         0xe0000000  PCI configuration space of bus 0
+ *	                                           0xc0000000 + n * 0x8000  BAR of PCI slot n
+ *
  * GSI n is IOAPIC pin n, and i8259 pin n below 16; only GSI 0 is IOAPIC pin 2.
  */
 #include "vmm/board_int.h"
@@ -33,6 +38,7 @@
 #include "devices/legacy/mc146818.h"
 #include "devices/legacy/ns16550.h"
 #include "devices/legacy/reset_port.h"
+#include "devices/pci/host.h"
 #include "vmm/core/bus.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/device.h"
@@ -119,7 +125,7 @@ static void pic_intr(void *ctx, bool level)
 	b->accel->extint_set(b->vm, level);
 }
 
-static void send_msi(void *ctx, uint64_t addr, uint32_t data)
+void board_send_msi(void *ctx, uint64_t addr, uint32_t data)
 {
 	struct board *b = ctx;
 
@@ -165,7 +171,7 @@ static int solder_interrupt_chips(struct board *b, struct err *e)
 	};
 	const struct ioapic_wiring ioapic_wiring = {
 		.bus = b->mmio,
-		.msi = { .send = send_msi, .ctl = b },
+		.msi = { .send = board_send_msi, .ctl = b },
 	};
 	int r;
 
@@ -272,10 +278,28 @@ static int solder_power(struct board *b, struct err *e)
 	return r;
 }
 
+static int solder_pci(struct board *b, struct err *e)
+{
+	const struct pci_host_config c = { .id = "pci", .ecam_base = PC_ECAM_BASE };
+	const struct pci_host_wiring w = { .ports = b->ports, .mmio = b->mmio };
+	int r = pci_host_create(&c, &w, &b->pci, e);
+
+	if (r == 0)
+		board_keep(b, b->pci);
+	return r;
+}
+
 static int solder_reset(struct board *b, struct err *e)
 {
 	const struct reset_port_config c = { .id = "reset" };
-	const struct reset_port_wiring w = { .bus = b->ports, .reset = on_reset, .ctx = b };
+	const struct reset_port_wiring w = {
+		.bus = b->ports,
+		.reset = on_reset,
+		.ctx = b,
+		.address_read = b->pci ? pci_host_address_read : NULL,
+		.address_write = b->pci ? pci_host_address_write : NULL,
+		.pci = b->pci,
+	};
 	struct device *d;
 	int r = reset_port_create(&c, &w, &d, e);
 
@@ -320,6 +344,7 @@ int board_populate(struct board *b, const struct machine_config *c, const struct
 	b->accel = accel;
 	b->vm = vm;
 	b->caps = caps;
+	b->has_pci = c->bus == MACHINE_BUS_PCI;
 	if (!(caps & ACCEL_CAP_IRQCHIP))
 		r = solder_interrupt_chips(b, e);
 	if (r == 0 && !(caps & ACCEL_CAP_IRQCHIP))
@@ -332,6 +357,8 @@ int board_populate(struct board *b, const struct machine_config *c, const struct
 		r = solder_clock(b, e);
 	if (r == 0)
 		r = solder_power(b, e);
+	if (r == 0 && b->has_pci)
+		r = solder_pci(b, e);
 	if (r == 0)
 		r = solder_reset(b, e);
 	if (r == 0)

@@ -28,15 +28,17 @@ struct board {
 	unsigned n_io_threads;
 	bool started;
 	uint32_t caps;
-	unsigned n_slots; /* virtio-mmio slots in use */
+	bool has_pci;     /* virtio devices are on it, not on the memory bus */
+	unsigned n_slots; /* in use by virtio devices */
 
 	/* Chips others on the board are wired to. */
-	struct device *uart, *pic, *ioapic, *keyboard, *pm;
+	struct device *uart, *pic, *ioapic, *keyboard, *pm, *pci;
 };
 
 /* Takes d: it lives as long as the board. */
 void board_keep(struct board *b, struct device *d);
 struct irq_line board_gsi_line(struct board *b, unsigned gsi);
+void board_send_msi(void *board, uint64_t addr, uint32_t data); /* for msi_port.send */
 
 /* Puts v into the next slot. Takes v: on failure it is destroyed. */
 int board_plug(struct board *b, struct virtio *v, struct err *e);

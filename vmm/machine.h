@@ -33,6 +33,8 @@ struct machine_fs { /* a shared directory */
 	unsigned cache; /* enum fuse_cache: auto, never, always */
 };
 
+enum machine_bus { MACHINE_BUS_MMIO, MACHINE_BUS_PCI };
+
 struct machine_config { /* plain data; strings are borrowed for the machine's life */
 	unsigned n_vcpus;
 	uint64_t mem_bytes;
@@ -43,6 +45,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	const char *cmdline;
 	struct machine_disk disks[MACHINE_MAX_DISKS];
 	unsigned n_disks;
+	enum machine_bus bus; /* where virtio devices are */
 	bool rng;
 	struct machine_fs fs[MACHINE_MAX_FS];
 	unsigned n_fs;

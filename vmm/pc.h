@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef MAYFLY_VMM_PC_H
 #define MAYFLY_VMM_PC_H
-/* The address map and interrupt lines of the machine: a PC without PCI. docs/tour.md draws it. */
+/* The address map and interrupt lines of the machine: a PC, with PCI if asked. board.c draws it. */
 
 enum {
 	/* guest-physical addresses; RAM is [0, PC_RAM_LOW_MAX) and from 4 GiB upwards */
@@ -17,6 +17,8 @@ enum {
 	PC_DEBUGCON_PORT = 0xe9,
 	PC_DEBUG_EXIT_PORT = 0xf4,
 	PC_S5_SLP_TYP = 5,
+	PC_PCI_IO_PORT = 0x1000, /* ports that PCI devices could use; none of ours does */
+	PC_PCI_IO_LEN = 0xf000,
 
 	/* global system interrupts */
 	PC_GSI_PIT = 0, /* IOAPIC pin 2, as on every PC since the IBM AT */
@@ -28,7 +30,11 @@ enum {
 
 #define PC_RAM_LOW_MAX 0xc0000000ull
 #define PC_MMIO_HOLE   0xc0000000ull /* up to 4 GiB */
+#define PC_PCI_BASE    0xc0000000ull /* window of PCI memory below 4 GiB */
+#define PC_PCI_LEN     0x10000000ull
 #define PC_VIRTIO_BASE 0xd0000000ull
+#define PC_ECAM_BASE   0xe0000000ull
+#define PC_PCI64_LEN   0x400000000ull /* window above 4 GiB and above RAM: 16 GiB */
 #define PC_IOAPIC_BASE 0xfec00000ull
 #define PC_LAPIC_BASE  0xfee00000ull
 

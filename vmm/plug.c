@@ -1,24 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Slots for virtio devices: where each is on the memory bus, which interrupt it has, and in which
- * order devices are plugged. Guests number their disks and networks in that order.
+ * Slots for virtio devices: where each is, which interrupt it has, and in which order devices are
+ * plugged. Guests number their disks and networks in that order. A machine has all of them on the
+ * memory bus, or all of them on PCI.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "boot/boot.h"
+#include "devices/pci/host.h"
 #include "devices/virtio/mmio.h"
+#include "devices/virtio/pci.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
+#include "vmm/core/bus.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/device.h"
 #include "vmm/core/err.h"
+#include "vmm/core/log.h"
 #include "vmm/machine.h"
 #include "vmm/pc.h"
 
 /* GSIs nobody else on a PC claims, by slot. */
 static const uint8_t slot_gsis[] = { 5, 6, 7, 10, 11, 12, 16, 17, 18, 19, 20, 21, 22, 23 };
-_Static_assert(ARRAY_LEN(slot_gsis) >= MACHINE_MAX_DISKS + 1, "a slot for each device");
+
+enum {
+	N_GSIS = ARRAY_LEN(slot_gsis),
+	N_PCI_SLOTS = PCI_HOST_SLOTS - 1, /* slot n of ours is PCI slot n + 1 */
+};
+
+static uint64_t mmio_base(unsigned slot)
+{
+	return PC_VIRTIO_BASE + (uint64_t)slot * PC_VIRTIO_LEN;
+}
+
+/* --- on the memory bus ----------------------------------------------------------------------- */
 
 /* Lets the accelerator signal the queues' eventfds itself where it can. */
 static int bind_notifications(struct board *b, const struct virtio *v, gpaddr base, struct err *e)
@@ -28,8 +44,8 @@ static int bind_notifications(struct board *b, const struct virtio *v, gpaddr ba
 
 	if (!(b->caps & ACCEL_CAP_IOEVENTFD))
 		return 0;
-	for (q = 0; (fd = virtio_mmio_notify_fd(v, q)) >= 0; q++) {
-		int r = b->accel->ioeventfd(b->vm, base + VIRTIO_MMIO_NOTIFY, 4, q, fd);
+	for (q = 0; (fd = virtio_notify_fd(v, q)) >= 0; q++) {
+		int r = b->accel->ioeventfd(b->vm, base + VIRTIO_MMIO_NOTIFY, 4, q, fd, true);
 
 		if (r < 0)
 			return err_set(e, -r, "%s: ioeventfd: %s", v->dev.id, strerror(-r));
@@ -37,24 +53,118 @@ static int bind_notifications(struct board *b, const struct virtio *v, gpaddr ba
 	return 0;
 }
 
-int board_plug(struct board *b, struct virtio *v, struct err *e)
+static int plug_mmio(struct board *b, struct virtio *v, struct err *e)
 {
-	const struct virtio_mmio_config c = {
-		.base = PC_VIRTIO_BASE + (uint64_t)b->n_slots * PC_VIRTIO_LEN,
-	};
+	const struct virtio_mmio_config c = { .base = mmio_base(b->n_slots) };
 	const struct virtio_mmio_wiring w = {
 		.bus = b->mmio,
 		.irq = board_gsi_line(b, slot_gsis[b->n_slots]),
 	};
 	int r = virtio_mmio_attach(v, &c, &w, e);
 
+	return r < 0 ? r : bind_notifications(b, v, c.base, e);
+}
+
+/* --- on PCI ---------------------------------------------------------------------------------- */
+
+static gpaddr end_of_ram(const struct board *b)
+{
+	const struct gmem_region *r;
+	unsigned n = gmem_regions(b->mem, &r);
+
+	return r[n - 1].base + r[n - 1].len_bytes;
+}
+
+static gpaddr pci64_base(const struct board *b)
+{
+	gpaddr ram = end_of_ram(b);
+
+	return align_up(ram > 1ull << 32 ? ram : 1ull << 32, 1ull << 30);
+}
+
+static bool in_window(const struct board *b, uint64_t base)
+{
+	return base - PC_PCI_BASE < PC_PCI_LEN || base - pci64_base(b) < PC_PCI64_LEN;
+}
+
+static void set_notifications(struct board *b, const struct virtio *v, gpaddr base, bool on)
+{
+	unsigned q;
+	int fd;
+
+	for (q = 0; (fd = virtio_notify_fd(v, q)) >= 0; q++) {
+		gpaddr at = base + VIRTIO_PCI_NOTIFY + (gpaddr)q * VIRTIO_PCI_NOTIFY_STRIDE;
+		int r = b->accel->ioeventfd(b->vm, at, 0, UINT64_MAX, fd, on);
+
+		/* another device lies there too: the slow way still works */
+		if (r < 0)
+			log_guest(&v->dev, "ioeventfd at 0x%llx: %s", (unsigned long long)at,
+				  strerror(-r));
+	}
+}
+
+/* The guest moved a device: so do the addresses at which the accelerator signals its queues. Where
+ * no PCI device should be they are left to the bus. */
+static void on_moved(void *ctx, const struct virtio *v, uint64_t from, uint64_t to)
+{
+	struct board *b = ctx;
+
+	if (!(b->caps & ACCEL_CAP_IOEVENTFD))
+		return;
+	if (in_window(b, from))
+		set_notifications(b, v, from, false);
+	if (in_window(b, to))
+		set_notifications(b, v, to, true);
+}
+
+static int plug_pci(struct board *b, struct virtio *v, struct err *e)
+{
+	unsigned slot = b->n_slots;
+	const struct virtio_pci_config c = {
+		.config_base = pci_host_config_base(slot + 1),
+		.bar_base = PC_PCI_BASE + (slot + 1) * (uint64_t)VIRTIO_PCI_BAR_LEN,
+		.interrupt_line = slot < N_GSIS ? slot_gsis[slot] : 0,
+	};
+	struct virtio_pci_wiring w = {
+		.config = pci_host_config_bus(b->pci),
+		.mmio = b->mmio,
+		.msi = { .send = board_send_msi, .ctl = b },
+		.moved = on_moved,
+		.ctx = b,
+	};
+
+	if (slot < N_GSIS) /* one for each, so that nobody shares; MSI-X needs none */
+		w.intx = board_gsi_line(b, slot_gsis[slot]);
+	return virtio_pci_attach(v, &c, &w, e);
+}
+
+/* --- both ------------------------------------------------------------------------------------ */
+
+static int check_room(const struct board *b, const struct virtio *v, struct err *e)
+{
+	unsigned max = b->has_pci ? (unsigned)N_PCI_SLOTS : (unsigned)N_GSIS;
+
+	if (b->n_slots < max)
+		return 0;
+	err_set(e, EINVAL, "%s: no slot is left; this machine has %u for virtio devices", v->dev.id,
+		max);
+	err_hint(e, b->has_pci ? "give fewer devices" : "--bus pci has %d", N_PCI_SLOTS);
+	return -EINVAL;
+}
+
+int board_plug(struct board *b, struct virtio *v, struct err *e)
+{
+	int r = check_room(b, v, e);
+
+	if (r == 0)
+		r = b->has_pci ? plug_pci(b, v, e) : plug_mmio(b, v, e);
 	if (r < 0) {
 		v->dev.ops->destroy(&v->dev);
 		return r;
 	}
 	board_keep(b, &v->dev);
 	b->n_slots++;
-	return bind_notifications(b, v, c.base, e);
+	return 0;
 }
 
 int board_plug_all(struct board *b, const struct machine_config *c, struct err *e)
@@ -68,14 +178,37 @@ int board_plug_all(struct board *b, const struct machine_config *c, struct err *
 	return r;
 }
 
+static void describe_pci(const struct board *b, struct boot_pci *out)
+{
+	unsigned i;
+
+	*out = (struct boot_pci){
+		.present = true,
+		.ecam_base = PC_ECAM_BASE,
+		.ecam_len = PCI_HOST_ECAM_LEN,
+		.mem32_base = PC_PCI_BASE,
+		.mem32_len = PC_PCI_LEN,
+		.mem64_base = pci64_base(b),
+		.mem64_len = PC_PCI64_LEN,
+		.io_base = PC_PCI_IO_PORT,
+		.io_len = PC_PCI_IO_LEN,
+	};
+	for (i = 0; i < b->n_slots && i < N_GSIS; i++)
+		out->routes[out->n_routes++] = (struct boot_pci_route){ i + 1, slot_gsis[i] };
+}
+
 void board_describe_slots(const struct board *b, struct boot_platform *out)
 {
 	unsigned i;
 
+	if (b->has_pci) {
+		describe_pci(b, &out->pci);
+		return;
+	}
 	out->n_virtio = b->n_slots;
 	for (i = 0; i < b->n_slots; i++)
 		out->virtio[i] = (struct boot_virtio_mmio){
-			.base = PC_VIRTIO_BASE + (uint64_t)i * PC_VIRTIO_LEN,
+			.base = mmio_base(i),
 			.len_bytes = PC_VIRTIO_LEN,
 			.gsi = slot_gsis[i],
 		};

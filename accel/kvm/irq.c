@@ -119,14 +119,15 @@ void kvm_msi_send(struct accel_vm *vm, uint64_t addr, uint32_t data)
 			  strerror(errno));
 }
 
-int kvm_ioeventfd(struct accel_vm *vm, gpaddr gpa, unsigned size, uint64_t match, int fd)
+int kvm_ioeventfd(struct accel_vm *vm, gpaddr gpa, unsigned size, uint64_t match, int fd, bool on)
 {
 	struct kvm_ioeventfd io = {
 		.addr = gpa,
 		.len = size,
 		.fd = fd,
 		.datamatch = match == UINT64_MAX ? 0 : match,
-		.flags = match == UINT64_MAX ? 0 : KVM_IOEVENTFD_FLAG_DATAMATCH,
+		.flags = (match == UINT64_MAX ? 0u : (unsigned)KVM_IOEVENTFD_FLAG_DATAMATCH) |
+			 (on ? 0u : (unsigned)KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};
 
 	return ioctl(vm->vm_fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;

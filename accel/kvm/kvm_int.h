@@ -70,7 +70,7 @@ int kvm_irqchip_create(struct accel_vm *vm, struct err *e);
 int kvm_irqchip_reset(struct accel_vm *vm, struct err *e);
 void kvm_irq_set(struct accel_vm *vm, unsigned gsi, bool level);
 void kvm_msi_send(struct accel_vm *vm, uint64_t addr, uint32_t data);
-int kvm_ioeventfd(struct accel_vm *vm, gpaddr gpa, unsigned size, uint64_t match, int fd);
+int kvm_ioeventfd(struct accel_vm *vm, gpaddr gpa, unsigned size, uint64_t match, int fd, bool on);
 
 /* vcpu.c */
 int kvm_vcpu_create(struct accel_vm *vm, unsigned index, struct vcpu **out, struct err *e);

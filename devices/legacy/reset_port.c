@@ -7,8 +7,9 @@
  * resets as well: that is what ACPI's reset value does.
  *
  * The register shares its port with PCI's address register, which is 32 bits wide at 0xcf8 and takes
- * only accesses of that size. There is no PCI, but an access of 32 bits is still not one to the
- * byte in its middle: a guest that looks for PCI must find none, and not reset the machine.
+ * only accesses of that size; those are handed on. Where there is no PCI, an access of 32 bits is
+ * still not one to the byte in its middle: a guest that looks for PCI must find none, and not reset
+ * the machine.
  *
  * Refs: Intel 82371AB (PIIX4) and 82801 data sheets, "Reset Control Register".
  */
@@ -38,7 +39,11 @@ static struct reset_port *to_port(struct device *d)
 
 static uint64_t port_read(struct device *d, uint64_t off, unsigned size)
 {
-	return size == 1 && off == REG_OFF ? to_port(d)->val : ~0ull;
+	const struct reset_port *p = to_port(d);
+
+	if (size == 4)
+		return p->w.address_read ? p->w.address_read(p->w.pci) : ~0ull;
+	return off == REG_OFF ? p->val : ~0ull;
 }
 
 static void port_write(struct device *d, uint64_t off, unsigned size, uint64_t val)
@@ -46,6 +51,8 @@ static void port_write(struct device *d, uint64_t off, unsigned size, uint64_t v
 	struct reset_port *p = to_port(d);
 	bool rising = val & ~p->val & RST_CPU;
 
+	if (size == 4 && p->w.address_write)
+		p->w.address_write(p->w.pci, (uint32_t)val);
 	if (size != 1 || off != REG_OFF)
 		return;
 	p->val = val & (RST_SYS | RST_CPU | RST_FULL);

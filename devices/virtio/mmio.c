@@ -256,8 +256,3 @@ int virtio_mmio_attach(struct virtio *v, const struct virtio_mmio_config *cfg,
 	v->transport = t;
 	return 0;
 }
-
-int virtio_mmio_notify_fd(const struct virtio *v, unsigned queue)
-{
-	return queue < v->n_queues ? v->kick[queue].src.fd : -1;
-}

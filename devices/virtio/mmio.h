@@ -24,8 +24,5 @@ struct virtio_mmio_wiring {
 /* Puts the device on the bus. The transport belongs to the device from here on. */
 int virtio_mmio_attach(struct virtio *v, const struct virtio_mmio_config *cfg,
 		       const struct virtio_mmio_wiring *w, struct err *e);
-/* The eventfd that a write of `queue` to base + VIRTIO_MMIO_NOTIFY (4 bytes) signals, for an
- * accelerator that can do it itself; -1 if there is no such queue. Stays the device's. */
-int virtio_mmio_notify_fd(const struct virtio *v, unsigned queue);
 
 #endif

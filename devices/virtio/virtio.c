@@ -64,7 +64,7 @@ bool virtio_is_live(const struct virtio *v)
 {
 	return (v->status & (VIRTIO_S_DRIVER_OK | VIRTIO_S_NEEDS_RESET | VIRTIO_S_FAILED)) ==
 		       VIRTIO_S_DRIVER_OK &&
-	       !v->quiescing;
+	       !v->quiescing && !v->cut_off;
 }
 
 bool virtio_pop(struct virtio *v, unsigned queue, struct virtq_chain *c)
@@ -112,6 +112,28 @@ void virtio_notify(struct virtio *v, uint32_t queue)
 {
 	if (queue < v->n_queues && virtio_is_live(v))
 		virtio_rekick(v, queue);
+}
+
+int virtio_notify_fd(const struct virtio *v, unsigned queue)
+{
+	return queue < v->n_queues ? v->kick[queue].src.fd : -1;
+}
+
+/* A driver may have filled queues while nobody listened. */
+static void notify_all(struct virtio *v)
+{
+	for (unsigned i = 0; i < v->n_queues; i++)
+		if (v->vq[i].ready)
+			virtio_notify(v, i);
+}
+
+void virtio_allow_memory(struct virtio *v, bool allowed)
+{
+	bool was_cut_off = v->cut_off;
+
+	v->cut_off = !allowed;
+	if (was_cut_off && allowed)
+		notify_all(v);
 }
 
 static void on_kick(struct loop_source *s, uint32_t ready)
@@ -181,10 +203,7 @@ void virtio_reset_queue(struct virtio *v, uint32_t queue)
 	virtq_reset(&v->vq[queue]);
 	v->vq[queue].reopened = true;
 	v->quiescing = false;
-	/* completions wanted to go on and were not let */
-	for (unsigned i = 0; i < v->n_queues; i++)
-		if (v->vq[i].ready)
-			virtio_notify(v, i);
+	notify_all(v); /* completions wanted to go on and were not let */
 }
 
 /* --- status and features ---------------------------------------------------------------------- */
@@ -249,10 +268,7 @@ void virtio_write_status(struct virtio *v, uint8_t val)
 		return;
 	if (v->ops->activate)
 		v->ops->activate(v);
-	/* a driver may have filled a queue before; a device need not wait to be told */
-	for (unsigned i = 0; i < v->n_queues; i++)
-		if (v->vq[i].ready)
-			virtio_notify(v, i);
+	notify_all(v);
 }
 
 /* --- configuration space ---------------------------------------------------------------------- */
@@ -374,5 +390,9 @@ void virtio_stop(struct device *d)
 
 void virtio_reset(struct device *d)
 {
-	reset_now(container_of(d, struct virtio, dev));
+	struct virtio *v = container_of(d, struct virtio, dev);
+
+	reset_now(v);
+	if (v->tops && v->tops->power_on)
+		v->tops->power_on(v->transport);
 }

@@ -54,7 +54,8 @@ struct virtio_ops { /* one const table per device type; any function may be NULL
 struct virtio_transport_ops {
 	void (*raise_queue)(void *transport, unsigned queue); /* "used buffers" interrupt */
 	void (*raise_config)(void *transport);
-	void (*reset)(void *transport);
+	void (*reset)(void *transport);    /* of the device, by its driver */
+	void (*power_on)(void *transport); /* of the machine, after reset(); may be NULL */
 	void (*destroy)(void *transport);
 };
 
@@ -75,6 +76,7 @@ struct virtio {
 	uint32_t config_generation;
 	bool quiescing; /* waits for its transfers: takes no chains, no register writes */
 	bool started;
+	bool cut_off; /* the transport does not let it access memory */
 	uint16_t n_queues; /* that this one has; fixed from virtio_init() on */
 	struct virtq *vq;
 	struct virtio_kick *kick;
@@ -120,6 +122,11 @@ void virtio_set_ready(struct virtio *v, uint32_t queue, bool ready);
 /* VIRTIO_F_RING_RESET: done when it returns; the driver may then set the queue up anew. */
 void virtio_reset_queue(struct virtio *v, uint32_t queue);
 void virtio_notify(struct virtio *v, uint32_t queue);
+/* The eventfd that a notification of the queue signals, for an accelerator that can do it itself;
+ * -1 if there is no such queue. Stays the device's. */
+int virtio_notify_fd(const struct virtio *v, unsigned queue);
+/* Whether the device may take chains (a bus may forbid it to access memory); true at first. */
+void virtio_allow_memory(struct virtio *v, bool allowed);
 void virtio_config_read(struct virtio *v, uint64_t off, unsigned size, uint64_t *val);
 void virtio_config_write(struct virtio *v, uint64_t off, unsigned size, uint64_t val);
 

@@ -46,12 +46,12 @@ def main():
         print("iasl is missing (apt-get install acpica-tools)")
         return 77
     n = 0
-    for cpus, virtio in ((1, 0), (2, 3), (300, 32)):
+    for cpus, virtio, pci in ((1, 0, 0), (2, 3, 0), (300, 32, 0), (1, 0, 1), (4, 0, 31)):
         with tempfile.TemporaryDirectory() as where:
-            subprocess.run([sys.argv[1], where, str(cpus), str(virtio)], check=True)
+            subprocess.run([sys.argv[1], where, str(cpus), str(virtio), str(pci)], check=True)
             tables = sorted(glob.glob(where + "/*.aml"))
-            if len(tables) != 6:
-                print(f"{len(tables)} tables, not 6")
+            if len(tables) != (7 if pci else 6):
+                print(f"{len(tables)} tables")
                 return 1
             for t in tables:
                 bad = check(t, where)
@@ -63,6 +63,9 @@ def main():
                 text = f.read()
             if text.count('Name (_HID, "LNRO0005")') != virtio or "PNP0501" not in text or "_S5" not in text:
                 print("dsdt: not the devices that were asked for")
+                return 1
+            if pci and (text.count("FFFF,") < pci or "PNP0A08" not in text or "_OSC" not in text or "PNP0C02" not in text):
+                print("dsdt: not the host bridge that was asked for")
                 return 1
     print(f"{n} tables read and compiled again")
     return 0

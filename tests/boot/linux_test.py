@@ -101,6 +101,52 @@ def bench_results_equal(kernel, cpus):
     return res.stdout.splitlines()[0].split(",")[0]
 
 
+PCI_SCRIPT = """for d in /sys/bus/pci/devices/*; do
+echo "function ${d##*/} $(cat $d/vendor $d/device $d/class | tr '\\n' ' ')$(grep -c . $d/resource) $(basename $(readlink $d/driver))"
+done
+dd if=/dev/vda bs=512 count=1 2>/dev/null | head -c 13; echo
+dd if=/dev/urandom of=/tmp/r bs=64k count=32 2>/dev/null
+dd if=/tmp/r of=/dev/vda bs=64k seek=16 conv=fsync 2>/dev/null
+echo 3 >/proc/sys/vm/drop_caches
+echo "written $(md5sum </tmp/r) read $(dd if=/dev/vda bs=64k skip=16 count=32 2>/dev/null | md5sum)"
+echo hwrng $(dd if=/dev/hwrng bs=16 count=4 2>/dev/null | wc -c)
+grep -E 'virtio|GSI|fasteoi|IO-APIC' /proc/interrupts
+"""
+# Anything a kernel says about PCI that it does not say on a healthy PC.
+PCI_COMPLAINTS = [r"pci.*(conflict|failed|can't|cannot|invalid|not assigned|no space|broken|timed out)",
+                  r"ACPI.*(Error|Warning|BIOS)", r"Firmware (Bug|Warn)", r"virtio.*(failed|error|timeout)",
+                  r"nobody cared", r"MMCONFIG.*not reserved"]
+
+
+def script_initrd(tmp, kernel, modules, script):
+    path, out = os.path.join(tmp, "script"), os.path.join(tmp, "initrd")
+    with open(path, "w") as f:
+        f.write(script)
+    cmd = [os.path.join(ROOT, "tools", "mkinitrd"), "--modules", os.path.dirname(os.path.dirname(guest(kernel)))]
+    cmd += [x for m in modules for x in ("--module", m)] + ["--script", path, out]
+    subprocess.run(cmd, check=True, capture_output=True)
+    return out
+
+
+def devices_on_pci(kernel, cpus, words="", interrupts=r"PCI-MSI"):
+    """Disk and entropy source behind PCI: what the guest sees of them, what it reads and writes, and no complaints."""
+    modules = ["virtio_blk", "virtio_rng"] + (["virtio_pci"] if kernel.endswith("6.1") else [])
+    with tempfile.TemporaryDirectory(prefix="mayfly-test-") as tmp:
+        disk = os.path.join(tmp, "disk.img")
+        with open(disk, "wb") as f:
+            f.write(b"first-sector\n")
+            f.truncate(8 << 20)
+        res = run(["run", "--accel", "tcg", "--cpus", str(cpus), "--mem", "256M", "--bus", "pci", "--kernel",
+                   guest(kernel), "--initrd", script_initrd(tmp, kernel, modules, PCI_SCRIPT), "--disk", disk, "--rng",
+                   "--cmdline", "console=ttyS0 " + words, "--timeout", "90s"], timeout=110)
+        # functions of bus 0: vendor, device, class, driver
+        expect(res, code=0, out=[r"first-sector", r"written ([0-9a-f]{32})  - read \1", r"hwrng 64",
+                                 r"function 0000:00:00.0 0x1b36 0x0008 0x060000",
+                                 r"function 0000:00:01.0 0x1af4 0x1042 0x018000 .*virtio-pci",
+                                 r"function 0000:00:02.0 0x1af4 0x1044 0xff0000 .*virtio-pci",
+                                 rf"{interrupts}.*virtio0"], not_out=BAD + PCI_COMPLAINTS)
+
+
 def gnumach_prints_banner():
     res = run(["run", "--accel", "tcg", "--mem", "128M", "--kernel", guest("gnumach"), "--cmdline", "console=com0",
                "--timeout", "20s", "--no-reboot"], timeout=40)
@@ -126,6 +172,15 @@ def main():
     suite.check("tcg: acpi=off boots by the MP table",
                 lambda: expect(boot("cloud-6.1", 2, cmdline="acpi=off mayfly.reboot reboot=k", extra=["--no-reboot"]),
                                code=32, out=r"userspace reached", not_out=BAD) and None)
+    for kernel in KERNELS:
+        for cpus in (1, 2):
+            suite.check(f"tcg: disk and random numbers on PCI, {kernel}, {cpus} vCPU",
+                        lambda k=kernel, c=cpus: devices_on_pci(k, c))
+    suite.check("tcg: PCI without MSI: INTx", lambda: devices_on_pci("cloud-6.12", 1, "pci=nomsi", r"IO-APIC"))
+    suite.check("tcg: PCI without ECAM, by ports", lambda: devices_on_pci("cloud-6.1", 1, "pci=nommconf"))
+    suite.check("tcg: PCI with all addresses assigned anew",
+                lambda: devices_on_pci("cloud-6.12", 2, "pci=realloc=on"))
+    suite.check("tcg: PCI without ACPI", lambda: devices_on_pci("cloud-6.12", 1, "acpi=off", r"XT-PIC"))
     suite.check("tcg: interpreter alone boots",
                 lambda: boots_and_powers_off("cloud-6.1", 1, ["--debug", "nojit"], timeout=300))
     suite.check("tcg: timers calibrate without kvm-clock",

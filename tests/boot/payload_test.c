@@ -388,13 +388,13 @@ static void test_ioeventfd(struct rig *r)
 		close(seven);
 		return;
 	}
-	EXPECT(r->accel->ioeventfd(r->vm, 0xd0000050, 4, 7, seven) == 0);
+	EXPECT(r->accel->ioeventfd(r->vm, 0xd0000050, 4, 7, seven, true) == 0);
 	rig_load(r, code_notify, code_notify_end);
 	EXPECT(rig_run(r) == VCPU_KICKED);
 	EXPECT(read(seven, &n, sizeof(n)) == sizeof(n) && n == 1);
 	expect_access(r, 0, true, true, 0xd0000050, 4, 8);
 	EXPECT(r->n_log == 1);
-	EXPECT(r->accel->ioeventfd(r->vm, 0xd0000060, 4, UINT64_MAX, any) == 0);
+	EXPECT(r->accel->ioeventfd(r->vm, 0xd0000060, 4, UINT64_MAX, any, true) == 0);
 	close(any);
 	close(seven);
 }

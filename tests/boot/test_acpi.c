@@ -81,8 +81,9 @@ static const uint8_t *find_table(const struct tables *t, const char *signature)
 	return xsdt;
 }
 
-static void check_checksums(const struct tables *t)
+static void check_checksums(const struct tables *t, const struct boot_platform *p)
 {
+	unsigned n = p->pci.present ? 3 : 2;
 	const uint8_t *rsdp = at(t, LAYOUT_ACPI), *xsdt, *rsdt, *fadt;
 
 	CHECK(is(rsdp, "RSD PTR "));
@@ -93,12 +94,12 @@ static void check_checksums(const struct tables *t)
 	rsdt = at(t, load_le32(rsdp + 16));
 	CHECK(is(xsdt, "XSDT") && sum(xsdt, load_le32(xsdt + 4)) == 0);
 	CHECK(is(rsdt, "RSDT") && sum(rsdt, load_le32(rsdt + 4)) == 0);
-	CHECK(load_le32(xsdt + 4) == 36 + 16 && load_le32(rsdt + 4) == 36 + 8);
-	for (unsigned i = 0; i < 2; i++) {
-		const uint8_t *p = at(t, load_le64(xsdt + 36 + 8 * i));
+	CHECK(load_le32(xsdt + 4) == 36 + 8 * n && load_le32(rsdt + 4) == 36 + 4 * n);
+	for (unsigned i = 0; i < n; i++) {
+		const uint8_t *table = at(t, load_le64(xsdt + 36 + 8 * i));
 
 		CHECK(load_le64(xsdt + 36 + 8 * i) == load_le32(rsdt + 36 + 4 * i));
-		CHECK(sum(p, load_le32(p + 4)) == 0);
+		CHECK(sum(table, load_le32(table + 4)) == 0);
 	}
 	fadt = find_table(t, "FACP");
 	CHECK(load_le32(fadt + 40) == load_le64(fadt + 140));
@@ -191,6 +192,15 @@ static void check_mptable(const struct tables *t, const struct boot_platform *p)
 	CHECK(pins == 0xfffffe);
 }
 
+static void check_mcfg(const struct tables *t, const struct boot_pci *pci)
+{
+	const uint8_t *m = find_table(t, "MCFG");
+
+	CHECK(load_le32(m + 4) == 44 + 16);
+	CHECK(load_le64(m + 44) == pci->ecam_base);
+	CHECK(load_le16(m + 52) == 0 && m[54] == 0 && m[55] == 0);
+}
+
 static unsigned count(const struct tables *t, const char *text)
 {
 	unsigned n = 0;
@@ -200,15 +210,20 @@ static unsigned count(const struct tables *t, const char *text)
 	return n;
 }
 
-static void check_all(unsigned n_vcpus, unsigned n_virtio)
+static void check_all(unsigned n_vcpus, unsigned n_virtio, unsigned n_pci)
 {
 	static struct tables t;
 	struct boot_platform p;
 
 	fixture_platform(&p, n_vcpus, n_virtio);
+	if (n_pci)
+		fixture_add_pci(&p, n_pci);
 	make_tables(&t, &p);
 	CHECK(t.result == 0);
-	check_checksums(&t);
+	check_checksums(&t, &p);
+	if (n_pci)
+		check_mcfg(&t, &p.pci);
+	CHECK(count(&t, "PCI0") == (n_pci ? 1u : 0u));
 	check_fadt(&t, &p);
 	check_madt(&t, &p);
 	check_mptable(&t, &p);
@@ -246,17 +261,21 @@ static void dump(const char *dir, const char *name, const uint8_t *table)
 	}
 }
 
-static int dump_all(const char *dir, unsigned n_vcpus, unsigned n_virtio)
+static int dump_all(const char *dir, unsigned n_vcpus, unsigned n_virtio, unsigned n_pci)
 {
 	static struct tables t;
 	struct boot_platform p;
 	const uint8_t *rsdp, *fadt;
 
 	fixture_platform(&p, n_vcpus, n_virtio);
+	if (n_pci)
+		fixture_add_pci(&p, n_pci);
 	make_tables(&t, &p);
 	rsdp = at(&t, LAYOUT_ACPI);
 	fadt = find_table(&t, "FACP");
 	dump(dir, "facp", fadt);
+	if (n_pci)
+		dump(dir, "mcfg", find_table(&t, "MCFG"));
 	dump(dir, "apic", find_table(&t, "APIC"));
 	dump(dir, "facs", at(&t, load_le32(fadt + 36)));
 	dump(dir, "dsdt", at(&t, load_le32(fadt + 40)));
@@ -269,12 +288,15 @@ int main(int argc, char **argv)
 {
 	static const unsigned cpus[] = {1, 2, 8, 33, 254, 255, 256, 1024};
 
-	if (argc == 4)
-		return dump_all(argv[1], (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
+	if (argc == 5)
+		return dump_all(argv[1], (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]),
+				(unsigned)atoi(argv[4]));
 	for (size_t i = 0; i < ARRAY_LEN(cpus); i++)
-		check_all(cpus[i], 3);
+		check_all(cpus[i], 3, i % 2 ? 0 : 14);
 	for (unsigned n = 0; n <= BOOT_MAX_MMIO_DEVS; n++)
-		check_all(2, n);
+		check_all(2, n, 0);
+	for (unsigned n = 1; n <= BOOT_MAX_PCI_ROUTES; n++)
+		check_all(2, 0, n);
 	check_limits();
 	printf("%u checks, %u failed\n", n_checks, n_failed);
 	return n_failed ? 1 : 0;

@@ -74,6 +74,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		p.virtio[i] = (struct boot_virtio_mmio){load_le32(d), load_le16(d + 4), d[6]};
 	}
+	if (data[10] & 1)
+		p.pci = (struct boot_pci){
+			.present = true,
+			.ecam_base = load_le32(data + 2),
+			.ecam_len = load_le32(data + 6),
+			.mem32_base = load_le32(data + 3),
+			.mem32_len = load_le32(data + 7),
+			.mem64_base = load_le64(data + 4),
+			.mem64_len = load_le64(data + 5),
+			.io_base = load_le16(data + 12),
+			.io_len = load_le16(data + 14),
+			.n_routes = data[16] % (BOOT_MAX_PCI_ROUTES + 1u),
+		};
+	for (unsigned i = 0; i < p.pci.n_routes; i++)
+		p.pci.routes[i] = (struct boot_pci_route){data[i % size], data[(i + 7) % size]};
 	r = acpi_write(m, &p, &rsdp, &e);
 	if (r < 0) {
 		assert(e.msg[0]);
@@ -84,6 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_table(m, xsdt);
 	check_table(m, get(m, xsdt + 36, 8));
 	check_table(m, get(m, xsdt + 44, 8));
+	if (p.pci.present)
+		check_table(m, get(m, xsdt + 52, 8));
 	check_table(m, get(m, get(m, xsdt + 36, 8) + 140, 8));
 	r = mptable_write(m, &p, &e);
 	assert(r == 0);

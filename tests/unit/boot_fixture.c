@@ -30,6 +30,24 @@ void fixture_platform(struct boot_platform *p, unsigned n_vcpus, unsigned n_virt
 							 5 + i % 19};
 }
 
+void fixture_add_pci(struct boot_platform *p, unsigned n_routes)
+{
+	p->pci = (struct boot_pci){
+		.present = true,
+		.ecam_base = 0xe0000000,
+		.ecam_len = 1 << 20,
+		.mem32_base = 0xc0000000,
+		.mem32_len = 0x10000000,
+		.mem64_base = 1ull << 32,
+		.mem64_len = 1ull << 34,
+		.io_base = 0x1000,
+		.io_len = 0xf000,
+		.n_routes = n_routes,
+	};
+	for (unsigned i = 0; i < n_routes && i < BOOT_MAX_PCI_ROUTES; i++)
+		p->pci.routes[i] = (struct boot_pci_route){(uint8_t)(i + 1), (uint8_t)(5 + i % 19)};
+}
+
 void fixture_create(struct boot_fixture *f, unsigned mem_mib)
 {
 	int r;

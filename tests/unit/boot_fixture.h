@@ -21,6 +21,8 @@ struct boot_fixture {
 enum { FIXTURE_MIB = 16 };
 
 void fixture_platform(struct boot_platform *p, unsigned n_vcpus, unsigned n_virtio);
+/* Adds PCI with so many slots that have an interrupt. */
+void fixture_add_pci(struct boot_platform *p, unsigned n_routes);
 void fixture_create(struct boot_fixture *f, unsigned mem_mib);
 void fixture_destroy(struct boot_fixture *f);
 /* boot_load_images() from memory; f->e is cleared before. */

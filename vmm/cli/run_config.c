@@ -34,6 +34,7 @@ enum run_option {
 	RUN_CMDLINE,
 	RUN_CMDLINE_ADD,
 	RUN_DISK,
+	RUN_BUS,
 	RUN_RNG,
 	RUN_FS,
 	RUN_SERIAL,
@@ -51,9 +52,12 @@ enum run_option {
 /* The words of choices, in the order of their enums. */
 static const char *const accel_names[] = { "auto", "kvm", "tcg" };
 
+static const char *const bus_names[] = { "mmio", "pci" };
+
 static const char *const cpu_names[] = { "host", "v2", "v3" };
 
 static const struct opt_key accel_keys[] = { { "type", OPT_CHOICE, "auto|kvm|tcg" }, { 0 } };
+static const struct opt_key bus_keys[] = { { "type", OPT_CHOICE, "mmio|pci" }, { 0 } };
 static const struct opt_key cpu_keys[] = { { "model", OPT_CHOICE, "host|v2|v3" }, { 0 } };
 static const struct opt_key cpus_keys[] = { { "count", OPT_UINT, "N" }, { 0 } };
 static const struct opt_key mem_keys[] = { { "size", OPT_SIZE, "SIZE" }, { 0 } };
@@ -90,6 +94,8 @@ static const struct opt run_options[] = {
 	  "what runs the guest: KVM, the translator, or KVM if this host's works (the default)" },
 	{ RUN_DISK, "disk", run_disk_keys,
 	  "raw disk image or block device; may be repeated; the first is the root disk" },
+	{ RUN_BUS, "bus", bus_keys,
+	  "where virtio devices are: registers in memory (the default), or PCI" },
 	{ RUN_RNG, "rng", NULL, "give the guest a random number device" },
 	{ RUN_FS, "fs", run_fs_keys,
 	  "share a directory with the guest: mount -t virtiofs TAG /mnt; may be repeated" },
@@ -187,6 +193,9 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return add_cmdline(c, v[0].text, e);
 	case RUN_DISK:
 		return run_add_disk(m, v, e);
+	case RUN_BUS:
+		m->bus = v[0].num ? MACHINE_BUS_PCI : MACHINE_BUS_MMIO;
+		return 0;
 	case RUN_RNG:
 		m->rng = true;
 		return 0;
@@ -434,6 +443,8 @@ void run_config_print_json(const struct run_config *c)
 	cli_print_json_member("accel", m->accel);
 	printf(", ");
 	cli_print_json_member("cpu", m->cpu ? m->cpu : "host");
+	printf(", ");
+	cli_print_json_member("bus", bus_names[m->bus]);
 	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"unpack\": %s, \"no_reboot\": %s, "
 	       "\"timeout_ms\": %llu, ",
 	       (unsigned long long)m->mem_bytes, m->rng ? "true" : "false",

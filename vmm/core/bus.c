@@ -6,12 +6,20 @@
 #include "vmm/core/err.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+
+struct bus_slot {
+	struct region r; /* but for its base */
+	_Atomic uint64_t base;
+};
 
 struct bus {
 	const char *name;
 	struct region *regions; /* sorted by base */
 	unsigned n_regions;
+	struct bus_slot **slots;
+	unsigned n_slots;
 };
 
 int bus_create(const char *name, struct bus **out, struct err *e)
@@ -29,6 +37,9 @@ void bus_destroy(struct bus *b)
 {
 	if (!b)
 		return;
+	while (b->n_slots)
+		free(b->slots[--b->n_slots]);
+	free(b->slots);
 	free(b->regions);
 	free(b);
 }
@@ -57,7 +68,44 @@ int bus_add(struct bus *b, const struct region *r, struct err *e)
 	return 0;
 }
 
-static const struct region *find(const struct bus *b, uint64_t addr)
+int bus_add_movable(struct bus *b, const struct region *r, struct bus_slot **out, struct err *e)
+{
+	struct bus_slot **grown = realloc(b->slots, (b->n_slots + 1) * sizeof(struct bus_slot *));
+	struct bus_slot *slot = calloc(1, sizeof(*slot));
+
+	if (grown)
+		b->slots = grown;
+	if (!grown || !slot) {
+		free(slot);
+		return err_set(e, ENOMEM, "%s bus: out of host memory", b->name);
+	}
+	slot->r = *r;
+	atomic_init(&slot->base, r->base);
+	b->slots[b->n_slots++] = slot;
+	*out = slot;
+	return 0;
+}
+
+void bus_move(struct bus_slot *slot, uint64_t base)
+{
+	atomic_store(&slot->base, base);
+}
+
+static const struct region *find_movable(const struct bus *b, uint64_t addr, uint64_t *off)
+{
+	for (unsigned i = 0; i < b->n_slots; i++) {
+		uint64_t base = atomic_load_explicit(&b->slots[i]->base, memory_order_acquire);
+
+		if (addr >= base && addr - base < b->slots[i]->r.len && base != BUS_NOWHERE) {
+			*off = addr - base;
+			return &b->slots[i]->r;
+		}
+	}
+	return NULL;
+}
+
+/* The region at addr, and where in it that is. */
+static const struct region *find(const struct bus *b, uint64_t addr, uint64_t *off)
 {
 	unsigned lo = 0, hi = b->n_regions;
 
@@ -65,21 +113,22 @@ static const struct region *find(const struct bus *b, uint64_t addr)
 		unsigned mid = (lo + hi) / 2;
 		const struct region *r = &b->regions[mid];
 
+		*off = addr - r->base;
 		if (addr < r->base)
 			hi = mid;
-		else if (addr - r->base < r->len)
+		else if (*off < r->len)
 			return r;
 		else
 			lo = mid + 1;
 	}
-	return NULL;
+	return find_movable(b, addr, off);
 }
 
-static enum bus_result check(const struct region *r, uint64_t addr, unsigned size)
+static enum bus_result check(const struct region *r, uint64_t off, unsigned size)
 {
 	if (!r)
 		return BUS_UNCLAIMED;
-	if (!(r->ops->sizes & size) || r->len - (addr - r->base) < size)
+	if (!(r->ops->sizes & size) || r->len - off < size)
 		return BUS_BAD_ACCESS;
 	return BUS_OK;
 }
@@ -91,28 +140,30 @@ static uint64_t ones(unsigned size)
 
 enum bus_result bus_read(struct bus *b, uint64_t addr, unsigned size, uint64_t *val)
 {
-	const struct region *r = find(b, addr);
-	enum bus_result res = check(r, addr, size);
+	uint64_t off = 0;
+	const struct region *r = find(b, addr, &off);
+	enum bus_result res = check(r, off, size);
 
 	if (res != BUS_OK) {
 		*val = ones(size);
 		return res;
 	}
 	device_lock(r->owner);
-	*val = r->ops->read(r->owner, addr - r->base, size) & ones(size);
+	*val = r->ops->read(r->owner, off, size) & ones(size);
 	device_unlock(r->owner);
 	return BUS_OK;
 }
 
 enum bus_result bus_write(struct bus *b, uint64_t addr, unsigned size, uint64_t val)
 {
-	const struct region *r = find(b, addr);
-	enum bus_result res = check(r, addr, size);
+	uint64_t off = 0;
+	const struct region *r = find(b, addr, &off);
+	enum bus_result res = check(r, off, size);
 
 	if (res != BUS_OK)
 		return res;
 	device_lock(r->owner);
-	r->ops->write(r->owner, addr - r->base, size, val & ones(size));
+	r->ops->write(r->owner, off, size, val & ones(size));
 	device_unlock(r->owner);
 	return BUS_OK;
 }

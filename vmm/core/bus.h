@@ -4,12 +4,14 @@
 /*
  * An address space of device registers: port I/O or memory-mapped I/O.
  *
- * Regions are kept sorted and never overlap; the table is replaced whole when it changes, so
- * accesses need no lock of their own. The owner's lock is held around each callback. The bus
- * checks access sizes, devices do not. An access that no region claims reads as all ones.
+ * Regions that stay where they are do not overlap. Others can be moved by the guest (a PCI device's
+ * base address registers); they may lie anywhere, and are looked at where no fixed region is. Which
+ * regions there are does not change once the machine runs, only where the movable ones begin, so
+ * accesses need no lock of their own. The owner's lock is held around each callback. The bus checks
+ * access sizes, devices do not. An access that no region claims reads as all ones.
  *
- * Threads: bus_read and bus_write from any vCPU thread at once; bus_add only while the machine is
- * built.
+ * Threads: bus_read, bus_write and bus_move from any thread at once; bus_add and bus_add_movable
+ * only while the machine is built.
  */
 #include <stdint.h>
 
@@ -32,11 +34,19 @@ struct region {
 enum bus_result { BUS_OK, BUS_UNCLAIMED, BUS_BAD_ACCESS };
 
 struct bus;
+struct bus_slot; /* a movable region; the bus's */
+
+#define BUS_NOWHERE UINT64_MAX /* a base: the region is not there for now */
 
 int bus_create(const char *name, struct bus **out, struct err *e);
 void bus_destroy(struct bus *b); /* NULL is allowed; devices are not the bus's */
 /* Copies *r. -EINVAL for an empty or wrapping range or one that overlaps another region. */
 int bus_add(struct bus *b, const struct region *r, struct err *e);
+/* One that begins at r->base, or BUS_NOWHERE, until it is moved. */
+int bus_add_movable(struct bus *b, const struct region *r, struct bus_slot **out, struct err *e);
+/* What of it would lie beyond 2^64 is out of reach. An access under way may still reach its old
+ * place. */
+void bus_move(struct bus_slot *slot, uint64_t base);
 
 /*
  * One access of size 1, 2, 4 or 8 bytes. A size the region does not list, or one that crosses its

@@ -131,6 +131,7 @@ struct jit {
 	size_t cache_bytes;
 	uint32_t hot, hot_end, cold, cold_end; /* bump pointers */
 	uint32_t hot_start, cold_start;        /* after the stubs */
+	size_t ready[6]; /* bytes with pages: hot, cold, blocks, exits, sites, insns */
 	/* stubs.c */
 	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
 		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss,
@@ -345,5 +346,7 @@ const uint8_t *jump_find(const struct cpu *c, uint64_t pc); /* NULL: not there *
 /* --- cache.c --- */
 int cache_create(struct jit *j, uint64_t bytes, struct err *e);
 void cache_destroy(struct jit *j);
+/* Makes the pages that the next translations will write; with the lock held. */
+void cache_prepare(struct jit *j);
 
 #endif

@@ -432,6 +432,7 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	if (j->n_blocks >= j->max_blocks || j->hot_end - j->hot < JIT_BLOCK_ROOM ||
 	    j->cold_end - j->cold < JIT_BLOCK_ROOM)
 		return 0;
+	cache_prepare(j);
 	t.ir->host = src->page;
 	t.ir->has_next = src->next;
 	if (src->next)

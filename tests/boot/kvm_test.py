@@ -29,15 +29,16 @@ dd if=/tmp/r of=/dev/vda bs=64k seek=16 conv=fsync 2>/dev/null
 echo 3 >/proc/sys/vm/drop_caches
 echo "$(dd if=/dev/vda bs=64k skip=16 count=64 2>/dev/null | md5sum | cut -c1-32) guest"
 echo hwrng $(dd if=/dev/hwrng bs=16 count=4 2>/dev/null | wc -c)
+grep virtio /proc/interrupts
 """
 
 
-def disk_initrd(tmp):
-    script, out = os.path.join(tmp, "script"), os.path.join(tmp, "initrd")
+def disk_initrd(tmp, kernel="cloud-6.1", modules=("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_rng")):
+    script, out = os.path.join(tmp, "script"), os.path.join(tmp, "initrd-" + kernel)
     with open(script, "w") as f:
         f.write(DISK_SCRIPT)
-    cmd = [os.path.join(ROOT, "tools", "mkinitrd"), "--modules", os.path.dirname(os.path.dirname(guest("cloud-6.1")))]
-    for module in ("virtio_mmio", "virtio_blk", "virtio_rng"):
+    cmd = [os.path.join(ROOT, "tools", "mkinitrd"), "--modules", os.path.dirname(os.path.dirname(guest(kernel)))]
+    for module in modules:
         cmd += ["--module", module]
     subprocess.run(cmd + ["--script", script, out], check=True, capture_output=True)
     return out
@@ -141,11 +142,22 @@ def plan_linux(plan):
     plan.add("guest crash ends with 33", linux("cloud-6.1", 1, "mayfly.crash panic=-1 reboot=t", "--no-reboot"), 33,
              [boots, "sysrq triggered crash"])
     plan.add("cloud-6.1 unpacked on the host", linux("cloud-6.1", 1, extra="--unpack"), 0, boots, BAD)
-    plan.add("disk and random numbers", "truncate -s 32M /tmp/disk.img; echo first-sector | dd of=/tmp/disk.img "
-             "conv=notrunc 2>/dev/null; /bin/mayfly run --accel kvm --mem 256M --kernel /guest/cloud-6.1 --initrd "
-             "/guest/initrd-disk --disk /tmp/disk.img --rng --timeout 100s --cmdline 'console=ttyS0 loglevel=5';"
-             "code=$?; dd if=/tmp/disk.img bs=1M skip=1 count=4 2>/dev/null | md5sum; exit $code", 0,
-             [r"first-sector", r"(?s)([0-9a-f]{32}) guest.*\b\1\b", r"hwrng 64"], BAD)
+    def disk(name, kernel, initrd_name, extra, irqs):
+        plan.add(name, "truncate -s 32M /tmp/disk.img; echo first-sector | dd of=/tmp/disk.img "
+                 f"conv=notrunc 2>/dev/null; /bin/mayfly run --accel kvm --mem 256M --kernel /guest/{kernel} --initrd "
+                 f"/guest/{initrd_name} --disk /tmp/disk.img --rng --timeout 100s --cmdline 'console=ttyS0 loglevel=5' "
+                 f"{extra}; code=$?; dd if=/tmp/disk.img bs=1M skip=1 count=4 2>/dev/null | md5sum; exit $code", 0,
+                 [r"first-sector", r"(?s)([0-9a-f]{32}) guest.*\b\1\b", r"hwrng 64", irqs], BAD)
+
+    disk("disk and random numbers", "cloud-6.1", "initrd-disk", "", r"IO-APIC.*virtio")
+    for cpus in (1, 2):
+        disk(f"disk and random numbers on PCI, cloud-6.1, {cpus} vCPU", "cloud-6.1", "initrd-disk",
+             f"--bus pci --cpus {cpus}", r"PCI-MSI.*virtio")
+        disk(f"disk and random numbers on PCI, cloud-6.12, {cpus} vCPU", "cloud-6.12", "initrd-disk-6.12",
+             f"--bus pci --cpus {cpus}", r"PCI-MSI.*virtio")
+    disk("PCI without MSI: INTx", "cloud-6.1", "initrd-disk", "--bus pci --cmdline+ pci=nomsi", r"IO-APIC.*virtio")
+    disk("PCI with all addresses assigned anew", "cloud-6.12", "initrd-disk-6.12",
+         "--bus pci --cmdline+ pci=realloc=on", r"PCI-MSI.*virtio")
     plan.add("TERM shuts the guest down", "mkfifo /tmp/in; sleep 60 >/tmp/in & " +
              linux("cloud-6.1", 1, "mayfly.shell", "--log info") + " </tmp/in >/tmp/out 2>&1 & pid=$!;"
              "until grep -q reached /tmp/out; do sleep 1; done; sleep 1;"
@@ -186,7 +198,8 @@ def main():
                 files.append((host, path))
             plan_linux(plan)
             files += [(guest(k), f"/guest/{k}") for k in ("cloud-6.1", "cloud-6.12")]
-            files += [(initrd("cloud-6.1"), "/guest/initrd"), (disk_initrd(tmp), "/guest/initrd-disk")]
+            files += [(initrd("cloud-6.1"), "/guest/initrd"), (disk_initrd(tmp), "/guest/initrd-disk"),
+                      (disk_initrd(tmp, "cloud-6.12", ("virtio_blk", "virtio_rng")), "/guest/initrd-disk-6.12")]
             plan.select(regex)
             here = kvm_works_here()
 

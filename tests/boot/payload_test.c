@@ -395,6 +395,21 @@ static void test_ioeventfd(struct rig *r)
 	expect_access(r, 0, true, true, 0xd0000050, 4, 8);
 	EXPECT(r->n_log == 1);
 	EXPECT(r->accel->ioeventfd(r->vm, 0xd0000060, 4, UINT64_MAX, any, true) == 0);
+	/* taken back, it leaves the address to the machine */
+	EXPECT(r->accel->ioeventfd(r->vm, 0xd0000050, 4, 7, seven, false) == 0);
+	EXPECT(r->accel->ioeventfd(r->vm, 0xd0000050, 4, 7, seven, false) < 0);
+	r->n_log = 0;
+	rig_load(r, code_notify, code_notify_end);
+	EXPECT(rig_run(r) == VCPU_KICKED);
+	EXPECT(read(seven, &n, sizeof(n)) < 0);
+	expect_access(r, 0, true, true, 0xd0000050, 4, 7);
+	/* any size at all, where the instruction need not be decoded */
+	EXPECT(r->accel->ioeventfd(r->vm, 0xd0000050, 0, UINT64_MAX, seven, true) == 0);
+	r->n_log = 0;
+	rig_load(r, code_notify, code_notify_end);
+	EXPECT(rig_run(r) == VCPU_KICKED);
+	EXPECT(read(seven, &n, sizeof(n)) == sizeof(n) && n == 2);
+	EXPECT(r->n_log == 0);
 	close(any);
 	close(seven);
 }

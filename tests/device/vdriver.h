@@ -2,10 +2,16 @@
 #ifndef MAYFLY_TESTS_DEVICE_VDRIVER_H
 #define MAYFLY_TESTS_DEVICE_VDRIVER_H
 /*
- * The guest's side of a virtio device behind virtio-mmio: a driver that does what a test tells it
- * to, right or wrong, on the fake loop.
+ * The guest's side of a virtio device: a driver that does what a test tells it to, right or wrong,
+ * on the fake loop.
+ *
+ * The device is behind virtio-mmio; or, with MAYFLY_TEST_BUS=pci in the environment, behind PCI. The
+ * test still names virtio-mmio's registers then: they stand for those of PCI that do the same, and
+ * MSI-X messages for InterruptStatus. So one test serves both.
  */
+#include "devices/pci/host.h"
 #include "devices/virtio/mmio.h"
+#include "devices/virtio/pci.h"
 #include "devices/virtio/virtio.h"
 #include "tests/device/fake_loop.h"
 #include "vmm/core/bus.h"
@@ -13,6 +19,8 @@
 
 enum {
 	VD_BASE = 0xd0000000u,
+	VD_ECAM = 0xe0000000u,
+	VD_BAR = 0xc0008000u, /* of the device on PCI, slot 1 */
 	VD_RAM = 1 << 20,      /* at 0, and as much again at 4 GiB */
 	VD_DESC = 0x10000,     /* rings of queue 0 */
 	VD_AVAIL = 0x12000,
@@ -32,7 +40,21 @@ struct vdriver {
 	uint16_t size, avail, used; /* the driver's copies of its indices */
 	bool irq;
 	unsigned n_irq; /* rising edges */
+
+	/* on PCI */
+	bool on_pci;
+	struct bus *ports;
+	struct device *host;
+	uint8_t isr; /* what the messages since the last acknowledgement stand for */
+	uint64_t msi_addr; /* the last message */
+	uint32_t msi_data;
+	unsigned n_msi;
+	bool intx;
 };
+
+/* Message data of a vector as vdriver_attach_pci() sets it up: 0 for changes of the configuration,
+ * 1 + queue for queues. */
+enum { VD_MSI_DATA = 0x4000, VD_MSI_ADDR = 0xfee01000u };
 
 struct vdriver_used {
 	uint32_t id, len;
@@ -41,6 +63,14 @@ struct vdriver_used {
 /* Memory, bus and loop; the test makes the device and hands it to vdriver_attach(). */
 void vdriver_init(struct vdriver *d);
 void vdriver_attach(struct vdriver *d, struct virtio *v);
+/* On PCI whatever the environment says, and with nothing switched on yet. */
+void vdriver_attach_pci(struct vdriver *d, struct virtio *v);
+/* As firmware and a driver would: memory, bus mastering, MSI-X with all vectors. */
+void vdriver_enable_pci(struct vdriver *d);
+uint32_t vdriver_config_read(struct vdriver *d, unsigned off, unsigned size);
+void vdriver_config_write(struct vdriver *d, unsigned off, unsigned size, uint32_t val);
+uint64_t vdriver_bar_read(struct vdriver *d, unsigned off, unsigned size);
+void vdriver_bar_write(struct vdriver *d, unsigned off, unsigned size, uint64_t val);
 void vdriver_fini(struct vdriver *d);
 
 uint32_t vdriver_read(struct vdriver *d, unsigned reg);

@@ -144,3 +144,36 @@ Test(bus, holds_the_owners_lock_around_an_access)
 	cr_assert_eq(pthread_mutex_trylock(&d.lock), 0);
 	bus_destroy(b);
 }
+
+Test(bus, movable_region_is_found_where_it_was_moved_to)
+{
+	struct bus *b = make();
+	struct bus_slot *slot, *other;
+	uint64_t v;
+
+	cr_assert_eq(add(b, 0x1000, 0x10, &byte_ops), 0);
+	cr_assert_eq(bus_add_movable(b, &(struct region){"m", BUS_NOWHERE, 0x100, &any_ops, NULL},
+				     &slot, NULL), 0);
+	cr_assert_eq(bus_add_movable(b, &(struct region){"n", 0x5000, 0x10, &any_ops, NULL}, &other,
+				     NULL), 0);
+	cr_assert_eq(bus_read(b, 0, 4, &v), BUS_UNCLAIMED);
+	cr_assert_eq(bus_read(b, UINT64_MAX, 1, &v), BUS_UNCLAIMED);
+	bus_move(slot, 0x2000);
+	cr_assert_eq(bus_read(b, 0x20fc, 4, &v), BUS_OK);
+	cr_assert_eq(rd.off, 0xfc);
+	cr_assert_eq(bus_read(b, 0x20fd, 4, &v), BUS_BAD_ACCESS);
+	cr_assert_eq(bus_read(b, 0x1fff, 1, &v), BUS_UNCLAIMED);
+	cr_assert_eq(bus_read(b, 0x2100, 1, &v), BUS_UNCLAIMED);
+	bus_move(slot, 0xff8);
+	cr_assert_eq(bus_read(b, 0x1000, 2, &v), BUS_BAD_ACCESS, "fixed regions come first");
+	cr_assert_eq(bus_read(b, 0x1010, 2, &v), BUS_OK);
+	cr_assert_eq(rd.off, 0x18);
+	bus_move(slot, UINT64_MAX - 7); /* the rest of it is out of reach */
+	cr_assert_eq(bus_read(b, UINT64_MAX - 3, 4, &v), BUS_OK);
+	cr_assert_eq(rd.off, 4);
+	cr_assert_eq(bus_read(b, 0, 4, &v), BUS_UNCLAIMED);
+	bus_move(slot, BUS_NOWHERE);
+	cr_assert_eq(bus_read(b, UINT64_MAX - 3, 4, &v), BUS_UNCLAIMED);
+	cr_assert_eq(bus_read(b, 0x5000, 8, &v), BUS_OK);
+	bus_destroy(b);
+}

@@ -6,10 +6,10 @@
  * option table, what takes one occurrence into the configuration, and what --dry-run prints of it:
  * members of the configuration's top level, each ending with a comma and a newline.
  */
+#include "vmm/cli/opt.h"
+
 struct err;
 struct machine_config;
-struct opt_key;
-struct opt_value;
 
 extern const struct opt_key run_disk_keys[];
 int run_add_disk(struct machine_config *m, const struct opt_value *v, struct err *e);

@@ -53,6 +53,7 @@ struct boot_config {
 	const char *initrd_path; /* or NULL */
 	const char *cmdline;     /* not longer than BOOT_MAX_CMDLINE - 1 bytes; NULL is empty */
 	const struct boot_platform *platform;
+	bool fdt; /* hand a Linux kernel a device tree, in place of an MP table */
 	/* Unpack a bzImage's payload on the host and enter the kernel itself: saves the guest the
 	 * work, and it runs at its linked address (no KASLR). A payload in a format not known here
 	 * is left to the guest. */

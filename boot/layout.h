@@ -17,6 +17,8 @@ enum {
 	LAYOUT_PAGE_TABLES_END = 0x60000,
 	LAYOUT_CMDLINE = 0x60000,    /* BOOT_MAX_CMDLINE bytes, then a module's name */
 	LAYOUT_MODULE_NAME = 0x60800,
+	LAYOUT_FDT = 0x70000,        /* setup_data entry with a device tree */
+	LAYOUT_FDT_END = 0x80000,
 	LAYOUT_EBDA = 0x9fc00,       /* end of conventional memory */
 	LAYOUT_ACPI = 0xe0000,       /* RSDP first */
 	LAYOUT_ACPI_END = 0xf0000,

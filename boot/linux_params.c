@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The zero page (struct boot_params) that Linux finds in RSI, and its setup_data list with a seed
- * for the kernel's random number generator, so that early boot does not wait for entropy. The seed
- * is fresh at every load. Left out: video mode (there is no VGA), EFI, APM, EDD.
+ * for the kernel's random number generator, so that early boot does not wait for entropy, and with
+ * a device tree if one is asked for. The seed is fresh at every load. Left out: video mode (there is no VGA), EFI, APM, EDD.
  *
  * Refs: Linux Documentation/arch/x86/zero-page.rst, boot.rst;
  * arch/x86/include/uapi/asm/bootparam.h, setup_data.h.
  */
+#include "boot/discover.h"
 #include "boot/layout.h"
 #include "boot/load.h"
 
 #include "vmm/core/bytes.h"
+#include "vmm/core/log.h"
 
 #include <sys/random.h>
 
@@ -36,21 +38,44 @@ enum {
 	LOADER_UNDEFINED = 0xff,
 	VERSION_SETUP_DATA = 0x209,
 	VERSION_ACPI_RSDP = 0x20e,
+	SETUP_DTB = 2,
 	SETUP_RNG_SEED = 9,
 	SETUP_HEAD_BYTES = 16,
 	SEED_BYTES = 32,
 };
 
-/* One entry: { next = 0, type, len, data }. False if the host has no randomness to give. */
-static bool write_seed(struct gmem *m)
+/* An entry of the list is { next, type, len, data }. These give the next one, for what precedes. */
+
+static gpaddr write_fdt(const struct boot_load *b, gpaddr next)
+{
+	static const gpaddr at = LAYOUT_FDT;
+	uint8_t d[SETUP_HEAD_BYTES + DISCOVER_FDT_MAX];
+	int len;
+
+	if (!b->c->fdt)
+		return next;
+	len = discover_fdt(b->c->platform, d + SETUP_HEAD_BYTES, DISCOVER_FDT_MAX);
+	if (len < 0) {
+		log_warn(NULL, "device tree: no room for %u processors", b->c->platform->n_vcpus);
+		return next;
+	}
+	store_le64(d, next);
+	store_le32(d + 8, SETUP_DTB);
+	store_le32(d + 12, (uint32_t)len);
+	return gmem_write(b->m, at, d, SETUP_HEAD_BYTES + (size_t)len) ? at : next;
+}
+
+/* Nothing if the host has no randomness to give. */
+static gpaddr write_seed(const struct boot_load *b, gpaddr next)
 {
 	uint8_t d[SETUP_HEAD_BYTES + SEED_BYTES] = {0};
 
+	store_le64(d, next);
 	store_le32(d + 8, SETUP_RNG_SEED);
 	store_le32(d + 12, SEED_BYTES);
 	if (getrandom(d + SETUP_HEAD_BYTES, SEED_BYTES, GRND_NONBLOCK) != SEED_BYTES)
-		return false;
-	return gmem_write(m, LAYOUT_SETUP_DATA, d, sizeof(d));
+		return next;
+	return gmem_write(b->m, LAYOUT_SETUP_DATA, d, sizeof(d)) ? LAYOUT_SETUP_DATA : next;
 }
 
 void linux_params_write(struct boot_load *b, const uint8_t *hdr, size_t len)
@@ -73,7 +98,7 @@ void linux_params_write(struct boot_load *b, const uint8_t *hdr, size_t len)
 	if (version >= VERSION_ACPI_RSDP)
 		store_le64(zp + ZP_ACPI_RSDP, b->rsdp);
 	if (version >= VERSION_SETUP_DATA)
-		store_le64(zp + ZP_SETUP_DATA, write_seed(b->m) ? LAYOUT_SETUP_DATA : 0);
+		store_le64(zp + ZP_SETUP_DATA, write_seed(b, write_fdt(b, 0)));
 	zp[ZP_E820_ENTRIES] = (uint8_t)b->e820.n;
 	for (unsigned i = 0; i < b->e820.n; i++) {
 		uint8_t *p = zp + ZP_E820_TABLE + i * E820_ENTRY_BYTES;

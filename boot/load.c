@@ -8,6 +8,7 @@
  */
 #include "boot/load.h"
 
+#include "boot/discover.h"
 #include "boot/elf.h"
 #include "boot/layout.h"
 #include "vmm/core/bytes.h"
@@ -189,6 +190,19 @@ static int load_kernel(struct boot_load *b, const struct image *img, bool unpack
 	return r;
 }
 
+/* Names the devices to a kernel that will not look for them in ACPI. */
+static int add_devices_to_cmdline(struct boot_load *b, struct err *e)
+{
+	const struct boot_platform *p = b->c->platform;
+	int r;
+
+	if (b->c->fdt || !p->n_virtio || !discover_wanted(b->cmdline))
+		return 0;
+	r = discover_cmdline(p, b->cmdline, b->cmdline_buf, sizeof(b->cmdline_buf), e);
+	b->cmdline = b->cmdline_buf;
+	return r;
+}
+
 int boot_load_images(struct gmem *m, const struct boot_config *c, const struct image *kernel,
 		     const struct image *initrd, struct boot_entry *out, struct err *e)
 {
@@ -199,6 +213,9 @@ int boot_load_images(struct gmem *m, const struct boot_config *c, const struct i
 
 	assert(c->platform && c->platform->n_vcpus);
 	r = check_cmdline(b.cmdline, e);
+	if (r < 0)
+		return r;
+	r = add_devices_to_cmdline(&b, e);
 	if (r < 0)
 		return r;
 	if (gmem_regions(m, &region) && region[0].base == 0)
@@ -213,7 +230,7 @@ int boot_load_images(struct gmem *m, const struct boot_config *c, const struct i
 	e820_build(m, &c->platform->pci, &b.e820);
 	write_bda(&b);
 	r = acpi_write(m, c->platform, &b.rsdp, e);
-	if (r == 0)
+	if (r == 0 && !c->fdt)
 		r = mptable_write(m, c->platform, e);
 	if (r == 0)
 		r = load_kernel(&b, kernel, false, out, e);

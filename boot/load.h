@@ -12,6 +12,7 @@ struct boot_load {
 	const char *cmdline;        /* never NULL */
 	const struct image *initrd; /* or NULL */
 	struct e820 e820;
+	char cmdline_buf[BOOT_MAX_CMDLINE]; /* cmdline, if something was added to it */
 	gpaddr low_top; /* end of the RAM that begins at 0 */
 	gpaddr rsdp;
 	gpaddr initrd_base; /* set by boot_place_initrd(); 0 without an initrd */

@@ -143,6 +143,7 @@ static int load_guest(struct machine *m, struct err *e)
 	struct boot_config c = {
 		.kernel_path = m->config.kernel_path,
 		.direct = m->config.unpack_kernel,
+		.fdt = m->config.fdt,
 		.initrd_path = m->config.initrd_path,
 		.cmdline = m->config.cmdline,
 		.platform = &platform,

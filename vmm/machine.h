@@ -40,6 +40,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	uint64_t mem_bytes;
 	const char *accel; /* "kvm", "tcg" or "auto" */
 	const char *kernel_path;
+	bool fdt;                /* a device tree in place of an MP table */
 	bool unpack_kernel;      /* on the host, see boot_config.direct */
 	const char *initrd_path; /* or NULL */
 	const char *cmdline;

@@ -66,7 +66,7 @@ void fixture_destroy(struct boot_fixture *f)
 int fixture_load(struct boot_fixture *f, const void *kernel, size_t len)
 {
 	struct boot_config c = {.cmdline = f->cmdline, .platform = &f->p,
-				.direct = f->direct};
+				.direct = f->direct, .fdt = f->fdt};
 	struct image k, i;
 
 	f->e = (struct err){0};

@@ -15,7 +15,7 @@ struct boot_fixture {
 	const char *cmdline;
 	const uint8_t *initrd; /* or NULL */
 	size_t initrd_len;
-	bool direct;
+	bool direct, fdt;
 };
 
 enum { FIXTURE_MIB = 16 };

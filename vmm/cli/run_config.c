@@ -30,6 +30,7 @@ enum run_option {
 	RUN_MEM,
 	RUN_KERNEL,
 	RUN_UNPACK,
+	RUN_FDT,
 	RUN_INITRD,
 	RUN_CMDLINE,
 	RUN_CMDLINE_ADD,
@@ -83,6 +84,8 @@ static const struct opt run_options[] = {
 	{ RUN_INITRD, "initrd", file_keys, "initial ramdisk" },
 	{ RUN_UNPACK, "unpack", NULL,
 	  "unpack a bzImage on the host: starts sooner under the translator, but without KASLR" },
+	{ RUN_FDT, "fdt", NULL,
+	  "hand a device tree to a Linux that does not use ACPI (acpi=off) and knows CONFIG_OF" },
 	{ RUN_CMDLINE, "cmdline", text_keys,
 	  "kernel command line; the default is \"" DEFAULT_CMDLINE "\"" },
 	{ RUN_CMDLINE_ADD, "cmdline+", text_keys, "add to the command line; may be repeated" },
@@ -182,6 +185,9 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return 0;
 	case RUN_UNPACK:
 		m->unpack_kernel = true;
+		return 0;
+	case RUN_FDT:
+		m->fdt = true;
 		return 0;
 	case RUN_INITRD:
 		m->initrd_path = v[0].text;
@@ -445,10 +451,11 @@ void run_config_print_json(const struct run_config *c)
 	cli_print_json_member("cpu", m->cpu ? m->cpu : "host");
 	printf(", ");
 	cli_print_json_member("bus", bus_names[m->bus]);
-	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"unpack\": %s, \"no_reboot\": %s, "
+	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"unpack\": %s, \"fdt\": %s, \"no_reboot\": %s, "
 	       "\"timeout_ms\": %llu, ",
 	       (unsigned long long)m->mem_bytes, m->rng ? "true" : "false",
-	       m->unpack_kernel ? "true" : "false", m->no_reboot ? "true" : "false", (unsigned long long)(c->timeout_ns / 1000000));
+	       m->unpack_kernel ? "true" : "false", m->fdt ? "true" : "false",
+	       m->no_reboot ? "true" : "false", (unsigned long long)(c->timeout_ns / 1000000));
 	cli_print_json_member("serial", serials[c->serial]);
 	printf(", ");
 	cli_print_json_member("serial_path", c->serial_path);

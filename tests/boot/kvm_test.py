@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import bare_test
 import payload
 from harness import MAYFLY, ROOT, Skip, Suite, guest, initrd, run
 from kvm_outer import Outer, Step
@@ -149,6 +150,11 @@ def plan_linux(plan):
                  f"{extra}; code=$?; dd if=/tmp/disk.img bs=1M skip=1 count=4 2>/dev/null | md5sum; exit $code", 0,
                  [r"first-sector", r"(?s)([0-9a-f]{32}) guest.*\b\1\b", r"hwrng 64", irqs], BAD)
 
+    for bus in ("mmio", "pci"):
+        plan.add(f"virtio driver on bare metal, {bus}", "truncate -s 8M /tmp/bare.img; printf first-sector | "
+                 "dd of=/tmp/bare.img conv=notrunc 2>/dev/null; /bin/mayfly run --accel kvm --mem 16M --kernel "
+                 f"/guest/bare.elf --disk /tmp/bare.img --rng --bus {bus} --timeout 15s", 0,
+                 [f'blk {bus}: "first-sector" 16384 sectors, written and read back', f"rng {bus}: 64 bytes"], limit=30)
     disk("disk and random numbers", "cloud-6.1", "initrd-disk", "", r"IO-APIC.*virtio")
     for cpus in (1, 2):
         disk(f"disk and random numbers on PCI, cloud-6.1, {cpus} vCPU", "cloud-6.1", "initrd-disk",
@@ -197,6 +203,7 @@ def main():
                     f.write(data)
                 files.append((host, path))
             plan_linux(plan)
+            files.append((bare_test.build(tmp), "/guest/bare.elf"))
             files += [(guest(k), f"/guest/{k}") for k in ("cloud-6.1", "cloud-6.12")]
             files += [(initrd("cloud-6.1"), "/guest/initrd"), (disk_initrd(tmp), "/guest/initrd-disk"),
                       (disk_initrd(tmp, "cloud-6.12", ("virtio_blk", "virtio_rng")), "/guest/initrd-disk-6.12")]

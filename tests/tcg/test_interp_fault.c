@@ -95,6 +95,19 @@ Test(fault, of_memory_operands_change_nothing)
 	check_faults(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
+/* As a Zen 5 does it: the push's page fault and alignment check come before the bad target. */
+Test(fault, call_pushes_before_it_looks_at_the_target)
+{
+	GPR(f, RCX) = 0x8000000000000000;
+	GPR(f, RSP) = FIX_ABSENT + 8;
+	cr_expect_eq(fixture_run(f, ASM64("call rcx")), X86_EXC_PF);
+	cr_expect_eq(f->c->cr2, FIX_ABSENT);
+	cr_expect_eq(GPR(f, RSP), FIX_ABSENT + 8);
+	GPR(f, RSP) = FIX_STACK;
+	cr_expect_eq(fixture_run(f, ASM64("call rcx")), X86_EXC_GP);
+	cr_expect_eq(GPR(f, RSP), FIX_STACK);
+}
+
 Test(fault, of_division_changes_nothing)
 {
 	struct code div0 = ASM64("div rbp"), over = ASM64("idiv ecx");

@@ -23,13 +23,17 @@ static uint64_t check_target(struct cpu *c, uint64_t rip, unsigned opsize)
 	return rip;
 }
 
-static uint64_t near_target(struct cpu *c, const struct x86_insn *in)
+/* Not checked yet. */
+static uint64_t raw_target(struct cpu *c, const struct x86_insn *in)
 {
 	uint64_t rip = interp_read(c, in, 0);
 
-	if (in->opnd[0].kind == X86_OPND_REL)
-		rip += c->next_rip;
-	return check_target(c, rip, in->opsize);
+	return in->opnd[0].kind == X86_OPND_REL ? rip + c->next_rip : rip;
+}
+
+static uint64_t near_target(struct cpu *c, const struct x86_insn *in)
+{
+	return check_target(c, raw_target(c, in), in->opsize);
 }
 
 static void exec_jmp(struct cpu *c, const struct x86_insn *in)
@@ -45,8 +49,11 @@ static void exec_jcc(struct cpu *c, const struct x86_insn *in)
 
 static void exec_call(struct cpu *c, const struct x86_insn *in)
 {
-	uint64_t target = near_target(c, in);
+	uint64_t target = raw_target(c, in);
 
+	/* the push faults before a bad target does: measured on a Zen 5 */
+	interp_probe_push(c, in->opsize);
+	target = check_target(c, target, in->opsize);
 	interp_push(c, in->opsize, c->next_rip);
 	c->next_rip = target;
 }

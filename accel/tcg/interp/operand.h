@@ -71,6 +71,8 @@ static inline gvaddr stack_linear(struct cpu *c, uint64_t sp, unsigned size, boo
 }
 
 void interp_push(struct cpu *c, unsigned size, uint64_t val);
+/* Raises what interp_push() would raise, and does nothing else. */
+void interp_probe_push(struct cpu *c, unsigned size);
 /* The value at rsp + skip; rsp is left alone. */
 uint64_t interp_peek(struct cpu *c, unsigned size, unsigned skip);
 

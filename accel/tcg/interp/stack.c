@@ -19,6 +19,11 @@ void interp_push(struct cpu *c, unsigned size, uint64_t val)
 	stack_set(c, sp);
 }
 
+void interp_probe_push(struct cpu *c, unsigned size)
+{
+	mmu_probe(c, stack_linear(c, c->gpr[X86_RSP] - size, size, true), size, true, c->tlb_idx);
+}
+
 uint64_t interp_peek(struct cpu *c, unsigned size, unsigned skip)
 {
 	return mmu_load(c, stack_linear(c, c->gpr[X86_RSP] + skip, size, false), size,

@@ -54,6 +54,11 @@ struct accel_config {
 	const char *debug;         /* translator only: comma list "nojit,nochain,lockstep"; or NULL */
 };
 
+struct accel_counter_sink { /* takes one number; name is copied if it is kept */
+	void (*put)(void *ctx, const char *name, uint64_t value);
+	void *ctx;
+};
+
 struct accel_ops {
 	const char *name; /* "kvm", "tcg" */
 	/* 0 if it can run guests here; fills caps. */
@@ -87,6 +92,8 @@ struct accel_ops {
 	int (*vm_reset)(struct accel_vm *vm, struct err *e);
 	/* Counters for `--log debug` and `mayfly debug stats`; may be NULL. */
 	void (*log_stats)(struct accel_vm *vm);
+	/* The same as numbers; all vCPUs are parked. NULL if nothing is counted. */
+	void (*counters)(struct accel_vm *vm, const struct accel_counter_sink *s);
 };
 
 extern const struct accel_ops accel_kvm, accel_tcg;

@@ -450,6 +450,22 @@ static void log_vcpu(struct machine *m, unsigned index)
 		 s.rflags, s.cr0, s.cr3);
 }
 
+void machine_counters(struct machine *m, void (*put)(void *ctx, const char *name, uint64_t value),
+		      void *ctx)
+{
+	const struct accel_counter_sink sink = { .put = put, .ctx = ctx };
+	bool running = m->state == MACHINE_RUNNING;
+
+	if (!m->accel->counters)
+		return;
+	/* They belong to the vCPU threads. */
+	if (running)
+		stop_vcpus(m);
+	m->accel->counters(m->vm, &sink);
+	if (running)
+		run_vcpus(m);
+}
+
 void machine_log_stats(struct machine *m)
 {
 	bool running = m->state == MACHINE_RUNNING;

@@ -98,6 +98,9 @@ struct machine_info {
 	uint64_t mem_bytes, uptime_ns;
 };
 void machine_info(const struct machine *m, struct machine_info *out);
+/* Calls put() for each thing the accelerator counts, such as "vcpu0.faults". */
+void machine_counters(struct machine *m, void (*put)(void *ctx, const char *name, uint64_t value),
+		      void *ctx);
 /* Where each vCPU is and what the accelerator counted, at level info. */
 void machine_log_stats(struct machine *m);
 

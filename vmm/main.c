@@ -15,7 +15,8 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } commands[] = {
-	{ "run", run_main },	     { "doctor", doctor_main }, { "version", version_main },
+	{ "run", run_main },	     { "debug", debug_main },
+	{ "doctor", doctor_main }, { "version", version_main },
 	{ "--version", version_main }, { "help", help_main },	{ "--help", help_main },
 	{ "-h", help_main },
 };

@@ -12,6 +12,7 @@
 #include "accel/tcg/vcpu.h"
 
 #include "accel/tcg/cpu/lapic.h"
+#include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
 #ifdef TCG_JIT
@@ -21,6 +22,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 static int tcg_probe(uint32_t *caps, struct err *e)
@@ -116,6 +119,39 @@ static void tcg_log_stats(struct accel_vm *vm)
 #endif
 }
 
+static void tcg_counters(struct accel_vm *vm, const struct accel_counter_sink *s)
+{
+	static const struct {
+		const char *name;
+		size_t off;
+	} fields[] = {
+		{"interpreted_instructions", offsetof(struct cpu, n_insns)},
+		{"faults", offsetof(struct cpu, n_faults)},
+		{"interrupts", offsetof(struct cpu, n_interrupts)},
+		{"mmio", offsetof(struct cpu, n_mmio)},
+		{"tlb_fills", offsetof(struct cpu, n_tlb_fills)},
+		{"page_walks", offsetof(struct cpu, n_walks)},
+		{"halts", offsetof(struct cpu, n_halts)},
+		{"sleeps", offsetof(struct cpu, n_sleeps)},
+	};
+	char name[48];
+
+	for (unsigned i = 0; i < TCG_MAX_VCPUS; i++) {
+		const struct cpu *c = vm->vm.cpus[i];
+
+		for (size_t k = 0; c && k < ARRAY_LEN(fields); k++) {
+			snprintf(name, sizeof(name), "vcpu%u.%s", i, fields[k].name);
+			s->put(s->ctx, name,
+			       *(const uint64_t *)((const char *)c + fields[k].off));
+		}
+	}
+	s->put(s->ctx, "exclusive_sections", vm->vm.n_exclusive);
+#ifdef TCG_JIT
+	if (vm->vm.jit)
+		jit_counters(vm->vm.jit, s);
+#endif
+}
+
 const struct accel_ops accel_tcg = {
 	.name = "tcg",
 	.probe = tcg_probe,
@@ -131,4 +167,5 @@ const struct accel_ops accel_tcg = {
 	.set_state = tcg_vcpu_set_state,
 	.vcpu_reset = tcg_vcpu_reset,
 	.log_stats = tcg_log_stats,
+	.counters = tcg_counters,
 };

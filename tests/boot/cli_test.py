@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -79,6 +80,11 @@ def usage_cases(s):
         ("bad serial", ["run", "--serial", "tty"], r"--serial: type: 'tty'"),
         ("bad escape key", ["run", "--escape", "Ctrl-B"], r"--escape: 'Ctrl-B' is not a key"),
         ("no such help topic", ["help", "exitcodes"], r"no topic 'exitcodes'.*exit-codes"),
+        ("debug without a word", ["debug"], r"debug: nothing to do is named.*debug stats PID"),
+        ("debug with another word", ["debug", "dump"], r"debug: unknown word 'dump'"),
+        ("debug stats without process", ["debug", "stats"], r"debug stats: no process id"),
+        ("debug stats of a word", ["debug", "stats", "me"], r"debug stats: 'me' is not a process id"),
+        ("debug stats of two", ["debug", "stats", "1", "2"], r"debug stats: unexpected argument '2'"),
         ("doctor with a word", ["doctor", "all"], r"doctor: unexpected argument"),
     ]:
         s.check("usage: " + name, lambda a=args, e=err: fails(a, 2, e))
@@ -281,6 +287,34 @@ def guest_cases(s, tmp):
         proc.kill_and_check(signal.SIGHUP, 128 + signal.SIGHUP)
         assert not os.path.exists(pid), "pidfile is left behind"
 
+    def debug_stats():
+        """A running machine answers, text and JSON, its counters grow; then the socket is gone."""
+        path = payload.write(tmp, "spin for stats", payload.print_text("up") + payload.SPIN)
+        env = dict(os.environ, XDG_RUNTIME_DIR=tmp)
+        sock = os.path.join(tmp, "mayfly")
+
+        def ask(*args):
+            return subprocess.run([MAYFLY, "debug", "stats", *args], env=env, timeout=20, capture_output=True, text=True)
+
+        proc = start(["--kernel", path], env=env)
+        assert proc.stdout.read(2) == b"up"
+        first = ask(str(proc.pid))
+        assert first.returncode == 0 and re.match(r"running, 1 vCPU, 16 MiB, accelerator \w+, booted as multiboot, up "
+                                                  r"\d+\.\d{3} s, 0 resets\n", first.stdout), first
+        doc = json.loads(ask(str(proc.pid), "--json").stdout)
+        assert (doc["pid"], doc["state"], doc["vcpus"], doc["mem_bytes"]) == (proc.pid, "running", 1, 16 << 20), doc
+        if doc["accel"] == "tcg":
+            assert sum(doc["counters"].values()) > 0, doc
+        stalled = socket.socket(socket.AF_UNIX)
+        stalled.connect(os.path.join(sock, f"{proc.pid}.sock"))  # says nothing: others still get their turn
+        assert json.loads(ask("--json", str(proc.pid)).stdout)["uptime_ns"] > doc["uptime_ns"]
+        stalled.close()
+        proc.kill_and_check(signal.SIGHUP, 128 + signal.SIGHUP)
+        assert os.listdir(sock) == [], "the socket is left behind"
+        gone = ask(str(proc.pid))
+        assert gone.returncode != 0 and re.match(rf"mayfly: process {proc.pid} is no running machine", gone.stderr), gone
+
+    s.check("guest: debug stats", debug_stats)
     s.check("guest: serial to a file", serial_file)
     s.check("guest: pidfile comes and goes", pidfile)
 

@@ -19,6 +19,7 @@ enum exit_code {
 
 /* Commands take the words after their name and return an exit code. */
 int run_main(int argc, char **argv);
+int debug_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int version_main(int argc, char **argv);
 int help_main(int argc, char **argv);

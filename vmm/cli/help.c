@@ -82,6 +82,8 @@ static void help_overview(void)
 	printf("mayfly: a lightweight virtual machine monitor\n\n"
 	       "  mayfly run [OPTIONS]      boot one virtual machine in the foreground\n"
 	       "  mayfly doctor [--json]    check what this host offers, and how to fix what is missing\n"
+	       "  mayfly debug stats PID [--json]\n"
+	       "                            what a running machine has counted\n"
 	       "  mayfly version            version, accelerators\n"
 	       "  mayfly help [TOPIC]       this text, or one of these topics:\n\n");
 	for (i = 0; i < ARRAY_LEN(topics); i++)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "vmm/cli/cli.h"
+#include "vmm/cli/control.h"
 #include "vmm/cli/run_config.h"
 #include "vmm/console.h"
 #include "vmm/core/bytes.h"
@@ -32,6 +33,7 @@ struct run {
 	struct loop *loop;
 	struct console *console;
 	struct machine *machine;
+	struct control *control; /* or NULL */
 	struct loop_source signals;
 	struct loop_timer timeout, grace;
 	bool interactive;
@@ -352,6 +354,7 @@ static int set_up(struct run *r, struct err *e)
 		.serial_rx_ready = on_serial_rx_ready,
 		.ctx = r,
 	};
+	struct err control_err;
 	int fd, ret;
 
 	if (r->config.log_path) {
@@ -369,6 +372,8 @@ static int set_up(struct run *r, struct err *e)
 		ret = machine_create(&r->config.machine, &events, r->loop, &r->machine, e);
 	if (ret == 0)
 		ret = write_pidfile(r, e);
+	if (ret == 0 && control_create(r->loop, r->machine, &r->control, &control_err) < 0)
+		log_debug(NULL, "%s", control_err.msg); /* nobody may ever ask */
 	return ret;
 }
 
@@ -394,6 +399,7 @@ static int start(struct run *r, struct err *e)
 
 static void tear_down(struct run *r)
 {
+	control_destroy(r->control);
 	machine_destroy(r->machine);
 	console_destroy(r->console);
 	terminal_restore();

@@ -8,6 +8,8 @@
 #include "accel/tcg/jit/block.h"
 #include "accel/tcg/jit/dump.h"
 #include "accel/tcg/jit/lockstep.h"
+#include "accel/accel.h"
+#include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
 
@@ -207,5 +209,61 @@ void jit_log_stats(const struct jit *j)
 		if (j->sums)
 			log_info(NULL, "jit: vcpu %u: paranoid-smc: %" PRIu64 " blocks compared, %"
 				 PRIu64 " stale", i, c->jit->st.checks, c->jit->st.stale);
+	}
+}
+
+void jit_counters(const struct jit *j, const struct accel_counter_sink *s)
+{
+	const struct jit_stats *t = &j->st;
+	const struct {
+		const char *name;
+		uint64_t value;
+	} all[] = {
+		{"jit.blocks", t->blocks},
+		{"jit.instructions", t->insns},
+		{"jit.instructions_not_translated", t->interp_insns},
+		{"jit.hot_bytes", t->hot_bytes},
+		{"jit.cold_bytes", t->cold_bytes},
+		{"jit.links", t->links},
+		{"jit.kills", t->kills},
+		{"jit.flushes", t->flushes},
+		{"jit.groups", t->groups},
+		{"jit.accesses_in_groups", t->shared},
+		{"jit.plain_blocks", t->plain_blocks},
+		{"jit.slots_given_up", t->slots_given_up},
+	};
+	char name[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		s->put(s->ctx, all[i].name, all[i].value);
+	for (unsigned i = 0; i < j->vm->n_vcpus; i++) {
+		const struct cpu *c = j->vm->cpus[i];
+		const struct jit_cpu_stats *v = c && c->jit ? &c->jit->st : NULL;
+		const struct {
+			const char *name;
+			uint64_t value;
+		} each[] = {
+			{"entries", v ? v->enters : 0},
+			{"dispatches", v ? v->dispatches : 0},
+			{"interpreter_calls", v ? v->interp_calls : 0},
+			{"memory_misses", v ? v->mem_misses : 0},
+			{"memory_misses_interpreted", v ? v->mem_interp : 0},
+			{"jump_cache_flushes", v ? v->jump_flushes : 0},
+			{"fast_fills", v ? v->fast_fills : 0},
+			{"fast_faults", v ? v->fast_faults : 0},
+			{"fast_system_instructions", v ? v->fast_ops : 0},
+			{"fast_jumps", v ? v->fast_jumps : 0},
+		};
+
+		for (size_t k = 0; v && k < ARRAY_LEN(each); k++) {
+			snprintf(name, sizeof(name), "vcpu%u.jit.%s", i, each[k].name);
+			s->put(s->ctx, name, each[k].value);
+		}
+		for (unsigned op = 0; v && op < X86_N_OPS; op++) {
+			if (!v->interp_ops[op])
+				continue;
+			snprintf(name, sizeof(name), "vcpu%u.jit.interpreted.%s", i, x86_op_name(op));
+			s->put(s->ctx, name, v->interp_ops[op]);
+		}
 	}
 }

@@ -7,6 +7,8 @@
  */
 #include "accel/tcg/cpu/vm.h"
 
+struct accel_counter_sink;
+
 /* -ENOTSUP on hosts it has no back end for: the VM then runs on the interpreter alone. */
 /* debug is accel_config.debug: "nochain" leaves through C at each end of a block, "strict-flags"
  * keeps flags exact for faults, "nosimd" interprets vector instructions, "all-slots" gives page
@@ -24,5 +26,7 @@ void jit_cpu_destroy(struct cpu *c);
 void jit_run(struct cpu *c);
 
 void jit_log_stats(const struct jit *j);
+/* The same as numbers: jit.*, vcpuN.jit.*. */
+void jit_counters(const struct jit *j, const struct accel_counter_sink *s);
 
 #endif

@@ -86,9 +86,7 @@ struct jit_ret fast_link(struct cpu *c, uint32_t exit, uint64_t unused)
 
 /* --- memory --- */
 
-/* Host address of la, filling the TLB; NULL if that is not enough. *fault: the guest's tables
- * forbid the access with *ec. */
-static uint8_t *page_ptr(struct cpu *c, uint64_t la, unsigned acc, bool *fault, uint32_t *ec)
+uint8_t *fast_page(struct cpu *c, uint64_t la, unsigned acc, bool *fault, uint32_t *ec)
 {
 	const struct tlb_entry *t = &c->tlb[c->tlb_idx][acc][cpu_tlb_slot(la)];
 	struct tlb_place p;
@@ -148,7 +146,7 @@ static struct jit_ret group(struct cpu *c, const struct jit_site *s, uint64_t la
 
 	if ((la & 0xfff) + s->span > 4096)
 		return no;
-	if (t->tag != (la & ~0xfffull) && !page_ptr(c, la + s->lead, own, &fault, &ec))
+	if (t->tag != (la & ~0xfffull) && !fast_page(c, la + s->lead, own, &fault, &ec))
 		return fault ? page_fault(c, s, la + s->lead, ec) : no;
 	if (t->tag != (la & ~0xfffull))
 		return no;
@@ -174,7 +172,7 @@ struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la)
 	/* Both ends of the access are canonical or neither is looked at. */
 	if (s->size > first && !la_is_canonical(la + first))
 		return no;
-	a = page_ptr(c, la, acc, &fault, &ec);
+	a = fast_page(c, la, acc, &fault, &ec);
 	if (!a)
 		return fault ? page_fault(c, s, la, ec) : no;
 	if (s->size <= first) {
@@ -184,7 +182,7 @@ struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la)
 	}
 	if (c->log)
 		return no;
-	b = page_ptr(c, la + first, acc, &fault, &ec);
+	b = fast_page(c, la + first, acc, &fault, &ec);
 	if (!b)
 		return fault ? page_fault(c, s, la + first, ec) : no;
 	if (acc == TLB_WRITE && !(s->flags & SITE_COMMIT))

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef MAYFLY_ACCEL_TCG_JIT_FAST_H
 #define MAYFLY_ACCEL_TCG_JIT_FAST_H
-/* Between the files that run while SIMD state is in host registers: fast.c, fast_sys.c. */
+/* Between the files that run while SIMD state is in host registers: fast.c, fast_sys.c,
+ * fast_xstate.c. */
 #include "accel/tcg/jit/priv.h"
+
+/* Host address of la, filling the TLB; NULL if that is not enough. *fault: the guest's tables
+ * forbid the access with *ec. */
+uint8_t *fast_page(struct cpu *c, uint64_t la, unsigned acc, bool *fault, uint32_t *ec);
 
 /* Where translated code goes on at c->rip; flags are in jit_flags and the mode is complete. Always
  * an address to jump to with registers loaded: the dispatcher's where nothing better is known. */

@@ -124,6 +124,7 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 		[HELPER_SIMD] = run_simd,     [HELPER_JUMP_MISS] = run_jump_miss,
 		[HELPER_STRING] = string_run, [HELPER_SYSTEM] = fast_system,
 		[HELPER_FAST_JUMP] = fast_jump, [HELPER_FAST_LINK] = fast_link,
+		[HELPER_XSTATE] = fast_xstate,
 	};
 
 	void (*const commit)(struct cpu *) = fast_commit;
@@ -202,9 +203,9 @@ void jit_log_stats(const struct jit *j)
 			 c->jit->st.dispatches, c->jit->st.interp_calls, c->jit->st.mem_misses,
 			 c->jit->st.mem_interp, c->jit->st.jump_flushes);
 		log_info(NULL, "jit: vcpu %u: without leaving SIMD state: %" PRIu64 " fills, %" PRIu64
-			 " faults, %" PRIu64 " system instructions, %" PRIu64 " jumps", i,
+			 " faults, %" PRIu64 " system instructions, %" PRIu64 " jumps, %" PRIu64 " state images", i,
 			 c->jit->st.fast_fills, c->jit->st.fast_faults, c->jit->st.fast_ops,
-			 c->jit->st.fast_jumps);
+			 c->jit->st.fast_jumps, c->jit->st.fast_xstates);
 		log_interp_ops(c);
 		if (j->sums)
 			log_info(NULL, "jit: vcpu %u: paranoid-smc: %" PRIu64 " blocks compared, %"

@@ -106,7 +106,7 @@ struct jit_cpu_stats {
 	uint32_t interp_ops[X86_N_OPS]; /* calls of the interpreter by operation */
 	uint64_t checks, stale; /* paranoid.c */
 	uint64_t dispatches, links, interp_calls, mem_misses, mem_interp, enters, jump_flushes,
-		 fast_ops, fast_faults, fast_fills, fast_jumps;
+		 fast_ops, fast_faults, fast_fills, fast_jumps, fast_xstates;
 };
 
 struct jit_cpu {
@@ -135,7 +135,7 @@ struct jit {
 	/* stubs.c */
 	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
 		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss,
-		 stub_string, stub_system;
+		 stub_string, stub_system, stub_xsave, stub_xrstor;
 	uint32_t stub_slot[TLB_N_INDEX][3]; /* by the limit of struct jit_slot */
 	uint32_t stub_page[TLB_N_ACCESS][2]; /* ... of struct jit_page_slot */
 	struct jit_block *blocks;
@@ -200,7 +200,7 @@ static inline unsigned jit_no_slot_bit(gpaddr gpa)
 
 enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH,
        HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS, HELPER_STRING, HELPER_SYSTEM,
-       HELPER_FAST_JUMP, HELPER_FAST_LINK };
+       HELPER_FAST_JUMP, HELPER_FAST_LINK, HELPER_XSTATE };
 
 static inline uint8_t *jit_rw(const struct jit *j, uint32_t off)
 {
@@ -310,6 +310,7 @@ struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la);
 struct jit_ret fast_jump(struct cpu *c, uint32_t site, uint64_t pc);
 struct jit_ret fast_link(struct cpu *c, uint32_t exit, uint64_t unused);
 struct jit_ret fast_system(struct cpu *c, uint32_t site, uint64_t val); /* fast_sys.c */
+struct jit_ret fast_xstate(struct cpu *c, uint32_t site, uint64_t la); /* fast_xstate.c */
 void fast_commit(struct cpu *c);
 
 /* --- string.c: ditto; 0 when done, 1: the interpreter goes on --- */

@@ -60,6 +60,31 @@ static void xstate(struct jit_buf *b, unsigned ext, int off)
 	emit_cpu(b, 0xae, false, ext, off);
 }
 
+/* SIMD state from registers to memory; they keep it, too. */
+static void write_simd(struct jit_buf *b, int sp)
+{
+	xstate(b, 4, OFF_XS + sp);
+	emit_store_cpu_imm(b, true, OFF_XS_BV + sp, XS_MASK);
+	emit_store_cpu_imm(b, true, OFF_XS + (int)offsetof(struct xsave_area, fip) + sp, 0);
+	emit_store_cpu_imm(b, true, OFF_XS + (int)offsetof(struct xsave_area, fdp) + sp, 0);
+	emit_rr(b, 0x31, false, H_RAX, H_RAX);
+	emit8(b, 0x66); /* mov word [fop], ax */
+	emit_cpu(b, OP_STORE, false, H_RAX, OFF_XS + (int)offsetof(struct xsave_area, fop) + sp);
+}
+
+/* The registers as C code wants them. */
+static void leave_simd(struct jit_buf *b, int sp)
+{
+	store_byte(b, OFF_SIMD + sp, 0);
+	emit8(b, 0x0f); /* ldmxcsr */
+	emit_cpu(b, 0xae, false, 2, OFF_MXCSR + sp);
+	emit8(b, 0xdb); /* fninit */
+	emit8(b, 0xe3);
+	emit8(b, 0xc5); /* vzeroupper */
+	emit8(b, 0xf8);
+	emit8(b, 0x77);
+}
+
 /* SIMD state to memory if it is in registers. Guest registers are saved already. */
 static void save_simd(struct jit *j, struct jit_buf *b, int sp)
 {
@@ -69,22 +94,9 @@ static void save_simd(struct jit *j, struct jit_buf *b, int sp)
 		return;
 	cmp_byte(b, OFF_SIMD + sp, 0);
 	skip = emit_jcc(b, CC_E);
-	xstate(b, 4, OFF_XS + sp);
-	store_byte(b, OFF_SIMD + sp, 0);
+	write_simd(b, sp);
+	leave_simd(b, sp);
 	store_byte(b, OFF_SIMD_WANT + sp, 1);
-	emit_store_cpu_imm(b, true, OFF_XS_BV + sp, XS_MASK);
-	emit_store_cpu_imm(b, true, OFF_XS + (int)offsetof(struct xsave_area, fip) + sp, 0);
-	emit_store_cpu_imm(b, true, OFF_XS + (int)offsetof(struct xsave_area, fdp) + sp, 0);
-	emit_rr(b, 0x31, false, H_RAX, H_RAX);
-	emit8(b, 0x66); /* mov word [fop], ax */
-	emit_cpu(b, OP_STORE, false, H_RAX, OFF_XS + (int)offsetof(struct xsave_area, fop) + sp);
-	emit8(b, 0x0f); /* ldmxcsr */
-	emit_cpu(b, 0xae, false, 2, OFF_MXCSR + sp);
-	emit8(b, 0xdb); /* fninit */
-	emit8(b, 0xe3);
-	emit8(b, 0xc5); /* vzeroupper */
-	emit8(b, 0xf8);
-	emit8(b, 0x77);
 	emit_fix32(skip, b->p);
 }
 
@@ -335,6 +347,39 @@ static void emit_string(struct jit *j, struct jit_buf *b)
 	emit8(b, 0xc3);
 }
 
+/*
+ * A state image: T0 = linear address, T1 = site; called. Back with T0 = 0, or not if it is for the
+ * interpreter. What is saved stays in registers. What is loaded is in cpu->xs afterwards, and what
+ * is in registers would only matter if not all of it was to be loaded.
+ */
+static void emit_xstate(struct jit *j, struct jit_buf *b, bool load)
+{
+	uint8_t *done[3];
+	unsigned n = 0;
+
+	*(load ? &j->stub_xrstor : &j->stub_xsave) = here(j, b);
+	save_caller_saved(b, 8);
+	if (j->native_simd) {
+		cmp_byte(b, OFF_SIMD + 8, 0);
+		done[n++] = emit_jcc(b, CC_E);
+		write_simd(b, 8);
+		emit_fix32(done[--n], b->p);
+	}
+	call_saved(b, HELPER_XSTATE, 8);
+	if (load && j->native_simd) {
+		emit_rr(b, OP_TEST, true, H_RDX, H_RDX);
+		done[n++] = emit_jcc(b, CC_NE);
+		cmp_byte(b, OFF_SIMD + 8, 0);
+		done[n++] = emit_jcc(b, CC_E);
+		leave_simd(b, 8);
+		while (n)
+			emit_fix32(done[--n], b->p);
+	}
+	emit_mov_rr(b, H_T0, H_RDX);
+	load_caller_saved(b, 8);
+	emit8(b, 0xc3);
+}
+
 /* After an instruction that stored to the bounce buffer; keeps everything. */
 static void emit_commit(struct jit *j, struct jit_buf *b)
 {
@@ -500,6 +545,8 @@ void stubs_emit(struct jit *j)
 	emit_miss(j, &b);
 	emit_commit(j, &b);
 	emit_string(j, &b);
+	emit_xstate(j, &b, false);
+	emit_xstate(j, &b, true);
 	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++)
 		for (unsigned k = 1; k < 3; k++)
 			emit_slot(j, &b, idx, k);

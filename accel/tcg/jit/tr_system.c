@@ -62,9 +62,8 @@ bool tr_system_ok(struct jit *j, const struct x86_insn *in, uint32_t mode)
 		return kernel(mode) && mode & MODE_CS64 && movcr_ok(in);
 	case X86_RDFSBASE: case X86_RDGSBASE: case X86_WRFSBASE: case X86_WRGSBASE:
 		return mode & MODE_CS64 && in->opsize == 8;
-	case X86_MOVSEG: /* reads into a whole register */
-		return in->opnd[0].kind == X86_OPND_REG && in->opnd[0].rc == X86_RC_GPR &&
-		       in->opsize >= 4;
+	case X86_MOVSEG: /* reads into a register */
+		return in->opnd[0].kind == X86_OPND_REG && in->opnd[0].rc == X86_RC_GPR;
 	default:
 		return false;
 	}
@@ -239,6 +238,10 @@ static bool movseg(struct tr *t)
 			offsetof(struct x86_seg, selector));
 	struct henc e = {.map = 1, .opcode = 0xb7}; /* movzx r32, m16 */
 
+	if (in->opsize == 2) {
+		e = (struct henc){.p66 = true, .opcode = OP_LOAD};
+		tr_reg(t, guest, H_T0);
+	}
 	emit_enc_mem(&t->hot, &e, h == H_NONE ? H_T0 : h, &(struct hmem){H_CPU, H_NONE, 0, off},
 		     NULL, 0);
 	tr_reg_store(t, guest, H_T0);

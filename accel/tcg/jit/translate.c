@@ -115,6 +115,9 @@ uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode)
 	/* Who spins there may have to make room for whom it waits for. */
 	if (in->op == X86_PAUSE && !j->vm->own_processors)
 		return TR_INTERP;
+	kind = kind ? kind : tr_xstate_kind(j, in, mode);
+	if (kind == TR_XSTATE || kind == TR_LOADCW)
+		return kind;
 	if (in->cls == X86_CL_VEC || in->cls == X86_CL_X87 || in->op == X86_STMXCSR) {
 		kind = kind_of_fence(in);
 		return kind ? kind : tr_vec_kind(j, in, mode);
@@ -269,6 +272,8 @@ static bool insn_emit(struct tr *t)
 		return tr_system(t);
 	case TR_STRING:
 		return tr_string(t);
+	case TR_XSTATE: case TR_LOADCW:
+		return tr_xstate(t);
 	case TR_BT_MEM:
 		return tr_bit_mem(t);
 	case TR_INTERP: case TR_STEP:

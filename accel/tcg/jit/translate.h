@@ -26,6 +26,7 @@ enum tr_kind {
 	TR_CLD, TR_STD, TR_CLI, TR_STI, TR_RDTSC, TR_SWAPGS, TR_STAC, TR_MOVSEG,
 	TR_SYSTEM, TR_READ_CR, TR_READ_BASE,
 	TR_STRING,
+	TR_XSTATE, TR_LOADCW,
 	TR_VEC, /* as TR_GENERIC, with SIMD or x87 state in host registers */
 };
 
@@ -123,6 +124,8 @@ bool tr_flow(struct tr *t);
 bool tr_system(struct tr *t);
 bool tr_bit_mem(struct tr *t);
 bool tr_is_bit_mem(const struct x86_insn *in);
+bool tr_xstate(struct tr *t); /* tr_xstate.c */
+uint8_t tr_xstate_kind(struct jit *j, const struct x86_insn *in, uint32_t mode);
 bool tr_string(struct tr *t);
 bool tr_string_ok(const struct x86_insn *in, uint32_t mode);
 void tr_simd_check(struct tr *t);

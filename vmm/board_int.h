@@ -12,7 +12,7 @@ struct device;
 struct io_thread;
 struct virtio;
 
-enum { BOARD_MAX_DEVICES = 48, BOARD_MAX_IO_THREADS = 8 };
+enum { BOARD_MAX_DEVICES = 48, BOARD_MAX_IO_THREADS = 32 };
 
 struct board {
 	struct gmem *mem;

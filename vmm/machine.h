@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/core/limiter.h"
+
 struct err;
 struct loop;
 struct machine;
@@ -23,7 +25,13 @@ enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4 };
 struct machine_disk {
 	const char *path;
 	const char *id; /* or NULL: "disk0", "disk1", ... */
+	const char *serial; /* or NULL: as id */
 	bool read_only;
+	const char *overlay; /* a file that takes the writes; "" for a nameless one; or NULL */
+	unsigned cache;      /* enum blk_cache: writeback, none, unsafe */
+	unsigned engine;     /* enum blk_engine: auto, io_uring, sync */
+	unsigned n_queues;   /* 0: one */
+	struct limiter_config limits;
 };
 
 struct machine_fs { /* a shared directory */

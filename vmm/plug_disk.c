@@ -11,6 +11,12 @@ static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned 
 		     struct err *e)
 {
 	const struct virtio_blk_wiring w = { .mem = b->mem, .loop = b->loop };
+	const struct blk_image_config image = {
+		.path = disk->path,
+		.read_only = disk->read_only,
+		.direct = disk->cache == BLK_CACHE_NONE,
+		.overlay = disk->overlay,
+	};
 	struct virtio_blk_config c = { 0 };
 	struct virtio *v;
 	char id[16];
@@ -18,7 +24,12 @@ static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned 
 
 	snprintf(id, sizeof(id), "disk%u", index);
 	c.id = disk->id ? disk->id : id;
-	r = blk_image_open(disk->path, disk->read_only, &c.image, e);
+	c.serial = disk->serial;
+	c.n_queues = disk->n_queues;
+	c.unsafe = disk->cache == BLK_CACHE_UNSAFE;
+	c.engine = (enum blk_engine)disk->engine;
+	c.limits = disk->limits;
+	r = blk_image_open(&image, &c.image, e);
 	if (r < 0)
 		return r;
 	r = virtio_blk_create(&c, &w, &v, e);

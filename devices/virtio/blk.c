@@ -1,94 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Block device: read, write, flush, get ID, discard, write zeroes, on an image of raw sectors.
+ * Block device: read, write, flush, get ID, discard, write zeroes, on an image of raw sectors, with
+ * up to 16 queues. This file has the device, its queues and its limits; blk_req.c what a request
+ * does, blk_flush.c durability, blk_open.c images, blk_overlay.c copy-on-write.
  *
- * Requests come from a fixed pool, one per queue entry, and run side by side. Data moves straight
- * between guest memory and the file; the guest may change it meanwhile and only hurts itself. The
- * header is copied before it is looked at. Short transfers are resumed; an end of file inside the
- * disk, as after somebody truncated the image, is an I/O error.
+ * Requests come from a fixed pool, one per queue entry, and run side by side. A request that may
+ * not run yet, because of the rate limiter or because it or another one must run alone, is held,
+ * and its queue waits behind it.
  *
- * Durability: a flush is an fdatasync() that starts after the writes it covers were completed. If
- * the driver did not take VIRTIO_BLK_F_FLUSH, each write is followed by one before it completes.
- * Once an fdatasync() failed, all later ones fail until the device is reset: the kernel reports a
- * lost write only once.
- *
- * Discard and write zeroes are made at once on the loop thread, by fallocate(). Several queues,
- * topology, lifetime and secure erase are not there. Framing of requests into descriptors is free,
+ * If the driver did not take VIRTIO_BLK_F_FLUSH, what it writes is durable when it completes.
+ * Topology, lifetime and secure erase are not there. Framing of requests into descriptors is free,
  * as the standard demands: the header and the status byte may lie anywhere.
  *
  * Refs: virtio 1.3 §5.2.
  */
-#include "devices/virtio/blk.h"
+#include "devices/virtio/blk_int.h"
 
-#include "devices/virtio/virtio.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/falloc.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
-	VIRTIO_BLK_F_SEG_MAX = 2,
-	VIRTIO_BLK_F_RO = 5,
-	VIRTIO_BLK_F_BLK_SIZE = 6,
-	VIRTIO_BLK_F_FLUSH = 9,
-	VIRTIO_BLK_F_DISCARD = 13,
-	VIRTIO_BLK_F_WRITE_ZEROES = 14,
-
-	VIRTIO_BLK_T_IN = 0,
-	VIRTIO_BLK_T_OUT = 1,
-	VIRTIO_BLK_T_FLUSH = 4,
-	VIRTIO_BLK_T_GET_ID = 8,
-	VIRTIO_BLK_T_DISCARD = 11,
-	VIRTIO_BLK_T_WRITE_ZEROES = 13,
-
-	VIRTIO_BLK_S_OK = 0,
-	VIRTIO_BLK_S_IOERR = 1,
-	VIRTIO_BLK_S_UNSUPP = 2,
-
-	WRITE_ZEROES_UNMAP = 1,
-};
-
-enum {
-	QUEUE_SIZE = 256,
-	HEADER_BYTES = 16,
 	SEG_MAX = VIRTQ_MAX_SEGS - 2, /* header and status have their own */
-	RANGE_BYTES = 16,
-	MAX_RANGES = 16,                  /* per discard or write zeroes request */
-	MAX_RANGE_SECTORS = 4 << 20,      /* 2 GiB */
-	MAX_RETRIES = 16,                 /* of EINTR and EAGAIN in a row */
 	CONFIG_LEN = 60,
-};
-
-struct pieces { /* the part of a chain's buffers that is still to be used */
-	struct iovec *iov;
-	unsigned n;
-	uint32_t bytes;
-};
-
-struct blk_request {
-	struct loop_io io;
-	struct virtio_blk *blk;
-	struct virtq_chain chain;
-	struct iovec iov[VIRTQ_MAX_SEGS]; /* a copy that transfers eat up */
-	struct pieces data;
-	uint8_t *status; /* where the guest wants the result */
-	uint32_t type;
-	uint64_t off;
-	unsigned n_retries;
-	bool syncing; /* the fdatasync() after a write or of a flush */
-};
-
-struct virtio_blk {
-	struct virtio v;
-	struct blk_image image;
-	char serial[VIRTIO_BLK_ID_LEN];
-	bool sync_failed;
-	uint16_t n_free, free[QUEUE_SIZE]; /* a stack: memory of a pool never needed is not touched */
-	struct blk_request requests[QUEUE_SIZE];
 };
 
 static struct virtio_blk *to_blk(struct virtio *v)
@@ -96,84 +34,7 @@ static struct virtio_blk *to_blk(struct virtio *v)
 	return container_of(v, struct virtio_blk, v);
 }
 
-/* --- pieces ----------------------------------------------------------------------------------- */
-
-/* Drops the first n bytes, which must be there; copies them to dst unless NULL. */
-static void take_front(struct pieces *p, void *dst, uint32_t n)
-{
-	uint8_t *to = dst;
-
-	p->bytes -= n;
-	while (n) {
-		size_t part = p->iov->iov_len < n ? p->iov->iov_len : n;
-
-		if (to) {
-			memcpy(to, p->iov->iov_base, part);
-			to += part;
-		}
-		p->iov->iov_base = (uint8_t *)p->iov->iov_base + part;
-		p->iov->iov_len -= part;
-		n -= (uint32_t)part;
-		if (!p->iov->iov_len) {
-			p->iov++;
-			p->n--;
-		}
-	}
-}
-
-/* Fills the first n bytes, which must be there, and drops them. */
-static void fill_front(struct pieces *p, const void *src, uint32_t n)
-{
-	const uint8_t *from = src;
-
-	p->bytes -= n;
-	while (n) {
-		size_t part = p->iov->iov_len < n ? p->iov->iov_len : n;
-
-		memcpy(p->iov->iov_base, from, part);
-		from += part;
-		p->iov->iov_base = (uint8_t *)p->iov->iov_base + part;
-		p->iov->iov_len -= part;
-		n -= (uint32_t)part;
-		if (!p->iov->iov_len) {
-			p->iov++;
-			p->n--;
-		}
-	}
-}
-
-/* Takes the last byte, which must be there. */
-static uint8_t *take_last(struct pieces *p)
-{
-	struct iovec *last = &p->iov[p->n - 1];
-	uint8_t *byte = (uint8_t *)last->iov_base + --last->iov_len;
-
-	p->bytes--;
-	if (!last->iov_len)
-		p->n--;
-	return byte;
-}
-
-/* --- completion ------------------------------------------------------------------------------- */
-
-static void release(struct blk_request *r)
-{
-	struct virtio_blk *b = r->blk;
-
-	b->free[b->n_free++] = (uint16_t)(r - b->requests);
-}
-
-static void complete(struct blk_request *r, uint8_t status)
-{
-	struct virtio *v = &r->blk->v;
-
-	*r->status = status;
-	/* all of it: data may have arrived before an error, and the status byte is the last */
-	virtio_push(v, 0, &r->chain, r->chain.in_bytes);
-	release(r);
-}
-
-static void warn_of_error(struct virtio_blk *b, const char *what, uint64_t off, int code)
+void blk_warn(struct virtio_blk *b, const char *what, uint64_t off, int code)
 {
 	static struct log_site site; /* a guest can repeat what fails */
 
@@ -182,238 +43,128 @@ static void warn_of_error(struct virtio_blk *b, const char *what, uint64_t off, 
 			 strerror(code));
 }
 
-static void start_sync(struct blk_request *r)
+/* --- queues ----------------------------------------------------------------------------------- */
+
+/* Whether it may run now; if not, something will try again: the timer or the next completion. */
+static bool admit(struct virtio_blk *b, struct blk_request *r)
 {
-	r->syncing = true;
-	loop_fdatasync(r->blk->v.loop, &r->io, r->blk->image.fd);
-}
+	uint64_t again_ns;
 
-static void start_transfer(struct blk_request *r)
-{
-	struct loop *l = r->blk->v.loop;
-
-	if (r->type == VIRTIO_BLK_T_IN)
-		loop_readv(l, &r->io, r->blk->image.fd, r->data.iov, (int)r->data.n, r->off);
-	else
-		loop_writev(l, &r->io, r->blk->image.fd, r->data.iov, (int)r->data.n, r->off);
-}
-
-static void synced(struct blk_request *r, int32_t res)
-{
-	struct virtio_blk *b = r->blk;
-
-	if (res < 0) {
-		warn_of_error(b, "flush", 0, -res);
-		b->sync_failed = true;
-	}
-	complete(r, b->sync_failed ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
-}
-
-static void transferred(struct blk_request *r, int32_t res)
-{
-	struct virtio_blk *b = r->blk;
-
-	if (res <= 0) {
-		warn_of_error(b, r->type == VIRTIO_BLK_T_IN ? "read" : "write", r->off,
-			      res ? -res : ENODATA);
-		complete(r, VIRTIO_BLK_S_IOERR);
-		return;
-	}
-	take_front(&r->data, NULL, (uint32_t)res);
-	r->off += (uint64_t)res;
-	r->n_retries = 0;
-	if (r->data.bytes)
-		start_transfer(r);
-	else if (r->type == VIRTIO_BLK_T_OUT && !virtio_has(&b->v, VIRTIO_BLK_F_FLUSH))
-		start_sync(r);
-	else
-		complete(r, VIRTIO_BLK_S_OK);
-}
-
-static void on_io_done(struct loop_io *io, int32_t res)
-{
-	struct blk_request *r = container_of(io, struct blk_request, io);
-	struct virtio *v = &r->blk->v;
-
-	if ((res == -EINTR || res == -EAGAIN) && r->n_retries++ < MAX_RETRIES) {
-		if (r->syncing)
-			start_sync(r);
-		else
-			start_transfer(r);
-		return;
-	}
-	if (r->syncing)
-		synced(r, res);
-	else
-		transferred(r, res);
-	virtio_signal(v, 0);
-}
-
-/* --- requests --------------------------------------------------------------------------------- */
-
-/* Whether [sector, sector + n) lies on the disk. */
-static bool on_disk(const struct virtio_blk *b, uint64_t sector, uint64_t n)
-{
-	uint64_t capacity = b->image.size_bytes / VIRTIO_BLK_SECTOR;
-
-	return n <= capacity && sector <= capacity - n;
-}
-
-static void do_transfer(struct blk_request *r, uint64_t sector)
-{
-	struct virtio_blk *b = r->blk;
-
-	if (r->data.bytes % VIRTIO_BLK_SECTOR ||
-	    !on_disk(b, sector, r->data.bytes / VIRTIO_BLK_SECTOR) ||
-	    (r->type == VIRTIO_BLK_T_OUT && b->image.read_only)) {
-		complete(r, VIRTIO_BLK_S_IOERR);
-		return;
-	}
-	if (!r->data.bytes) {
-		complete(r, VIRTIO_BLK_S_OK);
-		return;
-	}
-	r->off = sector * VIRTIO_BLK_SECTOR;
-	start_transfer(r);
-}
-
-static void do_get_id(struct blk_request *r)
-{
-	uint32_t n = r->data.bytes < VIRTIO_BLK_ID_LEN ? r->data.bytes : VIRTIO_BLK_ID_LEN;
-
-	fill_front(&r->data, r->blk->serial, n);
-	complete(r, VIRTIO_BLK_S_OK);
-}
-
-/* One range of a discard or write zeroes request; returns its status. */
-static uint8_t do_range(struct blk_request *r, const uint8_t *range)
-{
-	struct virtio_blk *b = r->blk;
-	uint64_t sector = load_le64(range);
-	uint32_t n = load_le32(range + 8), flags = load_le32(range + 12);
-	bool zeroes = r->type == VIRTIO_BLK_T_WRITE_ZEROES;
-	int mode = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
-
-	if (flags & ~(zeroes ? (uint32_t)WRITE_ZEROES_UNMAP : 0u))
-		return VIRTIO_BLK_S_UNSUPP; /* §5.2.6.2 */
-	if (n > MAX_RANGE_SECTORS || !on_disk(b, sector, n))
-		return VIRTIO_BLK_S_IOERR;
-	if (!n)
-		return VIRTIO_BLK_S_OK;
-	if (zeroes && !(flags & WRITE_ZEROES_UNMAP))
-		mode = FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE;
-	for (unsigned i = 0; i < MAX_RETRIES; i++) {
-		if (fallocate(b->image.fd, mode, (off_t)(sector * VIRTIO_BLK_SECTOR),
-			      (off_t)n * VIRTIO_BLK_SECTOR) == 0)
-			return VIRTIO_BLK_S_OK;
-		if (errno == EOPNOTSUPP && (mode & FALLOC_FL_ZERO_RANGE))
-			mode = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE; /* a hole reads as zeroes */
-		else if (errno == EOPNOTSUPP)
-			return VIRTIO_BLK_S_UNSUPP;
-		else if (errno != EINTR)
-			break;
-	}
-	warn_of_error(b, "discard", sector * VIRTIO_BLK_SECTOR, errno);
-	return VIRTIO_BLK_S_IOERR;
-}
-
-static void do_ranges(struct blk_request *r)
-{
-	unsigned feature = r->type == VIRTIO_BLK_T_DISCARD ? VIRTIO_BLK_F_DISCARD
-							   : VIRTIO_BLK_F_WRITE_ZEROES;
-	uint32_t n = r->data.bytes / RANGE_BYTES;
-	uint8_t status = VIRTIO_BLK_S_OK;
-
-	if (!(r->blk->v.features >> feature & 1)) {
-		complete(r, VIRTIO_BLK_S_UNSUPP);
-		return;
-	}
-	if (!n || n > MAX_RANGES || r->data.bytes % RANGE_BYTES) {
-		complete(r, VIRTIO_BLK_S_IOERR);
-		return;
-	}
-	while (n-- && status == VIRTIO_BLK_S_OK) {
-		uint8_t range[RANGE_BYTES];
-
-		take_front(&r->data, range, sizeof(range));
-		status = do_range(r, range);
-	}
-	if (status == VIRTIO_BLK_S_OK && !virtio_has(&r->blk->v, VIRTIO_BLK_F_FLUSH))
-		start_sync(r);
-	else
-		complete(r, status);
-}
-
-/* Takes header and status out of the chain; false if they are not there. */
-static bool parse(struct blk_request *r, uint64_t *sector)
-{
-	struct virtq_chain *c = &r->chain;
-	struct pieces out = {r->iov, c->n_out, c->out_bytes};
-	struct pieces in = {r->iov + c->n_out, c->n_in, c->in_bytes};
-	uint8_t header[HEADER_BYTES];
-
-	memcpy(r->iov, c->iov, sizeof(r->iov[0]) * (c->n_out + c->n_in));
-	if (out.bytes < HEADER_BYTES || !in.bytes)
+	r->exclusive = blk_request_is_exclusive(r);
+	if (b->exclusive || (b->lone && b->lone != r))
 		return false;
-	take_front(&out, header, sizeof(header));
-	r->status = take_last(&in);
-	r->type = load_le32(header);
-	*sector = load_le64(header + 8);
-	r->data = r->type == VIRTIO_BLK_T_IN || r->type == VIRTIO_BLK_T_GET_ID ? in : out;
-	r->n_retries = 0;
-	r->syncing = false;
+	if (r->exclusive && b->n_running) {
+		b->lone = r;
+		return false;
+	}
+	again_ns = limiter_take(&b->limiter, blk_request_bytes(r), 1);
+	if (again_ns) {
+		if (again_ns < b->again_ns) {
+			b->again_ns = again_ns;
+			loop_timer_arm(b->v.loop, &b->again, again_ns);
+		}
+		return false;
+	}
+	if (b->lone == r)
+		b->lone = NULL;
+	b->exclusive = r->exclusive;
+	b->n_running++;
 	return true;
 }
 
-static void serve(struct blk_request *r)
+static void hold(struct virtio_blk *b, struct blk_request *r)
 {
-	uint64_t sector;
+	b->held[r->queue] = r;
+	b->n_held++;
+}
 
-	if (!parse(r, &sector)) {
-		virtio_push(&r->blk->v, 0, &r->chain, 0);
-		release(r);
-		return;
+static struct blk_request *unhold(struct virtio_blk *b, unsigned queue)
+{
+	struct blk_request *r = b->held[queue];
+
+	b->held[queue] = NULL;
+	b->n_held -= r != NULL;
+	return r;
+}
+
+/* The next request that makes sense; *budget chains at most are looked at. */
+static struct blk_request *pop(struct virtio_blk *b, unsigned queue, unsigned *budget)
+{
+	/* a head is in flight once only, so the pool cannot run dry before the queues do */
+	for (; *budget && b->n_free; --*budget) {
+		struct blk_request *r = &b->requests[b->free[b->n_free - 1]];
+
+		if (!virtio_pop(&b->v, queue, &r->chain))
+			return NULL;
+		b->n_free--;
+		r->blk = b;
+		r->queue = (uint16_t)queue;
+		if (blk_request_parse(r))
+			return r;
+		virtio_push(&b->v, queue, &r->chain, 0);
+		blk_request_release(r);
 	}
-	switch (r->type) {
-	case VIRTIO_BLK_T_IN:
-	case VIRTIO_BLK_T_OUT:
-		do_transfer(r, sector);
-		break;
-	case VIRTIO_BLK_T_FLUSH:
-		start_sync(r);
-		break;
-	case VIRTIO_BLK_T_GET_ID:
-		do_get_id(r);
-		break;
-	case VIRTIO_BLK_T_DISCARD:
-	case VIRTIO_BLK_T_WRITE_ZEROES:
-		do_ranges(r);
-		break;
-	default:
-		complete(r, VIRTIO_BLK_S_UNSUPP);
+	return NULL;
+}
+
+static void serve_queue(struct virtio_blk *b, unsigned queue)
+{
+	struct blk_request *r = unhold(b, queue);
+	unsigned budget = BLK_QUEUE_SIZE;
+
+	while (r || (r = pop(b, queue, &budget))) {
+		if (!admit(b, r)) {
+			hold(b, r);
+			break;
+		}
+		blk_request_run(r);
+		r = NULL;
+		budget -= budget != 0;
 	}
+	if (!budget)
+		virtio_rekick(&b->v, queue);
+	virtio_signal(&b->v, queue);
+}
+
+static void serve_held(struct virtio_blk *b)
+{
+	unsigned n = b->v.n_queues, first = b->turn++;
+
+	for (unsigned i = 0; i < n && b->n_held && virtio_is_live(&b->v); i++)
+		if (b->held[(first + i) % n])
+			serve_queue(b, (first + i) % n);
+}
+
+void blk_completed(struct virtio_blk *b, unsigned queue, bool more)
+{
+	/* those that the limiter holds have its timer */
+	if (b->n_held && !b->exclusive && (!b->lone || !b->n_running))
+		serve_held(b);
+	if (!more || queue != b->signal_queue) {
+		virtio_signal(&b->v, b->signal_queue);
+		virtio_signal(&b->v, queue);
+	}
+	b->signal_queue = queue;
+}
+
+static void on_again(struct loop_timer *t)
+{
+	struct virtio_blk *b = container_of(t, struct virtio_blk, again);
+
+	b->again_ns = UINT64_MAX;
+	serve_held(b);
+}
+
+/* Tries held requests again soon. */
+static void ask_now(struct virtio_blk *b)
+{
+	b->again_ns = 0;
+	loop_timer_arm(b->v.loop, &b->again, 0);
 }
 
 static void blk_notify(struct virtio *v, unsigned queue)
 {
-	struct virtio_blk *b = to_blk(v);
-	unsigned n;
-
-	/* a head is in flight once only, so the pool cannot run dry before the queue does */
-	for (n = 0; n < QUEUE_SIZE && b->n_free; n++) {
-		struct blk_request *r = &b->requests[b->free[b->n_free - 1]];
-
-		if (!virtio_pop(v, queue, &r->chain))
-			break;
-		b->n_free--;
-		r->blk = b;
-		r->io.owner = &v->dev;
-		r->io.done = on_io_done;
-		serve(r);
-	}
-	if (n == QUEUE_SIZE)
-		virtio_rekick(v, queue);
-	virtio_signal(v, queue);
+	serve_queue(to_blk(v), queue);
 }
 
 /* --- configuration ---------------------------------------------------------------------------- */
@@ -425,34 +176,50 @@ static void blk_config_read(struct virtio *v, uint32_t off, void *dst, uint32_t 
 
 	store_le64(c + 0, b->image.size_bytes / VIRTIO_BLK_SECTOR);
 	store_le32(c + 12, SEG_MAX);
-	store_le32(c + 20, VIRTIO_BLK_SECTOR);
-	store_le16(c + 34, 1); /* queues */
+	store_le32(c + 20, b->image.direct ? b->image.align : VIRTIO_BLK_SECTOR);
+	store_le16(c + 34, v->n_queues);
 	if (b->image.can_discard) {
-		store_le32(c + 36, MAX_RANGE_SECTORS);
-		store_le32(c + 40, MAX_RANGES);
+		store_le32(c + 36, BLK_MAX_RANGE_SECTORS);
+		store_le32(c + 40, BLK_MAX_RANGES);
 		store_le32(c + 44, 4096 / VIRTIO_BLK_SECTOR);
-		store_le32(c + 48, MAX_RANGE_SECTORS);
-		store_le32(c + 52, MAX_RANGES);
+		store_le32(c + 48, BLK_MAX_RANGE_SECTORS);
+		store_le32(c + 52, BLK_MAX_RANGES);
 		c[56] = 1; /* write zeroes may unmap */
 	}
 	memcpy(dst, c + off, len);
 }
 
+static void drop_held(struct virtio_blk *b, unsigned queue)
+{
+	struct blk_request *r = unhold(b, queue);
+
+	if (!r)
+		return;
+	if (b->lone == r)
+		b->lone = NULL;
+	blk_request_release(r);
+}
+
 static void blk_reset(struct virtio *v)
 {
-	to_blk(v)->sync_failed = false;
+	struct virtio_blk *b = to_blk(v);
+
+	for (unsigned i = 0; i < v->n_queues; i++)
+		drop_held(b, i);
+	loop_timer_cancel(v->loop, &b->again);
+	b->again_ns = UINT64_MAX;
+	b->flush.failed = false;
 }
 
 static void blk_reset_queue(struct virtio *v, unsigned queue)
 {
-	(void)v; /* every request is a transfer, and those are done */
-	(void)queue;
+	drop_held(to_blk(v), queue); /* every other request is a transfer, and those are done */
 }
 
 static const struct virtio_ops blk_virtio_ops = {
 	.device_id = VIRTIO_ID_BLOCK,
-	.n_queues = 1,
-	.max_queue_size = QUEUE_SIZE,
+	.n_queues = VIRTIO_BLK_MAX_QUEUES,
+	.max_queue_size = BLK_QUEUE_SIZE,
 	.config_len = CONFIG_LEN,
 	.config_read = blk_config_read,
 	.notify = blk_notify,
@@ -460,7 +227,77 @@ static const struct virtio_ops blk_virtio_ops = {
 	.reset_queue = blk_reset_queue,
 };
 
+/* --- changes of a running device -------------------------------------------------------------- */
+
+void virtio_blk_set_limits(struct virtio *v, const struct limiter_bucket_config *bandwidth,
+			   const struct limiter_bucket_config *ops)
+{
+	struct virtio_blk *b = to_blk(v);
+
+	limiter_update(&b->limiter, bandwidth, ops, loop_now_ns());
+	if (b->n_held)
+		ask_now(b);
+}
+
+int virtio_blk_set_image(struct virtio *v, const struct blk_image *img, struct err *e)
+{
+	struct virtio_blk *b = to_blk(v);
+
+	if (img->read_only != b->image.read_only)
+		return err_set(e, EINVAL, "%s: a disk that is %s cannot become %s while it is used",
+			       v->dev.id, img->read_only ? "writable" : "read-only",
+			       img->read_only ? "read-only" : "writable");
+	loop_drain(v->loop, &v->dev);
+	blk_image_close(&b->image);
+	b->image = *img;
+	b->flush.failed = false;
+	virtio_config_changed(v);
+	return 0;
+}
+
+int virtio_blk_resize(struct virtio *v, uint64_t bytes, struct err *e)
+{
+	struct virtio_blk *b = to_blk(v);
+	uint64_t size;
+
+	if (b->image.overlay)
+		return err_set(e, EINVAL, "%s: a disk with an overlay keeps its size", v->dev.id);
+	if (bytes % VIRTIO_BLK_SECTOR)
+		return err_set(e, EINVAL, "%s: size of %llu bytes is not a multiple of 512", v->dev.id,
+			       (unsigned long long)bytes);
+	if (bytes && b->image.read_only)
+		return err_set(e, EINVAL, "%s: is read-only", v->dev.id);
+	loop_drain(v->loop, &v->dev);
+	if (bytes && ftruncate(b->image.fd, (off_t)bytes) < 0)
+		return err_set(e, errno, "%s: cannot be made %llu bytes large: %s", v->dev.id,
+			       (unsigned long long)bytes, strerror(errno));
+	if (blk_image_size(b->image.fd, &size) < 0)
+		return err_set(e, errno, "%s: cannot find its size: %s", v->dev.id, strerror(errno));
+	b->image.size_bytes = size - size % VIRTIO_BLK_SECTOR;
+	virtio_config_changed(v);
+	return 0;
+}
+
 /* --- life cycle ------------------------------------------------------------------------------- */
+
+static int blk_start(struct device *d, struct err *e)
+{
+	struct virtio_blk *b = container_of(d, struct virtio_blk, v.dev);
+	int r = virtio_start(d, e);
+
+	if (r == 0 && b->n_held)
+		ask_now(b);
+	return r;
+}
+
+static void blk_stop(struct device *d)
+{
+	struct virtio_blk *b = container_of(d, struct virtio_blk, v.dev);
+
+	virtio_stop(d);
+	loop_timer_cancel(b->v.loop, &b->again);
+	b->again_ns = UINT64_MAX;
+}
 
 static void blk_destroy(struct device *d)
 {
@@ -469,28 +306,31 @@ static void blk_destroy(struct device *d)
 	if (!d)
 		return;
 	b = container_of(d, struct virtio_blk, v.dev);
-	virtio_stop(d);
+	blk_stop(d);
 	virtio_fini(&b->v);
 	blk_image_close(&b->image);
+	free(b->free);
 	free(b);
 }
 
 static const struct device_ops blk_device_ops = {
 	.type = "virtio-blk",
-	.start = virtio_start,
-	.stop = virtio_stop,
+	.start = blk_start,
+	.stop = blk_stop,
 	.reset = virtio_reset,
 	.destroy = blk_destroy,
 };
 
-static uint64_t features_of(const struct blk_image *img)
+static uint64_t features_of(const struct virtio_blk_config *c)
 {
 	uint64_t f = 1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE |
 		     1ull << VIRTIO_BLK_F_FLUSH;
 
-	if (img->read_only)
+	if (c->n_queues > 1)
+		f |= 1ull << VIRTIO_BLK_F_MQ;
+	if (c->image.read_only)
 		f |= 1ull << VIRTIO_BLK_F_RO;
-	if (img->can_discard)
+	if (c->image.can_discard)
 		f |= 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
 	return f;
 }
@@ -498,21 +338,39 @@ static uint64_t features_of(const struct blk_image *img)
 int virtio_blk_create(const struct virtio_blk_config *cfg, const struct virtio_blk_wiring *w,
 		      struct virtio **out, struct err *e)
 {
-	struct virtio_blk *b = calloc(1, sizeof(*b));
+	unsigned n_queues = cfg->n_queues ? cfg->n_queues : 1, n = n_queues * BLK_QUEUE_SIZE;
 	const char *serial = cfg->serial ? cfg->serial : cfg->id;
+	struct virtio_blk *b;
 	int r;
 
+	if (n_queues > VIRTIO_BLK_MAX_QUEUES)
+		return err_set(e, EINVAL, "%s: at most %d queues", cfg->id, VIRTIO_BLK_MAX_QUEUES);
+	if (cfg->engine == BLK_ENGINE_IO_URING && !loop_has_uring(w->loop)) {
+		err_set(e, ENOSYS, "%s: engine=io_uring: this host refuses io_uring", cfg->id);
+		err_hint(e, "leave it out, or use engine=sync; mayfly doctor says more");
+		return -ENOSYS;
+	}
+	b = calloc(1, sizeof(*b) + n * sizeof(b->requests[0]));
 	if (!b)
 		return err_set(e, ENOMEM, "%s: out of host memory", cfg->id);
-	r = virtio_init(&b->v, &blk_virtio_ops, &blk_device_ops, cfg->id, w->mem, w->loop,
-			features_of(&cfg->image), e);
+	b->v.n_queues = (uint16_t)n_queues;
+	b->free = calloc(n, sizeof(b->free[0]));
+	r = b->free ? virtio_init(&b->v, &blk_virtio_ops, &blk_device_ops, cfg->id, w->mem, w->loop,
+				  features_of(cfg), e)
+		    : err_set(e, ENOMEM, "%s: out of host memory", cfg->id);
 	if (r < 0) {
+		free(b->free);
 		free(b);
 		return r;
 	}
 	b->image = cfg->image;
+	b->unsafe = cfg->unsafe;
+	b->at_once = cfg->engine == BLK_ENGINE_SYNC;
+	b->again = (struct loop_timer){.owner = &b->v.dev, .fn = on_again};
+	b->again_ns = UINT64_MAX;
+	limiter_init(&b->limiter, &cfg->limits, loop_now_ns());
 	memcpy(b->serial, serial, strnlen(serial, sizeof(b->serial)));
-	for (unsigned i = QUEUE_SIZE; i--;)
+	for (unsigned i = n; i--;)
 		b->free[b->n_free++] = (uint16_t)i;
 	*out = &b->v;
 	return 0;

@@ -4,18 +4,22 @@
  *
  * The lock is an open file description lock: it lives exactly as long as our descriptor, dies with
  * the process however that ends, and is seen by other processes on this host (and, where the file
- * system supports it, other hosts).
+ * system supports it, other hosts). An image below an overlay is locked like one that is only
+ * read: several machines may begin with it.
  *
  * Refs: fcntl(2), "Open file description locks".
  */
-#include "devices/virtio/blk.h"
+#include "devices/virtio/blk_int.h"
 
+#include "devices/virtio/blk_overlay.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -58,13 +62,31 @@ static int check_kind(const char *path, const struct stat *st, struct err *e)
 	return -EINVAL;
 }
 
-static int find_size(const char *path, struct blk_image *img, const struct stat *st,
-		     struct err *e)
+int blk_image_size(int fd, uint64_t *out)
 {
-	img->size_bytes = (uint64_t)st->st_size;
-	if (S_ISBLK(st->st_mode) && ioctl(img->fd, BLKGETSIZE64, &img->size_bytes) < 0)
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*out = (uint64_t)st.st_size;
+	return S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, out) < 0 ? -errno : 0;
+}
+
+static int find_size(const struct blk_image_config *c, struct blk_image *img, struct err *e)
+{
+	const char *path = c->path;
+
+	if (blk_image_size(img->fd, &img->size_bytes) < 0)
 		return err_set(e, errno, "disk: %s: cannot find its size: %s", path,
 			       strerror(errno));
+	if (c->lenient) {
+		if (img->size_bytes % VIRTIO_BLK_SECTOR)
+			log_warn(NULL, "disk: %s: its last %llu bytes are no whole sector and are "
+				       "left out", path,
+				 (unsigned long long)(img->size_bytes % VIRTIO_BLK_SECTOR));
+		img->size_bytes -= img->size_bytes % VIRTIO_BLK_SECTOR;
+		return 0;
+	}
 	if (!img->size_bytes) {
 		err_set(e, EINVAL, "disk: %s: is empty", path);
 		err_hint(e, "give it a size, for example: truncate -s 1G %s", path);
@@ -111,38 +133,107 @@ static void warn_if_not_raw(const char *path, const struct blk_image *img)
 				 known[i].name);
 }
 
-int blk_image_open(const char *path, bool read_only, struct blk_image *out, struct err *e)
+/* What transfers past the page cache must be multiples of, 0 if that is not possible. */
+static uint32_t find_alignment(int fd)
 {
-	struct blk_image img = {.read_only = read_only};
+	int sector = 0;
+	void *buf;
+	uint32_t align;
+
+	if (ioctl(fd, BLKSSZGET, &sector) == 0 && sector > 0)
+		return (uint32_t)sector;
+	if (posix_memalign(&buf, 4096, 4096))
+		return 0;
+	for (align = VIRTIO_BLK_SECTOR; align <= 4096; align *= 2)
+		if (pread(fd, buf, align, 0) >= 0)
+			break;
+	free(buf);
+	return align <= 4096 ? align : 0;
+}
+
+static int open_direct(const char *path, struct blk_image *img, struct err *e)
+{
+	char self[32];
+	int code;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", img->fd); /* not another file of that name */
+	img->direct_fd = open(self, (img->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
+	if (img->direct_fd >= 0) {
+		img->direct = true;
+		img->align = find_alignment(img->direct_fd);
+		if (img->align)
+			return 0;
+		errno = EINVAL;
+	}
+	code = errno;
+	err_set(e, code, "disk: %s: cache=none: %s", path,
+		code == EINVAL ? "not possible on this file system" : strerror(code));
+	err_hint(e, "use cache=writeback");
+	return -code;
+}
+
+static int open_overlay(const char *path, const struct blk_image_config *c, struct stat *st,
+			struct blk_image *img, struct err *e)
+{
+	if (c->read_only || c->direct) {
+		err_set(e, EINVAL, "disk: %s: overlay goes neither with ro nor with cache=none", path);
+		err_hint(e, "leave one of them out");
+		return -EINVAL;
+	}
+	return blk_overlay_open(c->overlay, st, img->size_bytes, &img->overlay, e);
+}
+
+static int set_up(const struct blk_image_config *c, struct blk_image *img, struct err *e)
+{
 	struct stat st;
 	int r;
 
+	if (fstat(img->fd, &st) < 0)
+		return open_failed(c->path, img->read_only, errno, e);
+	r = check_kind(c->path, &st, e);
+	if (r == 0)
+		r = find_size(c, img, e);
+	if (r == 0)
+		r = lock(c->path, img, e);
+	if (r == 0 && fcntl(img->fd, F_SETFL, 0) < 0)
+		r = open_failed(c->path, img->read_only, errno, e);
+	if (r == 0 && c->overlay)
+		r = open_overlay(c->path, c, &st, img, e);
+	if (r == 0 && c->direct)
+		r = open_direct(c->path, img, e);
+	return r;
+}
+
+int blk_image_open(const struct blk_image_config *c, struct blk_image *out, struct err *e)
+{
+	/* below an overlay it is only read */
+	struct blk_image img = {.read_only = c->read_only || c->overlay};
+	int r;
+
 	/* O_NONBLOCK: a FIFO must not make us wait for its other end */
-	img.fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	img.fd = open(c->path,
+		      (img.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (img.fd < 0)
-		return open_failed(path, read_only, errno, e);
-	if (fstat(img.fd, &st) < 0)
-		r = open_failed(path, read_only, errno, e);
-	else
-		r = check_kind(path, &st, e);
-	if (r == 0)
-		r = find_size(path, &img, &st, e);
-	if (r == 0)
-		r = lock(path, &img, e);
-	if (r == 0 && fcntl(img.fd, F_SETFL, 0) < 0)
-		r = open_failed(path, read_only, errno, e);
+		return open_failed(c->path, img.read_only, errno, e);
+	r = set_up(c, &img, e);
 	if (r < 0) {
 		blk_image_close(&img);
 		return r;
 	}
-	warn_if_not_raw(path, &img);
-	img.can_discard = !read_only;
+	warn_if_not_raw(c->path, &img);
+	img.read_only = c->read_only;
+	img.can_discard = !c->read_only;
 	*out = img;
 	return 0;
 }
 
 void blk_image_close(struct blk_image *img)
 {
+	blk_overlay_close(img->overlay);
+	img->overlay = NULL;
+	if (img->direct)
+		close(img->direct_fd);
+	img->direct = false;
 	if (img->fd >= 0)
 		close(img->fd);
 	img->fd = -1;

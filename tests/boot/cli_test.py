@@ -162,6 +162,10 @@ def disk_cases(s, tmp):
     ]:
         s.check("disk: " + name, lambda d=disk, e=err: fails(base + ["--disk", d], 3, e))
     s.check("disk: same file twice", lambda: fails(base + ["--disk", good, "--disk", good], 3, r"good\.img: .*(lock|use)"))
+    for keys, err in (("bw=0", r"bw=0 would allow nothing"), ("ops_burst=5", r"ops_burst without ops"), ("queues=0", r"1 to 16"),
+                      ("queues=17", r"1 to 16"), ("cache=some", r"cache"), ("engine=aio", r"engine")):
+        s.check(f"disk: {keys}", lambda k=keys, e=err: fails(base + ["--disk", f"{good},{k}"], 2, e))
+    s.check("disk: ro with overlay", lambda: fails(base + ["--disk", f"{good},ro,overlay=ephemeral"], 3, r"overlay goes neither with ro"))
     s.check("disk: too many", lambda: fails(base + sum((["--disk", f"{good},ro"] for _ in range(13)), []), 2,
                                             r"at most 12 disks"))
     s.check("disk: same id twice", lambda: fails(base + ["--disk", good + ",id=a", "--disk", good + ",id=a"], 3,

@@ -7,12 +7,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum { MAX_TIMERS = 64, MAX_SOURCES = 64, MAX_IO = 4096, MAX_CALLS = 100000 };
-enum { OP_READV, OP_WRITEV, OP_FDATASYNC };
+enum { OP_READV, OP_WRITEV, OP_FDATASYNC, OP_FALLOCATE };
 
 struct loop {
 	struct loop_timer *timers[MAX_TIMERS];
@@ -242,6 +243,13 @@ void loop_fdatasync(struct loop *l, struct loop_io *io, int fd)
 	start(l, io, OP_FDATASYNC, fd, NULL, 0, 0);
 }
 
+void loop_fallocate(struct loop *l, struct loop_io *io, int fd, int mode, uint64_t off, uint64_t len)
+{
+	io->mode = mode;
+	io->len = len;
+	start(l, io, OP_FALLOCATE, fd, NULL, 0, off);
+}
+
 unsigned fake_loop_transfers(const struct loop *l)
 {
 	return l->n_io;
@@ -261,6 +269,8 @@ static int32_t transfer(const struct loop_io *io, uint64_t max_bytes)
 
 	if (io->op == OP_FDATASYNC)
 		return fdatasync(io->fd) < 0 ? -errno : 0;
+	if (io->op == OP_FALLOCATE)
+		return fallocate(io->fd, io->mode, (off_t)io->off, (off_t)io->len) < 0 ? -errno : 0;
 	assert(io->n_iov <= (int)ARRAY_LEN(iov));
 	for (k = 0; k < io->n_iov && max_bytes; k++) {
 		iov[k] = io->iov[k];
@@ -282,6 +292,7 @@ static void finish(struct loop *l, unsigned i, int32_t res, uint64_t max_bytes, 
 		l->io[k] = l->io[k + 1];
 	if (res == FAKE_DO)
 		res = transfer(io, max_bytes ? max_bytes : UINT64_MAX);
+	io->more = false;
 	if (lock)
 		device_lock(io->owner);
 	io->done(io, res);

@@ -44,6 +44,11 @@ static void make_image(off_t size)
 	cr_assert_eq(ftruncate(fd, size), 0);
 }
 
+static int open_image(const char *name, bool read_only, struct blk_image *out, struct err *e)
+{
+	return blk_image_open(&(struct blk_image_config){.path = name, .read_only = read_only}, out, e);
+}
+
 static void start(bool read_only, uint64_t features)
 {
 	struct virtio_blk_config cfg = {.id = "disk0", .serial = "0123456789abcdefghijklm"};
@@ -51,7 +56,7 @@ static void start(bool read_only, uint64_t features)
 	struct err e;
 
 	vdriver_init(&d);
-	cr_assert_eq(blk_image_open(path, read_only, &cfg.image, &e), 0, "%s", e.msg);
+	cr_assert_eq(open_image(path, read_only, &cfg.image, &e), 0, "%s", e.msg);
 	cr_assert_eq(virtio_blk_create(&cfg, &(struct virtio_blk_wiring){d.mem, d.loop}, &v, &e), 0);
 	vdriver_attach(&d, v);
 	vdriver_start(&d, features, 64);
@@ -522,7 +527,7 @@ Test(blk_ro, nothing_can_be_written, .fini = teardown)
 static int try_open(const char *p, bool read_only, struct err *e)
 {
 	struct blk_image img = {.fd = -1};
-	int r = blk_image_open(p, read_only, &img, e);
+	int r = open_image(p, read_only, &img, e);
 
 	if (r == 0)
 		blk_image_close(&img);
@@ -574,13 +579,13 @@ Test(blk_open, writer_excludes_all_and_readers_share, .fini = teardown)
 	struct err e;
 
 	make_image(512);
-	cr_assert_eq(blk_image_open(path, false, &a, &e), 0);
+	cr_assert_eq(open_image(path, false, &a, &e), 0);
 	cr_assert_eq(try_open(path, false, &e), -EBUSY);
 	cr_assert(strstr(e.msg, "locked by another mayfly"));
 	cr_assert_eq(try_open(path, true, &e), -EBUSY);
 	blk_image_close(&a);
-	cr_assert_eq(blk_image_open(path, true, &a, &e), 0);
-	cr_assert_eq(blk_image_open(path, true, &b, &e), 0);
+	cr_assert_eq(open_image(path, true, &a, &e), 0);
+	cr_assert_eq(open_image(path, true, &b, &e), 0);
 	cr_assert_eq(try_open(path, false, &e), -EBUSY);
 	blk_image_close(&a);
 	blk_image_close(&b);

@@ -36,6 +36,11 @@ static uint32_t next_random(void)
 	return seed >> 8;
 }
 
+static int open_image(const char *name, bool read_only, struct blk_image *out, struct err *e)
+{
+	return blk_image_open(&(struct blk_image_config){.path = name, .read_only = read_only}, out, e);
+}
+
 static void *run_loop(void *arg)
 {
 	assert(loop_run(arg) == 0);
@@ -143,7 +148,7 @@ int main(void)
 
 	assert(fd >= 0 && ftruncate(fd, SECTORS * 512) == 0);
 	vdriver_init(&d);
-	assert(blk_image_open(path, false, &cfg.image, NULL) == 0);
+	assert(open_image(path, false, &cfg.image, NULL) == 0);
 	unlink(path);
 	assert(virtio_blk_create(&cfg, &(struct virtio_blk_wiring){d.mem, d.loop}, &v, NULL) == 0);
 	vdriver_attach(&d, v);

@@ -5,12 +5,14 @@
  * arguments; see run().
  */
 #include "devices/virtio/blk.h"
+#include "devices/virtio/blk_overlay.h"
 #include "tests/device/vdriver.h"
 #include "vmm/core/log.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -79,6 +81,8 @@ static void run(struct vdriver *d, struct input *in)
 		break;
 	case 4:
 		vdriver_kick(d);
+		if (op & 0x80)
+			fake_loop_advance(d->loop, 1000000);
 		break;
 	case 5:
 		finish_transfer(d, in);
@@ -102,11 +106,25 @@ static void run(struct vdriver *d, struct input *in)
 	}
 }
 
+enum kind { PLAIN, READ_ONLY, LIMITED, OVERLAY, DIRECT, N_KINDS };
+
+static void set_overlay(struct blk_image *img)
+{
+	struct stat st;
+
+	if (fstat(img->fd, &st) < 0 || blk_overlay_open("", &st, SECTORS * 512, &img->overlay, NULL) < 0)
+		abort();
+}
+
 /* Made once for each kind: a reset must be as good as a new one, and is faster. */
-static void make(struct vdriver *d, bool read_only)
+static void make(struct vdriver *d, enum kind kind)
 {
 	struct virtio_blk_config cfg = {.id = "disk", .image = {.size_bytes = SECTORS * 512}};
+	bool read_only = kind == READ_ONLY;
 	struct virtio *v;
+
+	if (kind == LIMITED)
+		cfg.limits = (struct limiter_config){{4096, 1024, 10}, {3, 2, 10}};
 
 	log_set_level(LOG_LEVEL_ERROR);
 	vdriver_init(d);
@@ -115,6 +133,13 @@ static void make(struct vdriver *d, bool read_only)
 		abort();
 	cfg.image.read_only = read_only;
 	cfg.image.can_discard = !read_only;
+	if (kind == OVERLAY)
+		set_overlay(&cfg.image);
+	if (kind == DIRECT) { /* any descriptor will do: what counts is who waits for whom */
+		cfg.image.direct = true;
+		cfg.image.direct_fd = dup(cfg.image.fd);
+		cfg.image.align = 512;
+	}
 	if (virtio_blk_create(&cfg, &(struct virtio_blk_wiring){d->mem, d->loop}, &v, NULL) < 0)
 		abort();
 	vdriver_attach(d, v);
@@ -122,13 +147,14 @@ static void make(struct vdriver *d, bool read_only)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct vdriver drivers[2];
+	static const enum kind kinds[8] = {[7] = READ_ONLY, [6] = LIMITED, [5] = OVERLAY, [4] = DIRECT};
+	static struct vdriver drivers[N_KINDS];
 	struct input in = {data, size};
-	bool read_only = byte(&in) % 8 == 7;
-	struct vdriver *d = &drivers[read_only];
+	enum kind kind = kinds[byte(&in) % 8];
+	struct vdriver *d = &drivers[kind];
 
 	if (!d->v)
-		make(d, read_only);
+		make(d, kind);
 	vdriver_start(d, 1u << 9, 64);
 	for (unsigned i = 0; i < MAX_OPS && in.left; i++)
 		run(d, &in);
@@ -137,5 +163,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(fake_loop_transfers(d->loop) == 0);
 	vdriver_start(d, 1u << 9, 64);
 	assert(vdriver_status(d) == 15);
+	assert(fake_loop_timers(d->loop) == 0);
 	return 0;
 }

@@ -20,7 +20,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 32, RETRY_MS = 5 };
+enum { MAX_EVENTS = 32, RETRY_MS = 5, MAX_IO_ROUNDS = 4 };
 
 struct loop {
 	int epoll_fd, wake_fd;
@@ -260,13 +260,18 @@ static void start(struct loop *l, struct loop_io *io, enum loop_op op, int fd,
 	io->iov = iov;
 	io->n_iov = n;
 	io->off = off;
+	if (io->at_once)
+		io->res = loop_sync_transfer(io);
 	pthread_mutex_lock(&l->io_lock);
 	io->next_active = l->active;
 	io->prev_active = &l->active;
 	if (l->active)
 		l->active->prev_active = &io->next_active;
 	l->active = io;
-	l->io->ops->submit(l->io, io);
+	if (io->at_once)
+		io_list_push(&l->io->done, io);
+	else
+		l->io->ops->submit(l->io, io);
 	pthread_mutex_unlock(&l->io_lock);
 }
 
@@ -294,6 +299,14 @@ void loop_fdatasync(struct loop *l, struct loop_io *io, int fd)
 	start(l, io, LOOP_OP_FDATASYNC, fd, NULL, 0, 0);
 }
 
+void loop_fallocate(struct loop *l, struct loop_io *io, int fd, int mode, uint64_t off,
+		    uint64_t len)
+{
+	io->mode = mode;
+	io->len = len;
+	start(l, io, LOOP_OP_FALLOCATE, fd, NULL, 0, off);
+}
+
 /*
  * Calls back what was finished when it was called. A transfer is taken off the list before its
  * owner's lock is taken (locks nest the other way round), so loop_drain() on another thread may
@@ -307,23 +320,29 @@ static void run_done(struct loop *l)
 	l->io->ops->reap(l->io);
 	last = l->io->done.head ? container_of(l->io->done.tail, struct loop_io, next) : NULL;
 	do {
+		struct device *owner;
 		bool mine;
 
 		io = io_list_pop(&l->io->done);
 		if (!io)
 			break;
 		l->handed = io;
+		owner = io->owner;
 		pthread_mutex_unlock(&l->io_lock);
-		device_lock(io->owner);
+		device_lock(owner);
 		pthread_mutex_lock(&l->io_lock);
 		mine = l->handed == io;
 		l->handed = NULL;
-		if (mine)
+		if (mine) {
+			const struct loop_io *next = l->io->done.head;
+
 			deactivate_locked(io);
+			io->more = io != last && next && next->owner == io->owner;
+		}
 		pthread_mutex_unlock(&l->io_lock);
 		if (mine)
 			io->done(io, io->res);
-		device_unlock(io->owner);
+		device_unlock(owner);
 		pthread_mutex_lock(&l->io_lock);
 	} while (io != last);
 	pthread_mutex_unlock(&l->io_lock);
@@ -336,9 +355,23 @@ static int flush(struct loop *l)
 
 	pthread_mutex_lock(&l->io_lock);
 	timeout_ms = l->io->ops->flush(l->io) ? -1 : RETRY_MS;
+	l->io->ops->reap(l->io);
 	if (l->io->done.head)
 		timeout_ms = 0;
 	pthread_mutex_unlock(&l->io_lock);
+	return timeout_ms;
+}
+
+/* What ends while it is submitted, as a read does that the host's page cache can serve, is called
+ * back without a turn through epoll; but the others must have theirs. */
+static int serve_transfers(struct loop *l)
+{
+	int timeout_ms = 0;
+
+	for (int i = 0; i < MAX_IO_ROUNDS && timeout_ms == 0; i++) {
+		run_done(l);
+		timeout_ms = flush(l);
+	}
 	return timeout_ms;
 }
 
@@ -381,8 +414,10 @@ void loop_drain(struct loop *l, struct device *owner)
 		l->io->ops->flush(l->io);
 		l->io->ops->reap(l->io);
 		io = take_done_locked(l, owner);
-		if (io)
+		if (io) {
 			deactivate_locked(io);
+			io->more = false;
+		}
 		pthread_mutex_unlock(&l->io_lock);
 		if (io)
 			io->done(io, io->res);
@@ -407,8 +442,7 @@ int loop_run(struct loop *l)
 
 		run_work(l);
 		timer_heap_run(&l->timers);
-		run_done(l);
-		timeout_ms = flush(l);
+		timeout_ms = serve_transfers(l);
 		if (atomic_load(&l->stop))
 			break;
 		l->n_events = epoll_wait(l->epoll_fd, l->events, MAX_EVENTS, timeout_ms);

@@ -38,9 +38,11 @@ struct loop_timer { /* embedded; zeroed before first use; fires once per arming 
 struct loop_io { /* one asynchronous transfer, the caller's until done() */
 	struct device *owner;                             /* its lock is held around done */
 	void (*done)(struct loop_io *io, int32_t res);    /* bytes or -errno */
-	int fd, op, n_iov;                                /* the loop's from here on */
+	bool at_once; /* by plain system calls within the call that starts it, io_uring or not */
+	bool more;    /* in done: the owner's next one is called back right after */
+	int fd, op, n_iov, mode;                          /* the loop's from here on */
 	const struct iovec *iov;
-	uint64_t off;
+	uint64_t off, len;
 	int32_t res;
 	struct loop_io *next, *next_active, **prev_active;
 };
@@ -83,6 +85,8 @@ void loop_readv(struct loop *l, struct loop_io *io, int fd, const struct iovec *
 void loop_writev(struct loop *l, struct loop_io *io, int fd, const struct iovec *iov, int n,
 		 uint64_t off);
 void loop_fdatasync(struct loop *l, struct loop_io *io, int fd);
+void loop_fallocate(struct loop *l, struct loop_io *io, int fd, int mode, uint64_t off,
+		    uint64_t len); /* fallocate(2) */
 /* Waits for every transfer of this owner and calls it back before it returns. Any thread, also
  * while the loop runs; the caller holds the owner's lock. */
 void loop_drain(struct loop *l, struct device *owner);

@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-enum loop_op { LOOP_OP_READV, LOOP_OP_WRITEV, LOOP_OP_FDATASYNC };
+enum loop_op { LOOP_OP_READV, LOOP_OP_WRITEV, LOOP_OP_FDATASYNC, LOOP_OP_FALLOCATE };
 
 struct io_list { /* first in, first out, linked by loop_io.next */
 	struct loop_io *head, **tail;
@@ -59,6 +59,7 @@ struct io_engine {
 /* -errno if this host refuses io_uring, or it is built out; says nothing. */
 int loop_uring_create(struct io_engine **out);
 int loop_sync_create(struct io_engine **out);
+int32_t loop_sync_transfer(const struct loop_io *io); /* bytes or -errno */
 
 struct timer_heap { /* heap[1] is the earliest */
 	pthread_mutex_t lock;

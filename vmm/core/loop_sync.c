@@ -6,10 +6,11 @@
 #include "vmm/core/loop_int.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static int32_t transfer(const struct loop_io *io)
+int32_t loop_sync_transfer(const struct loop_io *io)
 {
 	ssize_t n;
 
@@ -18,15 +19,17 @@ static int32_t transfer(const struct loop_io *io)
 			n = preadv(io->fd, io->iov, io->n_iov, (off_t)io->off);
 		else if (io->op == LOOP_OP_WRITEV)
 			n = pwritev(io->fd, io->iov, io->n_iov, (off_t)io->off);
-		else
+		else if (io->op == LOOP_OP_FDATASYNC)
 			n = fdatasync(io->fd);
+		else
+			n = fallocate(io->fd, io->mode, (off_t)io->off, (off_t)io->len);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : (int32_t)n;
 }
 
 static void sync_submit(struct io_engine *eng, struct loop_io *io)
 {
-	io->res = transfer(io);
+	io->res = loop_sync_transfer(io);
 	io_list_push(&eng->done, io);
 }
 

@@ -3,7 +3,7 @@
  * Disk transfers through io_uring. Submissions of one loop round go to the kernel with one system
  * call; completions wake epoll through the ring's own descriptor.
  *
- * The ring is created disabled and restricted to the three operations used before it is enabled:
+ * The ring is created disabled and restricted to the operations used before it is enabled:
  * what a process can do through a ring is not seen by its seccomp filter.
  *
  * Never more transfers are handed over than the completion queue holds, so it cannot overflow;
@@ -47,8 +47,10 @@ static void prepare(struct io_uring_sqe *sqe, struct loop_io *io)
 		io_uring_prep_readv(sqe, io->fd, io->iov, (unsigned)io->n_iov, io->off);
 	else if (io->op == LOOP_OP_WRITEV)
 		io_uring_prep_writev(sqe, io->fd, io->iov, (unsigned)io->n_iov, io->off);
-	else
+	else if (io->op == LOOP_OP_FDATASYNC)
 		io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC);
+	else
+		io_uring_prep_fallocate(sqe, io->fd, io->mode, (off_t)io->off, (off_t)io->len);
 	io_uring_sqe_set_data(sqe, io);
 }
 
@@ -118,7 +120,8 @@ static int uring_register(const struct io_uring *ring, unsigned op, void *arg, u
 
 static int restrict_ring(struct io_uring *ring)
 {
-	static const uint8_t ops[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC};
+	static const uint8_t ops[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
+				      IORING_OP_FALLOCATE};
 	struct io_uring_restriction res[ARRAY_LEN(ops)] = {0};
 	int r;
 

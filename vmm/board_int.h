@@ -45,6 +45,7 @@ int board_plug(struct board *b, struct virtio *v, struct err *e);
 /* Makes and plugs every device the configuration asks for; plug_*.c make those of one kind. */
 int board_plug_all(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_disks(struct board *b, const struct machine_config *c, struct err *e);
+int board_plug_nets(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_rng(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_fs(struct board *b, const struct machine_config *c, struct err *e);
 /* The slots in use, for the boot loader's tables. */

@@ -20,7 +20,7 @@ struct err;
 struct loop;
 struct machine;
 
-enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4 };
+enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4, MACHINE_MAX_NETS = 4 };
 
 struct machine_disk {
 	const char *path;
@@ -32,6 +32,21 @@ struct machine_disk {
 	unsigned engine;     /* enum blk_engine: auto, io_uring, sync */
 	unsigned n_queues;   /* 0: one */
 	struct limiter_config limits;
+};
+
+enum machine_net_kind { MACHINE_NET_USER, MACHINE_NET_PASST, MACHINE_NET_TAP, MACHINE_NET_FD,
+			MACHINE_NET_UNIX };
+
+struct machine_net {
+	enum machine_net_kind kind;
+	const char *name;      /* of the tap, or the socket's path */
+	int fd;                /* of MACHINE_NET_FD */
+	const char *id;        /* or NULL: "net0", "net1", ... */
+	uint8_t mac[6];        /* all zero: one is made up */
+	unsigned mtu;          /* 0: the default of the kind */
+	unsigned n_queues;     /* pairs, of a tap; 0: one */
+	const char *const *forwards; /* of MACHINE_NET_USER, see vmm/net/port.h */
+	unsigned n_forwards;
 };
 
 struct machine_fs { /* a shared directory */
@@ -55,6 +70,8 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	struct machine_disk disks[MACHINE_MAX_DISKS];
 	unsigned n_disks;
 	enum machine_bus bus; /* where virtio devices are */
+	struct machine_net nets[MACHINE_MAX_NETS];
+	unsigned n_nets;
 	bool rng;
 	struct machine_fs fs[MACHINE_MAX_FS];
 	unsigned n_fs;

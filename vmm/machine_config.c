@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "boot/boot.h"
+#include "devices/virtio/net.h"
 #include "vmm/core/err.h"
 #include "vmm/machine.h"
+#include "vmm/net/port.h"
 
 static uint64_t host_memory(void)
 {
@@ -116,6 +118,55 @@ static int check_fs(const struct machine_config *c, struct err *e)
 	return 0;
 }
 
+static int check_net(const struct machine_net *n, unsigned index, struct err *e)
+{
+	unsigned n_queues = n->n_queues ? n->n_queues : 1;
+
+	if (n->mac[0] & 1) {
+		err_set(e, EINVAL, "network %u: %02x:... is a group's address", index, n->mac[0]);
+		err_hint(e, "the first byte of a MAC address is even, such as 02");
+		return -EINVAL;
+	}
+	if (n->mtu && (n->mtu < 68 || n->mtu > 65535))
+		return err_set(e, EINVAL, "network %u: mtu %u is not between 68 and 65535", index,
+			       n->mtu);
+	if (n->kind == MACHINE_NET_USER && n->mtu > NET_USER_MTU)
+		return err_set(e, EINVAL, "network %u: user mode has an mtu of at most %d", index,
+			       NET_USER_MTU);
+	if (n_queues > VIRTIO_NET_MAX_PAIRS)
+		return err_set(e, EINVAL, "network %u: %u queues are too many; at most %d", index,
+			       n_queues, VIRTIO_NET_MAX_PAIRS);
+	if (n_queues > 1 && n->kind != MACHINE_NET_TAP) {
+		err_set(e, EINVAL, "network %u: only a tap has several queues", index);
+		err_hint(e, "leave out queues, or write tap=NAME");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_nets(const struct machine_config *c, struct err *e)
+{
+	static const uint8_t none[6];
+	unsigned i, j;
+
+	for (i = 0; i < c->n_nets; i++) {
+		int r = check_net(&c->nets[i], i, e);
+
+		for (j = 0; r == 0 && j < i; j++) {
+			if (memcmp(c->nets[i].mac, none, 6) &&
+			    !memcmp(c->nets[i].mac, c->nets[j].mac, 6))
+				r = err_set(e, EINVAL, "networks %u and %u have the same MAC", j, i);
+			else if (c->nets[i].id && c->nets[j].id &&
+				 !strcmp(c->nets[i].id, c->nets[j].id))
+				r = err_set(e, EINVAL, "network id '%s' is used twice",
+					    c->nets[i].id);
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int machine_config_check(const struct machine_config *c, struct err *e)
 {
 	int r;
@@ -144,5 +195,7 @@ int machine_config_check(const struct machine_config *c, struct err *e)
 	r = check_cmdline(c->cmdline, e);
 	if (r == 0)
 		r = check_disks(c, e);
+	if (r == 0)
+		r = check_nets(c, e);
 	return r < 0 ? r : check_fs(c, e);
 }

@@ -172,6 +172,8 @@ int board_plug_all(struct board *b, const struct machine_config *c, struct err *
 	int r = board_plug_disks(b, c, e);
 
 	if (r == 0)
+		r = board_plug_nets(b, c, e);
+	if (r == 0)
 		r = board_plug_rng(b, c, e);
 	if (r == 0)
 		r = board_plug_fs(b, c, e);

@@ -217,7 +217,7 @@ enum virtq_result virtq_pop(struct virtq *q, struct virtq_chain *c)
 	return VIRTQ_GOT;
 }
 
-void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
+void virtq_put(struct virtq *q, const struct virtq_chain *c, uint32_t written)
 {
 	uint16_t slot = q->next_used & (q->size - 1);
 	uint8_t elem[USED_ELEM_BYTES];
@@ -232,9 +232,20 @@ void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
 	gmem_write(q->mem, q->used + RING_HEADER_BYTES + USED_ELEM_BYTES * (gpaddr)slot, elem,
 		   sizeof(elem));
 	q->next_used++;
-	gmem_store16(q->mem, q->used + 2, q->next_used); /* releases the element */
 	q->inflight[c->head / 64] &= ~(1ull << c->head % 64);
 	q->n_inflight--;
+}
+
+void virtq_publish(struct virtq *q)
+{
+	if (q->ready)
+		gmem_store16(q->mem, q->used + 2, q->next_used); /* releases the elements */
+}
+
+void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
+{
+	virtq_put(q, c, written);
+	virtq_publish(q);
 }
 
 bool virtq_wants_irq(struct virtq *q)

@@ -64,6 +64,9 @@ bool virtq_enable(struct virtq *q, bool event_idx, bool indirect);
 enum virtq_result virtq_pop(struct virtq *q, struct virtq_chain *c);
 /* Gives the chain back, once; a chain from before the queue's reset is dropped. `written` bytes of its in pieces, from the first, were written. */
 void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written);
+/* The same in two steps, for chains that the driver must see at once: put each, then publish. */
+void virtq_put(struct virtq *q, const struct virtq_chain *c, uint32_t written);
+void virtq_publish(struct virtq *q);
 /* Whether the driver wants to be told of what was pushed since the last call. */
 bool virtq_wants_irq(struct virtq *q);
 

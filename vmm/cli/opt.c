@@ -178,6 +178,7 @@ static const char *const type_hints[] = {
 	[OPT_SIZE] = "a size such as 512M, 2G or 4096",
 	[OPT_DURATION] = "a duration such as 500ms, 30s or 2m",
 	[OPT_CHOICE] = "",
+	[OPT_LIST] = "give a value",
 };
 
 static int set_value(const struct opt *o, const struct opt_key *k, const char *s,
@@ -185,7 +186,7 @@ static int set_value(const struct opt *o, const struct opt_key *k, const char *s
 {
 	int r = 0;
 
-	if (v->given)
+	if (v->given && k->type != OPT_LIST)
 		return err_set(e, EINVAL, "--%s: %s is given twice", o->name, k->name);
 	v->given = true;
 	v->text = s;
@@ -193,6 +194,13 @@ static int set_value(const struct opt *o, const struct opt_key *k, const char *s
 	case OPT_STR:
 	case OPT_REST:
 		r = *s || k->type == OPT_REST ? 0 : -EINVAL;
+		break;
+	case OPT_LIST:
+		if (v->n_list == OPT_MAX_LIST)
+			return err_set(e, EINVAL, "--%s: %s is given more than %d times", o->name,
+				       k->name, OPT_MAX_LIST);
+		v->list[v->n_list++] = s;
+		r = *s ? 0 : -EINVAL;
 		break;
 	case OPT_BOOL:
 		r = parse_bool(s, &v->num);

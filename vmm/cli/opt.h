@@ -26,9 +26,10 @@ enum opt_type {
 	OPT_SIZE,     /* 512M, 2GiB, 4096; in bytes */
 	OPT_DURATION, /* 500ms, 30s, 2m; in nanoseconds */
 	OPT_CHOICE,   /* arg holds the words: "kvm|tcg|auto" */
+	OPT_LIST,     /* as OPT_STR, and may be given OPT_MAX_LIST times */
 };
 
-enum { OPT_MAX_KEYS = 24, OPT_MAX_TEXT = 4096 };
+enum { OPT_MAX_KEYS = 24, OPT_MAX_TEXT = 4096, OPT_MAX_LIST = 16 };
 
 struct opt_key {
 	const char *name;
@@ -47,6 +48,8 @@ struct opt_value { /* one per key, in the table's order */
 	bool given;
 	uint64_t num;     /* bool, uint, size, duration; index of a choice */
 	const char *text; /* the value's words; points into argv */
+	const char *list[OPT_MAX_LIST]; /* of an OPT_LIST */
+	unsigned n_list;
 };
 
 /* Called once per occurrence. A negative return ends the parse with it. */

@@ -36,6 +36,7 @@ enum run_option {
 	RUN_CMDLINE_ADD,
 	RUN_DISK,
 	RUN_BUS,
+	RUN_NET,
 	RUN_RNG,
 	RUN_FS,
 	RUN_SERIAL,
@@ -99,6 +100,8 @@ static const struct opt run_options[] = {
 	  "raw disk image or block device; may be repeated; the first is the root disk" },
 	{ RUN_BUS, "bus", bus_keys,
 	  "where virtio devices are: registers in memory (the default), or PCI" },
+	{ RUN_NET, "net", run_net_keys,
+	  "network: user mode without privileges (the default), a tap, passt, a socket, or none; may be repeated" },
 	{ RUN_RNG, "rng", NULL, "give the guest a random number device" },
 	{ RUN_FS, "fs", run_fs_keys,
 	  "share a directory with the guest: mount -t virtiofs TAG /mnt; may be repeated" },
@@ -202,6 +205,8 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 	case RUN_BUS:
 		m->bus = v[0].num ? MACHINE_BUS_PCI : MACHINE_BUS_MMIO;
 		return 0;
+	case RUN_NET:
+		return run_add_net(c, v, e);
 	case RUN_RNG:
 		m->rng = true;
 		return 0;
@@ -399,6 +404,7 @@ int run_config_resolve(struct run_config *c, struct err *e)
 		if (r < 0)
 			return r;
 	}
+	run_default_net(c);
 	r = make_cmdline(c, e);
 	return r < 0 ? r : machine_config_check(&c->machine, e);
 }
@@ -442,6 +448,7 @@ void run_config_print_json(const struct run_config *c)
 	cli_print_json_member("boot_args", m->cmdline);
 	printf(" },\n");
 	run_print_disks(m);
+	run_print_nets(m);
 	run_print_fs(m);
 	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu },\n", m->n_vcpus,
 	       (unsigned long long)(m->mem_bytes >> 20));

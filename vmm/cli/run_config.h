@@ -6,6 +6,7 @@
 
 #include "vmm/core/log.h"
 #include "vmm/machine.h"
+#include "vmm/net/port.h"
 
 enum run_serial { RUN_SERIAL_STDIO, RUN_SERIAL_OFF, RUN_SERIAL_FILE };
 
@@ -18,9 +19,11 @@ struct run_config {
 	const char *log_path, *pidfile;
 	enum log_level log_level;
 	bool dry_run, help;
+	bool net_none; /* no network, not even the default one */
 
 	/* what strings above may point to */
 	const char *cmdline_given;
+	const char *net_forwards[MACHINE_MAX_NETS][NET_USER_MAX_FORWARDS];
 	char cmdline[8192], cmdline_extra[4096];
 	char kernel[PATH_MAX], initrd[PATH_MAX], fs_root[80];
 };

@@ -10,10 +10,16 @@
 
 struct err;
 struct machine_config;
+struct run_config;
 
 extern const struct opt_key run_disk_keys[];
 int run_add_disk(struct machine_config *m, const struct opt_value *v, struct err *e);
 void run_print_disks(const struct machine_config *m);
+
+extern const struct opt_key run_net_keys[];
+int run_add_net(struct run_config *c, const struct opt_value *v, struct err *e);
+void run_default_net(struct run_config *c); /* after all options */
+void run_print_nets(const struct machine_config *m);
 
 extern const struct opt_key run_fs_keys[];
 int run_add_fs(struct machine_config *m, const struct opt_value *v, struct err *e);

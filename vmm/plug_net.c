@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's networks, each served by a thread of its own.
+ *
+ * A MAC address that nobody chose is made up: in user mode and with passt, where nobody else is on
+ * the wire, always the same one; else a random one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "devices/virtio/net.h"
+#include "devices/virtio/net_port.h"
+#include "devices/virtio/virtio.h"
+#include "vmm/board_int.h"
+#include "vmm/core/err.h"
+#include "vmm/io_thread.h"
+#include "vmm/machine.h"
+#include "vmm/net/port.h"
+
+static int open_tap(const struct machine_net *net, unsigned n_pairs, struct net_port **ports,
+		    struct err *e)
+{
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; i < n_pairs; i++) {
+		r = net_tap_open(net->name, n_pairs, &ports[i], e);
+		if (r < 0)
+			break;
+	}
+	if (r < 0)
+		while (i--)
+			ports[i]->ops->close(ports[i]);
+	return r;
+}
+
+static int open_ports(const struct machine_net *net, unsigned n_pairs, unsigned mtu,
+		      struct net_port **ports, struct err *e)
+{
+	struct net_user_config user = { .mtu = (uint16_t)mtu, .n_forwards = net->n_forwards };
+
+	switch (net->kind) {
+	case MACHINE_NET_TAP:
+		return open_tap(net, n_pairs, ports, e);
+	case MACHINE_NET_FD:
+		return net_port_from_fd(net->fd, ports, e);
+	case MACHINE_NET_UNIX:
+		return net_unix_connect(net->name, ports, e);
+	case MACHINE_NET_PASST:
+		return net_passt_start(ports, e);
+	case MACHINE_NET_USER:
+		if (net->n_forwards)
+			memcpy(user.forwards, net->forwards,
+			       net->n_forwards * sizeof(net->forwards[0]));
+		return net_user_start(&user, ports, e);
+	}
+	return -EINVAL;
+}
+
+static bool is_private(const struct machine_net *net)
+{
+	return net->kind == MACHINE_NET_USER || net->kind == MACHINE_NET_PASST;
+}
+
+static void choose_mac(const struct machine_net *net, unsigned index, uint8_t *mac)
+{
+	static const uint8_t none[6];
+
+	memcpy(mac, net->mac, 6);
+	if (memcmp(mac, none, 6))
+		return;
+	if (!is_private(net) && getrandom(mac, 6, 0) == 6) {
+		mac[0] = 0x02; /* locally administered, of one station */
+		return;
+	}
+	mac[0] = 0x02;
+	mac[5] = (uint8_t)(index + 1);
+}
+
+static int plug_net(struct board *b, const struct machine_net *net, unsigned index, struct err *e)
+{
+	struct virtio_net_config c = { .n_pairs = net->n_queues ? net->n_queues : 1 };
+	struct net_port *ports[VIRTIO_NET_MAX_PAIRS];
+	struct virtio_net_wiring w = { .mem = b->mem, .ports = ports };
+	struct io_thread *t;
+	struct virtio *v;
+	char id[16];
+	int r;
+
+	snprintf(id, sizeof(id), "net%u", index);
+	c.id = net->id ? net->id : id;
+	c.mtu = (uint16_t)(net->mtu || !is_private(net) ? net->mtu : NET_USER_MTU);
+	choose_mac(net, index, c.mac);
+	r = io_thread_create(id, &t, e);
+	if (r < 0)
+		return r;
+	b->io_threads[b->n_io_threads++] = t;
+	w.loop = io_thread_loop(t);
+	r = open_ports(net, c.n_pairs, c.mtu, ports, e);
+	if (r < 0)
+		return err_wrap(e, "%s", c.id);
+	r = virtio_net_create(&c, &w, &v, e);
+	return r < 0 ? r : board_plug(b, v, e);
+}
+
+int board_plug_nets(struct board *b, const struct machine_config *c, struct err *e)
+{
+	for (unsigned i = 0; i < c->n_nets; i++) {
+		int r = plug_net(b, &c->nets[i], i, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -209,6 +209,7 @@ static void net_reset(struct virtio *v)
 	struct virtio_net *n = to_net(v);
 
 	memcpy(n->mac, n->own_mac, sizeof(n->mac));
+	net_filter_reset(n);
 	for (unsigned i = 0; i < n->n_pairs; i++) {
 		net_rx_forget(&n->pair[i]);
 		net_tx_forget(&n->pair[i]);
@@ -286,10 +287,8 @@ static void net_stop(struct device *d)
 
 static void free_pairs(struct virtio_net *n)
 {
-	for (unsigned i = 0; n->pair && i < n->n_pairs; i++) {
+	for (unsigned i = 0; n->pair && i < n->n_pairs; i++)
 		free(n->pair[i].overflow);
-		free(n->pair[i].bounce);
-	}
 	free(n->pair);
 	free(n);
 }
@@ -331,8 +330,7 @@ static bool make_pairs(struct virtio_net *n, struct net_port *const *ports)
 		p->rx_again.fn = net_rx_on_timer;
 		p->tx_again.fn = net_tx_on_timer;
 		p->overflow = malloc(NET_PACKET_MAX);
-		p->bounce = malloc(NET_PACKET_MAX);
-		if (!p->overflow || !p->bounce)
+		if (!p->overflow)
 			return false;
 	}
 	n->retry = (struct loop_timer){.owner = &n->v.dev, .fn = on_retry};
@@ -343,7 +341,7 @@ static uint64_t features(const struct virtio_net *n)
 {
 	uint64_t f = BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_MAC) |
 		     BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_STATUS) |
-		     BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) |
+		     BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) |
 		     BIT(VIRTIO_NET_F_CTRL_MAC_ADDR);
 	uint64_t port = PORT_FEATURES;
 
@@ -388,6 +386,7 @@ int virtio_net_create(const struct virtio_net_config *cfg, const struct virtio_n
 			free_pairs(n);
 		return r;
 	}
+	net_filter_reset(n);
 	net_use_pairs(n, 1);
 	*out = &n->v;
 	return 0;
@@ -403,8 +402,10 @@ void virtio_net_set_link(struct virtio *v, bool up)
 		return;
 	n->link_up = up;
 	virtio_config_changed(v);
-	for (unsigned i = 0; i < n->n_pairs; i++)
+	for (unsigned i = 0; i < n->n_pairs; i++) {
 		net_watch(&n->pair[i]);
+		virtio_rekick(v, net_rx_queue(&n->pair[i])); /* a frame may wait in its buffers */
+	}
 }
 
 static void again_now(struct virtio_net *n)

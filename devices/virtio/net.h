@@ -34,6 +34,7 @@ enum {
 	VIRTIO_NET_F_STATUS = 16,
 	VIRTIO_NET_F_CTRL_VQ = 17,
 	VIRTIO_NET_F_CTRL_RX = 18,
+	VIRTIO_NET_F_CTRL_RX_EXTRA = 20,
 	VIRTIO_NET_F_MQ = 22,
 	VIRTIO_NET_F_CTRL_MAC_ADDR = 23,
 	VIRTIO_NET_F_GUEST_USO4 = 54,
@@ -57,6 +58,7 @@ struct virtio_net_wiring {
 
 struct virtio_net_stats {
 	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes;
+	uint64_t rx_filtered;  /* not addressed to this guest */
 	uint64_t rx_dropped;   /* longer than the guest's buffers */
 	uint64_t rx_starved;   /* times the guest had no buffer for a frame */
 	uint64_t tx_dropped;   /* the host did not take them */

@@ -12,17 +12,26 @@ enum {
 	NET_ROUND_FRAMES = 64, /* then other queues have their turn */
 	NET_WINDOW_SLOTS = 128,
 	NET_WINDOW_IOV = 3 * VIRTQ_MAX_SEGS,
+	NET_TX_HEAD = 256,    /* of a frame: a checksum's field lies in there */
+	NET_FILTER_MACS = 64, /* more in a table open the filter */
 };
 
 /* struct virtio_net_hdr */
 enum {
 	NET_HDR_FLAGS = 0,
 	NET_HDR_GSO_TYPE = 1,
+	NET_HDR_HDR_LEN = 2,
+	NET_HDR_GSO_SIZE = 4,
 	NET_HDR_CSUM_START = 6,
 	NET_HDR_CSUM_OFFSET = 8,
 	NET_HDR_NUM_BUFFERS = 10,
 	NET_HDR_F_NEEDS_CSUM = 1,
 	NET_HDR_F_DATA_VALID = 2,
+	NET_GSO_TCPV4 = 1,
+	NET_GSO_UDP = 3,
+	NET_GSO_TCPV6 = 4,
+	NET_GSO_UDP_L4 = 5,
+	NET_GSO_ECN = 0x80,
 };
 
 /* Receive buffers taken from the queue and not used yet, in order. */
@@ -60,12 +69,24 @@ struct net_pair {
 	bool holds_chain, tx_paid, blocked, tx_throttled;
 	bool flushing; /* the port holds the rest of a frame */
 	uint32_t watched; /* events asked of the loop */
-	uint8_t *bounce; /* NET_PACKET_MAX: a frame whose checksum is made here */
+	uint8_t head[NET_TX_HEAD]; /* of a frame whose checksum is made here */
 	struct loop_timer tx_again;
+};
+
+struct net_macs {
+	uint8_t mac[NET_FILTER_MACS][6];
+	unsigned n;
+	bool all; /* there were more */
+};
+
+struct net_filter { /* which frames the driver wants, §5.1.6.5 */
+	bool promisc, allmulti, alluni, nomulti, nouni, nobcast;
+	struct net_macs uni, multi;
 };
 
 struct virtio_net {
 	struct virtio v;
+	struct net_filter filter;
 	uint8_t mac[6], own_mac[6]; /* as the driver set it; as configured */
 	uint16_t mtu;
 	bool link_up; /* as the operator wants it */
@@ -116,5 +137,16 @@ void net_tx_writable(struct net_pair *p);
 void net_tx_forget(struct net_pair *p);
 void net_tx_on_timer(struct loop_timer *t);
 void net_ctrl_run(struct virtio_net *n, unsigned queue);
+void net_filter_reset(struct virtio_net *n);
+bool net_filter_passes(const struct virtio_net *n, const uint8_t *dst);
+
+/* Copies from byte `off` of the pieces on; returns how many bytes. */
+uint32_t net_gather(const struct iovec *iov, unsigned n, uint32_t off, void *dst, uint32_t max);
+
+/* --- net_csum.c ------------------------------------------------------------------------------- */
+
+/* The Internet checksum's sum of bytes, to be continued; odd: an odd number of bytes came before. */
+uint64_t net_csum_add(uint64_t sum, const void *p, size_t len, bool odd);
+uint16_t net_csum_fold(uint64_t sum); /* as it is stored, little-endian */
 
 #endif

@@ -16,7 +16,7 @@ enum {
 	NET_FRAME_MIN = 14,               /* an Ethernet header */
 	NET_FRAME_MAX = 65535 + 14 + 4,   /* the largest IP packet, with a VLAN tag */
 	NET_PACKET_MAX = NET_HDR_BYTES + NET_FRAME_MAX,
-	NET_PORT_MAX_IOV = 128, /* pieces that send() gets */
+	NET_PORT_MAX_IOV = 129, /* pieces that send() gets */
 };
 
 struct net_port;

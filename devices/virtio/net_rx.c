@@ -50,8 +50,19 @@ static void drop(struct net_pair *p)
 	/* The guest's memory has changed all the same. */
 	gmem_written_iov(p->net->v.mem, p->rx.iov + p->rx.first_iov, (int)p->rx.n_iov,
 			 p->in_window);
-	p->net->stats.rx_dropped++;
 	p->pending = 0;
+}
+
+/* By its address, which lies in the window, but for a first buffer that is very small. */
+static bool is_wanted(const struct net_pair *p)
+{
+	const struct net_window *w = &p->rx;
+	uint8_t dst[6];
+
+	if (p->net->filter.promisc || p->in_window < NET_HDR_BYTES + sizeof(dst))
+		return true;
+	net_gather(w->iov + w->first_iov, w->n_iov, NET_HDR_BYTES, dst, sizeof(dst));
+	return net_filter_passes(p->net, dst);
 }
 
 /* False if there is no frame, or no buffer for one. */
@@ -79,8 +90,13 @@ static bool receive(struct net_pair *p)
 	p->pending = (uint32_t)got + hdr;
 	p->in_window = p->in_overflow = p->pending < room(p) ? p->pending : room(p);
 	p->paid = false;
-	if (p->pending < NET_HDR_BYTES + NET_FRAME_MIN)
+	if (p->pending < NET_HDR_BYTES + NET_FRAME_MIN) {
 		drop(p);
+		p->net->stats.rx_dropped++;
+	} else if (!is_wanted(p)) {
+		drop(p);
+		p->net->stats.rx_filtered++;
+	}
 	return true;
 }
 
@@ -151,6 +167,7 @@ static bool deliver(struct net_pair *p)
 	if (p->in_window < p->pending && !make_room(p)) {
 		if (!merges(p)) {
 			drop(p);
+			p->net->stats.rx_dropped++;
 			return true;
 		}
 		if (!p->starved)
@@ -169,8 +186,10 @@ void net_rx_run(struct net_pair *p)
 	unsigned queue = net_rx_queue(p), n = 0;
 	uint64_t before = p->net->stats.rx_frames;
 
-	if (p->rx_throttled || !net_is_up(p))
+	if (p->rx_throttled || !net_is_up(p)) {
+		net_watch(p);
 		return;
+	}
 	if (!p->pending)
 		p->starved = false;
 	while (n < NET_ROUND_FRAMES) {
@@ -195,6 +214,7 @@ void net_rx_on_timer(struct loop_timer *t)
 	p->rx_throttled = false;
 	if (p->starved && p->pending && net_is_up(p) && !make_room(p)) {
 		drop(p);
+		p->net->stats.rx_dropped++;
 		p->starved = false;
 	}
 	net_rx_run(p);

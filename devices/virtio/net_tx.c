@@ -2,10 +2,10 @@
 /*
  * Network device: frames from the guest.
  *
- * To a peer that understands the header, chains go as they are, in one call and without a copy:
- * header and bytes are read once, by the host's kernel. For others the header is read here. A
- * checksum that the guest left to us is made in a copy of the frame, since the guest's own must not
- * change.
+ * The header is copied once; what it says is checked against the frame and the negotiated features,
+ * and what makes no sense is dropped and counted. Frames are sent from where they lie, with the
+ * checked header before them to a peer that understands it; for others a checksum that the guest
+ * left to us is made here.
  *
  * A frame that the host does not take now stays in hand and holds up its queue; one that it refuses
  * is lost, as on a wire.
@@ -18,91 +18,119 @@
 
 #include <errno.h>
 
-/* Copies from byte `off` of the pieces on; returns how many bytes. */
-static uint32_t gather(const struct iovec *iov, unsigned n, uint32_t off, void *dst, uint32_t max)
+/* The pieces of the frame from byte `skip` of the chain on. */
+static unsigned pieces(const struct virtq_chain *c, uint32_t skip, struct iovec *out)
 {
-	char *to = dst;
-	uint32_t done = 0;
-
-	for (; n && done < max; n--, iov++) {
-		size_t len;
-
-		if (off >= iov->iov_len) {
-			off -= (uint32_t)iov->iov_len;
-			continue;
-		}
-		len = iov->iov_len - off < max - done ? iov->iov_len - off : max - done;
-		memcpy(to + done, (char *)iov->iov_base + off, len);
-		done += (uint32_t)len;
-		off = 0;
-	}
-	return done;
-}
-
-/* The Internet checksum's sum of p[0 .. len), not complemented; as stored in memory (RFC 1071). */
-static uint16_t sum16(const uint8_t *p, uint32_t len)
-{
-	uint64_t sum = 0;
-	uint32_t i = 0, word;
-	uint16_t last = 0;
-
-	for (; i + 4 <= len; i += 4) {
-		memcpy(&word, p + i, 4);
-		sum += word;
-	}
-	for (; i + 2 <= len; i += 2) {
-		memcpy(&last, p + i, 2);
-		sum += last;
-	}
-	if (i < len) {
-		uint8_t odd[2] = {p[i], 0};
-
-		memcpy(&last, odd, 2);
-		sum += last;
-	}
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
-
-static int send_with_checksum(struct net_pair *p, const uint8_t *hdr)
-{
-	uint32_t len = gather(p->chain.iov, p->chain.n_out, NET_HDR_BYTES, p->bounce,
-			      NET_FRAME_MAX);
-	uint32_t start = load_le16(hdr + NET_HDR_CSUM_START);
-	uint32_t at = start + load_le16(hdr + NET_HDR_CSUM_OFFSET);
-	uint16_t sum;
-
-	if (at + 2 > len)
-		return -EBADMSG;
-	sum = (uint16_t)~sum16(p->bounce + start, len - start);
-	if (!sum)
-		sum = 0xffff; /* the same, and UDP has no checksum with 0 */
-	memcpy(p->bounce + at, &sum, 2);
-	return p->port->ops->send(p->port, &(struct iovec){p->bounce, len}, 1);
-}
-
-static int send_plain(struct net_pair *p)
-{
-	const struct virtq_chain *c = &p->chain;
-	struct iovec iov[VIRTQ_MAX_SEGS];
-	uint8_t hdr[NET_HDR_BYTES];
-	uint32_t skip = NET_HDR_BYTES;
 	unsigned n = 0;
 
-	gather(c->iov, c->n_out, 0, hdr, sizeof(hdr));
-	if (hdr[NET_HDR_GSO_TYPE])
-		return -EBADMSG; /* was not offered */
-	if (hdr[NET_HDR_FLAGS] & NET_HDR_F_NEEDS_CSUM)
-		return send_with_checksum(p, hdr);
 	for (unsigned i = 0; i < c->n_out; i++) {
 		size_t cut = c->iov[i].iov_len < skip ? c->iov[i].iov_len : skip;
 
 		skip -= (uint32_t)cut;
 		if (cut < c->iov[i].iov_len)
-			iov[n++] = (struct iovec){(char *)c->iov[i].iov_base + cut,
+			out[n++] = (struct iovec){(char *)c->iov[i].iov_base + cut,
 						  c->iov[i].iov_len - cut};
 	}
+	return n;
+}
+
+/* The feature that a driver needs for frames of this kind; -1: there is no such kind. */
+static int gso_feature(uint8_t type)
+{
+	switch (type & ~NET_GSO_ECN) {
+	case NET_GSO_TCPV4:
+		return VIRTIO_NET_F_HOST_TSO4;
+	case NET_GSO_TCPV6:
+		return VIRTIO_NET_F_HOST_TSO6;
+	case NET_GSO_UDP:
+		return VIRTIO_NET_F_HOST_UFO;
+	case NET_GSO_UDP_L4:
+		return VIRTIO_NET_F_HOST_USO;
+	default:
+		return -1;
+	}
+}
+
+static bool segments_are_sound(const struct virtio *v, uint8_t *h, uint32_t len)
+{
+	uint8_t type = h[NET_HDR_GSO_TYPE];
+	int feature = gso_feature(type);
+
+	if (!h[NET_HDR_FLAGS] || feature < 0 || !virtio_has(v, (unsigned)feature) ||
+	    !load_le16(h + NET_HDR_GSO_SIZE))
+		return false;
+	if ((type & NET_GSO_ECN) && !virtio_has(v, VIRTIO_NET_F_HOST_ECN))
+		return false;
+	if (load_le16(h + NET_HDR_HDR_LEN) > len) /* a hint */
+		store_le16(h + NET_HDR_HDR_LEN, (uint16_t)len);
+	return true;
+}
+
+/* Checks our copy of the header against a frame of len bytes and the features, and clears what has no
+ * meaning, so that the host sees nothing else. */
+static bool header_is_sound(const struct virtio *v, uint8_t *h, uint32_t len)
+{
+	h[NET_HDR_FLAGS] &= NET_HDR_F_NEEDS_CSUM;
+	store_le16(h + NET_HDR_NUM_BUFFERS, 0);
+	if (h[NET_HDR_FLAGS]) {
+		uint32_t start = load_le16(h + NET_HDR_CSUM_START);
+
+		if (!virtio_has(v, VIRTIO_NET_F_CSUM) || start < NET_FRAME_MIN ||
+		    start + load_le16(h + NET_HDR_CSUM_OFFSET) + 2 > len)
+			return false;
+	} else {
+		store_le32(h + NET_HDR_CSUM_START, 0);
+	}
+	if (h[NET_HDR_GSO_TYPE])
+		return segments_are_sound(v, h, len);
+	store_le32(h + NET_HDR_HDR_LEN, 0);
+	return true;
+}
+
+/* The checksum goes into a copy of the frame's beginning, since the guest's own must not change. */
+static int send_with_checksum(struct net_pair *p, const uint8_t *hdr, uint32_t len)
+{
+	uint32_t start = load_le16(hdr + NET_HDR_CSUM_START);
+	uint32_t at = start + load_le16(hdr + NET_HDR_CSUM_OFFSET);
+	uint32_t head = len < NET_TX_HEAD ? len : NET_TX_HEAD;
+	struct iovec iov[VIRTQ_MAX_SEGS + 1];
+	uint64_t sum;
+	uint16_t csum;
+	bool odd;
+	unsigned n;
+
+	if (at + 2 > head)
+		return -EBADMSG; /* behind more headers than there are */
+	net_gather(p->chain.iov, p->chain.n_out, NET_HDR_BYTES, p->head, head);
+	iov[0] = (struct iovec){p->head, head};
+	n = 1 + pieces(&p->chain, NET_HDR_BYTES + head, iov + 1);
+	sum = net_csum_add(0, p->head + start, head - start, false);
+	odd = (head - start) & 1;
+	for (unsigned i = 1; i < n; i++) {
+		sum = net_csum_add(sum, iov[i].iov_base, iov[i].iov_len, odd);
+		odd ^= iov[i].iov_len & 1;
+	}
+	csum = net_csum_fold(sum);
+	store_le16(p->head + at, csum ? csum : 0xffff); /* the same; 0 is "none" for UDP */
+	return p->port->ops->send(p->port, iov, n);
+}
+
+static int send_frame(struct net_pair *p)
+{
+	const struct virtq_chain *c = &p->chain;
+	uint32_t len = c->out_bytes - NET_HDR_BYTES;
+	struct iovec iov[VIRTQ_MAX_SEGS + 1];
+	uint8_t hdr[NET_HDR_BYTES];
+	unsigned n = 0;
+
+	net_gather(c->iov, c->n_out, 0, hdr, sizeof(hdr));
+	if (!header_is_sound(&p->net->v, hdr, len))
+		return -EBADMSG;
+	if (p->port->has_hdr)
+		iov[n++] = (struct iovec){hdr, sizeof(hdr)};
+	else if (hdr[NET_HDR_FLAGS])
+		return send_with_checksum(p, hdr, len);
+	n += pieces(c, NET_HDR_BYTES, iov + n);
 	return p->port->ops->send(p->port, iov, n);
 }
 
@@ -145,8 +173,7 @@ static bool send_one(struct net_pair *p)
 		}
 		p->tx_paid = true;
 	}
-	r = p->port->has_hdr ? p->port->ops->send(p->port, p->chain.iov, p->chain.n_out)
-			     : send_plain(p);
+	r = send_frame(p);
 	if (r == -EAGAIN) {
 		p->blocked = true;
 		return false;
@@ -171,12 +198,14 @@ void net_tx_run(struct net_pair *p)
 		if (!send_one(p))
 			break;
 		p->holds_chain = false;
-		virtio_push(v, queue, &p->chain, 0);
+		virtq_put(&v->vq[queue], &p->chain, 0);
 	}
 	if (n == NET_ROUND_FRAMES)
 		virtio_rekick(v, queue);
-	if (n)
+	if (n) {
+		virtq_publish(&v->vq[queue]);
 		virtio_signal(v, queue);
+	}
 	net_watch(p);
 }
 

@@ -136,7 +136,7 @@ def devices_on_pci(kernel, cpus, words="", interrupts=r"PCI-MSI"):
         with open(disk, "wb") as f:
             f.write(b"first-sector\n")
             f.truncate(8 << 20)
-        res = run(["run", "--accel", "tcg", "--cpus", str(cpus), "--mem", "256M", "--bus", "pci", "--kernel",
+        res = run(["run", "--accel", "tcg", "--cpus", str(cpus), "--mem", "256M", "--bus", "pci", "--net", "none", "--kernel",
                    guest(kernel), "--initrd", script_initrd(tmp, kernel, modules, PCI_SCRIPT), "--disk", disk, "--rng",
                    "--cmdline", "console=ttyS0 " + words, "--timeout", "90s"], timeout=110)
         # functions of bus 0: vendor, device, class, driver

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The machine's disks: images opened, block devices made and plugged. */
+/* The machine's disks: images opened, block devices made and plugged, each with its own thread. */
 #include <stdio.h>
 
 #include "devices/virtio/blk.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
+#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 
 static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned index,
 		     struct err *e)
 {
-	const struct virtio_blk_wiring w = { .mem = b->mem, .loop = b->loop };
 	const struct blk_image_config image = {
 		.path = disk->path,
 		.read_only = disk->read_only,
@@ -18,11 +18,16 @@ static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned 
 		.overlay = disk->overlay,
 	};
 	struct virtio_blk_config c = { 0 };
+	struct io_thread *t;
 	struct virtio *v;
 	char id[16];
 	int r;
 
 	snprintf(id, sizeof(id), "disk%u", index);
+	r = io_thread_create(id, &t, e);
+	if (r < 0)
+		return r;
+	b->io_threads[b->n_io_threads++] = t;
 	c.id = disk->id ? disk->id : id;
 	c.serial = disk->serial;
 	c.n_queues = disk->n_queues;
@@ -32,7 +37,7 @@ static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned 
 	r = blk_image_open(&image, &c.image, e);
 	if (r < 0)
 		return r;
-	r = virtio_blk_create(&c, &w, &v, e);
+	r = virtio_blk_create(&c, &(struct virtio_blk_wiring){ b->mem, io_thread_loop(t) }, &v, e);
 	if (r < 0) {
 		blk_image_close(&c.image);
 		return r;

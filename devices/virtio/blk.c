@@ -365,7 +365,7 @@ int virtio_blk_create(const struct virtio_blk_config *cfg, const struct virtio_b
 	}
 	b->image = cfg->image;
 	b->unsafe = cfg->unsafe;
-	b->at_once = cfg->engine == BLK_ENGINE_SYNC;
+	b->how = cfg->engine == BLK_ENGINE_SYNC ? LOOP_AT_ONCE : LOOP_ASYNC;
 	b->again = (struct loop_timer){.owner = &b->v.dev, .fn = on_again};
 	b->again_ns = UINT64_MAX;
 	limiter_init(&b->limiter, &cfg->limits, loop_now_ns());

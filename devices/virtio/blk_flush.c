@@ -26,6 +26,7 @@ static void issue(struct virtio_blk *b)
 {
 	struct blk_request *r = b->flush.leader;
 
+	r->io.how = b->how;
 	if (b->flush.step == BLK_FLUSH_RECORD)
 		loop_writev(b->v.loop, &r->io, file_of(&b->image), &b->flush.record, 1,
 			    b->flush.record_off);

@@ -84,7 +84,8 @@ struct virtio_blk {
 	struct virtio v;
 	struct blk_image image;
 	char serial[VIRTIO_BLK_ID_LEN];
-	bool unsafe, at_once;
+	bool unsafe;
+	enum loop_how how; /* LOOP_AT_ONCE: never by io_uring */
 	struct limiter limiter;
 	struct loop_timer again; /* asks the limiter again */
 	uint64_t again_ns;       /* when that is; UINT64_MAX: not armed */

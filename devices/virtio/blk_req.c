@@ -172,6 +172,10 @@ static void start_transfer(struct blk_request *r)
 	} else if (img->direct && is_aligned(r)) {
 		fd = img->direct_fd;
 	}
+	/* the page cache has or takes it, or the disk is waited for by its own thread */
+	r->io.how = fd == img->direct_fd && img->direct ? r->blk->how : in ? LOOP_TRY : LOOP_AT_ONCE;
+	if (r->blk->how == LOOP_AT_ONCE)
+		r->io.how = LOOP_AT_ONCE;
 	if (in)
 		loop_readv(l, &r->io, fd, r->data.iov, (int)n, at);
 	else
@@ -223,6 +227,7 @@ static void start_range(struct blk_request *r)
 	struct loop *l = r->blk->v.loop;
 
 	r->step = BLK_STEP_RANGE;
+	r->io.how = r->blk->how;
 	if (img->overlay)
 		loop_fallocate(l, &r->io, blk_overlay_fd(img->overlay), r->range_mode,
 			       blk_overlay_data_off(img->overlay) + r->off, r->len);
@@ -356,7 +361,6 @@ bool blk_request_parse(struct blk_request *r)
 	r->exclusive = false;
 	r->io.owner = &r->blk->v.dev;
 	r->io.done = on_io_done;
-	r->io.at_once = r->blk->at_once;
 	return true;
 }
 

@@ -58,13 +58,17 @@ struct virtio_mmio {
 	struct virtio *v;
 	struct irq_line irq;
 	uint32_t device_features_sel, driver_features_sel, queue_sel;
-	uint8_t isr;
+	/* the line follows isr, whoever changes it; taken with the device's lock held or not */
+	pthread_mutex_t irq_lock;
+	_Atomic uint8_t isr;
 };
 
 static void raise_bit(struct virtio_mmio *t, uint8_t bit)
 {
+	pthread_mutex_lock(&t->irq_lock);
 	t->isr |= bit;
 	irq_set(&t->irq, true);
+	pthread_mutex_unlock(&t->irq_lock);
 }
 
 static void mmio_raise_queue(void *transport, unsigned queue)
@@ -80,10 +84,12 @@ static void mmio_raise_config(void *transport)
 
 static void acknowledge(struct virtio_mmio *t, uint32_t bits)
 {
+	pthread_mutex_lock(&t->irq_lock);
 	t->isr &= (uint8_t)~bits;
 	irq_set(&t->irq, false);
 	if (t->isr)
 		irq_set(&t->irq, true);
+	pthread_mutex_unlock(&t->irq_lock);
 }
 
 static void mmio_reset(void *transport)
@@ -119,8 +125,6 @@ static uint32_t read_register(const struct virtio_mmio *t, uint64_t off)
 		return q ? q->max_size : 0;
 	case R_QUEUE_READY:
 		return q && q->ready;
-	case R_INTERRUPT_STATUS:
-		return t->isr;
 	case R_STATUS:
 		return v->status;
 	case R_SHM_LEN_LOW ... R_SHM_BASE_HIGH:
@@ -184,12 +188,6 @@ static void write_register(struct virtio_mmio *t, uint64_t off, uint32_t val)
 		if (val == 1)
 			virtio_reset_queue(t->v, t->queue_sel);
 		break;
-	case R_QUEUE_NOTIFY:
-		virtio_notify(t->v, val);
-		break;
-	case R_INTERRUPT_ACK:
-		acknowledge(t, val);
-		break;
 	case R_STATUS:
 		virtio_write_status(t->v, (uint8_t)val);
 		break;
@@ -220,11 +218,41 @@ static void mmio_write(struct device *d, uint64_t off, unsigned size, uint64_t v
 		write_register(v->transport, off, (uint32_t)val);
 }
 
-static const struct region_ops mmio_region_ops = {mmio_read, mmio_write, 1 | 2 | 4};
+/* The registers of every interrupt and every request: their users must not wait for the device,
+ * which may be at work on another processor. */
+static bool mmio_quick_read(struct device *d, uint64_t off, unsigned size, uint64_t *val)
+{
+	const struct virtio_mmio *t = container_of(d, struct virtio, dev)->transport;
+
+	if (off != R_INTERRUPT_STATUS || size != 4)
+		return false;
+	*val = t->isr;
+	return true;
+}
+
+static bool mmio_quick_write(struct device *d, uint64_t off, unsigned size, uint64_t val)
+{
+	struct virtio *v = container_of(d, struct virtio, dev);
+
+	if (size != 4 || (off != R_QUEUE_NOTIFY && off != R_INTERRUPT_ACK))
+		return false;
+	if (off == R_QUEUE_NOTIFY)
+		virtio_notify_unlocked(v, (uint32_t)val);
+	else
+		acknowledge(v->transport, (uint32_t)val);
+	return true;
+}
+
+static const struct region_ops mmio_region_ops = {
+	mmio_read, mmio_write, 1 | 2 | 4, mmio_quick_read, mmio_quick_write,
+};
 
 static void mmio_destroy(void *transport)
 {
-	free(transport);
+	struct virtio_mmio *t = transport;
+
+	pthread_mutex_destroy(&t->irq_lock);
+	free(t);
 }
 
 static const struct virtio_transport_ops mmio_transport_ops = {
@@ -244,12 +272,13 @@ int virtio_mmio_attach(struct virtio *v, const struct virtio_mmio_config *cfg,
 		return err_set(e, ENOMEM, "%s: out of host memory", v->dev.id);
 	t->v = v;
 	t->irq = w->irq;
+	pthread_mutex_init(&t->irq_lock, NULL);
 	r = bus_add(w->bus,
 		    &(struct region){v->dev.id, cfg->base, VIRTIO_MMIO_LEN, &mmio_region_ops,
 				     &v->dev},
 		    e);
 	if (r < 0) {
-		free(t);
+		mmio_destroy(t);
 		return r;
 	}
 	v->tops = &mmio_transport_ops;

@@ -184,7 +184,23 @@ static void region_write(struct device *d, uint64_t off, unsigned size, uint64_t
 	bar_write(of_device(d), off, size, val);
 }
 
-static const struct region_ops bar_ops = {region_read, region_write, 1 | 2 | 4 | 8};
+/* A driver must not wait for the device, which may be at work on another processor. */
+static bool region_quick_write(struct device *d, uint64_t off, unsigned size, uint64_t val)
+{
+	uint64_t in = off % PART;
+
+	(void)size;
+	(void)val;
+	if (off - in != AT_NOTIFY)
+		return false;
+	virtio_notify_unlocked(container_of(d, struct virtio, dev),
+			       (uint32_t)(in / VIRTIO_PCI_NOTIFY_STRIDE));
+	return true;
+}
+
+static const struct region_ops bar_ops = {
+	region_read, region_write, 1 | 2 | 4 | 8, NULL, region_quick_write,
+};
 
 /* --- configuration space ---------------------------------------------------------------------- */
 

@@ -122,6 +122,8 @@ void virtio_set_ready(struct virtio *v, uint32_t queue, bool ready);
 /* VIRTIO_F_RING_RESET: done when it returns; the driver may then set the queue up anew. */
 void virtio_reset_queue(struct virtio *v, uint32_t queue);
 void virtio_notify(struct virtio *v, uint32_t queue);
+/* The same without the device's lock: whether it serves the queue is seen on the loop thread. */
+void virtio_notify_unlocked(struct virtio *v, uint32_t queue);
 /* The eventfd that a notification of the queue signals, for an accelerator that can do it itself;
  * -1 if there is no such queue. Stays the device's. */
 int virtio_notify_fd(const struct virtio *v, unsigned queue);

@@ -192,6 +192,11 @@ static bool run_one_source(struct loop *l)
 
 		if (!s->events || poll(&p, 1, 0) <= 0)
 			continue;
+		if (s->events & LOOP_EDGE) { /* each event once */
+			uint64_t count;
+
+			assert(read(s->fd, &count, sizeof(count)) == sizeof(count));
+		}
 		device_lock(s->owner);
 		s->fn(s, (p.revents & POLLIN ? LOOP_IN : 0u) | (p.revents & POLLOUT ? LOOP_OUT : 0u) |
 				 (p.revents & (POLLHUP | POLLERR) ? LOOP_HUP : 0u));

@@ -9,6 +9,9 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -404,6 +407,7 @@ Test(loop_io, drain_calls_back_all_of_one_owner_only, .init = setup, .fini = tea
 	for (int i = 0; i < 8; i++) {
 		the->io[i].done = on_io;
 		the->io[i].owner = i % 2 ? &d : NULL;
+		the->io[i].how = (enum loop_how)(i / 2 % 3);
 		loop_writev(the->loop, &the->io[i], fd, &v, 1, 0);
 	}
 	device_lock(&d);
@@ -427,6 +431,115 @@ Test(loop_io, fdatasync_completes, .init = setup, .fini = teardown)
 	run();
 	for (int i = 0; i < 8; i++)
 		cr_assert_eq(the->res[i], 0);
+}
+
+/* In whatever way they are made; reads of what is not in the page cache too. */
+Test(loop_io, each_way_gives_the_same, .init = setup, .fini = teardown)
+{
+	static char bufs[6][4096];
+	static struct iovec v[6];
+	char path[] = "/var/tmp/mayfly-loop-XXXXXX";
+	int fd = mkstemp(path);
+
+	unlink(path);
+	for (int i = 0; i < 3; i++) {
+		memset(bufs[i], 'a' + i, sizeof(bufs[i]));
+		v[i] = (struct iovec){bufs[i], sizeof(bufs[i])};
+		the->io[i] = (struct loop_io){.done = on_io, .how = (enum loop_how)i};
+		loop_writev(the->loop, &the->io[i], fd, &v[i], 1, 4096u * (unsigned)i);
+	}
+	loop_drain(the->loop, NULL);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(the->res[i], 4096);
+	for (int cached = 1; cached >= 0; cached--) {
+		if (!cached) {
+			fsync(fd);
+			posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+		}
+		memset(bufs[3], 0, sizeof(bufs[3]) * 3);
+		for (int i = 0; i < 3; i++) {
+			v[3 + i] = (struct iovec){bufs[3 + i], sizeof(bufs[0])};
+			the->res[i] = 0;
+			loop_readv(the->loop, &the->io[i], fd, &v[3 + i], 1, 4096u * (unsigned)i);
+		}
+		loop_drain(the->loop, NULL);
+		for (int i = 0; i < 3; i++) {
+			cr_assert_eq(the->res[i], 4096);
+			cr_assert_arr_eq(bufs[3 + i], bufs[i], 4096);
+		}
+	}
+	close(fd);
+}
+
+Test(loop_io, fallocate_makes_holes, .init = setup, .fini = teardown)
+{
+	int fd = temp_file();
+	char zero[2] = "xx";
+
+	cr_assert_eq(pwrite(fd, "abcd", 4, 0), 4);
+	for (int i = 0; i < 2; i++) {
+		the->io[i] = (struct loop_io){.done = on_io, .how = i ? LOOP_AT_ONCE : LOOP_ASYNC};
+		loop_fallocate(the->loop, &the->io[i], fd,
+			       FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, (unsigned)(1 + i), 1);
+	}
+	loop_drain(the->loop, NULL);
+	cr_assert_eq(the->res[0], 0);
+	cr_assert_eq(the->res[1], 0);
+	cr_assert_eq(pread(fd, zero, 2, 1), 2);
+	cr_assert_eq(zero[0], 0);
+	cr_assert_eq(zero[1], 0);
+	cr_assert_eq(pread(fd, zero, 1, 3), 1);
+	cr_assert_eq(zero[0], 'd');
+}
+
+static void on_more(struct loop_io *io, int32_t res)
+{
+	cr_assert_eq(res, 16);
+	note(the, io->more);
+	if (the->n == 8)
+		loop_stop(the->loop);
+}
+
+Test(loop_io, all_but_the_last_of_a_batch_say_more, .init = setup, .fini = teardown)
+{
+	static char buf[16];
+	static struct iovec v = {buf, sizeof(buf)};
+	int fd = temp_file();
+
+	for (int i = 0; i < 8; i++) {
+		the->io[i] = (struct loop_io){.done = on_more, .how = LOOP_AT_ONCE};
+		loop_writev(the->loop, &the->io[i], fd, &v, 1, 0);
+	}
+	run();
+	for (int i = 0; i < 8; i++)
+		cr_assert_eq(the->order[i], i < 7);
+}
+
+static void on_edge(struct loop_source *s, uint32_t ready)
+{
+	static const uint64_t one = 1;
+
+	note(the, (int)ready);
+	if (the->n < 3)
+		cr_assert_eq(write(s->fd, &one, sizeof(one)), sizeof(one));
+	else
+		loop_timer_arm(the->loop, &the->timer[3], loop_now_ns() + 30 * ms);
+}
+
+Test(loop_source, edge_is_told_once_for_each_event_and_need_not_be_read, .init = setup,
+     .fini = teardown)
+{
+	struct err e;
+
+	the->src = (struct loop_source){.fd = eventfd(1, EFD_NONBLOCK),
+					.events = LOOP_IN | LOOP_EDGE,
+					.fn = on_edge};
+	the->timer[3].fn = on_timer;
+	cr_assert_eq(loop_add(the->loop, &the->src, &e), 0);
+	run();
+	cr_assert_eq(the->n, 4, "three events and the timer: %d", the->n);
+	cr_assert_eq(the->order[0], LOOP_IN);
+	close(the->src.fd);
 }
 
 /* --- draining from another thread while the loop runs ------------------------------------------ */

@@ -148,6 +148,8 @@ enum bus_result bus_read(struct bus *b, uint64_t addr, unsigned size, uint64_t *
 		*val = ones(size);
 		return res;
 	}
+	if (r->ops->quick_read && r->ops->quick_read(r->owner, off, size, val))
+		return BUS_OK;
 	device_lock(r->owner);
 	*val = r->ops->read(r->owner, off, size) & ones(size);
 	device_unlock(r->owner);
@@ -162,6 +164,8 @@ enum bus_result bus_write(struct bus *b, uint64_t addr, unsigned size, uint64_t 
 
 	if (res != BUS_OK)
 		return res;
+	if (r->ops->quick_write && r->ops->quick_write(r->owner, off, size, val & ones(size)))
+		return BUS_OK;
 	device_lock(r->owner);
 	r->ops->write(r->owner, off, size, val & ones(size));
 	device_unlock(r->owner);

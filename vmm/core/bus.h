@@ -7,12 +7,14 @@
  * Regions that stay where they are do not overlap. Others can be moved by the guest (a PCI device's
  * base address registers); they may lie anywhere, and are looked at where no fixed region is. Which
  * regions there are does not change once the machine runs, only where the movable ones begin, so
- * accesses need no lock of their own. The owner's lock is held around each callback. The bus checks
+ * accesses need no lock of their own. The owner's lock is held around each callback but the quick
+ * ones. The bus checks
  * access sizes, devices do not. An access that no region claims reads as all ones.
  *
  * Threads: bus_read, bus_write and bus_move from any thread at once; bus_add and bus_add_movable
  * only while the machine is built.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 struct device;
@@ -22,6 +24,10 @@ struct region_ops { /* off is relative to the region's base; len of an access ne
 	uint64_t (*read)(struct device *d, uint64_t off, unsigned size);
 	void (*write)(struct device *d, uint64_t off, unsigned size, uint64_t val);
 	uint8_t sizes; /* allowed access sizes in bytes, OR of 1, 2, 4, 8 */
+	/* Tried first, without the owner's lock, for registers that need none and are used much;
+	 * false: not one of those. May be NULL. */
+	bool (*quick_read)(struct device *d, uint64_t off, unsigned size, uint64_t *val);
+	bool (*quick_write)(struct device *d, uint64_t off, unsigned size, uint64_t val);
 };
 
 struct region {

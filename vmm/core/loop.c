@@ -20,7 +20,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 32, RETRY_MS = 5, MAX_IO_ROUNDS = 4 };
+enum { MAX_EVENTS = 32, RETRY_MS = 5, MAX_IO_ROUNDS = 4, MAX_AT_ONCE = 32 };
 
 struct loop {
 	int epoll_fd, wake_fd;
@@ -29,8 +29,9 @@ struct loop {
 	struct loop_work *work, **work_tail;
 	struct timer_heap timers;
 	bool has_uring, woken;
-	pthread_mutex_t io_lock; /* the engine and the next three; inside devices' locks */
+	pthread_mutex_t io_lock; /* the engine and the next four; inside devices' locks */
 	struct io_engine *io;
+	struct io_list at_once;
 	struct loop_io *active; /* not called back yet, any order */
 	struct loop_io *handed; /* off the done list, its owner's lock being waited for */
 	struct epoll_event events[MAX_EVENTS]; /* of this round; loop_del() clears its own */
@@ -66,6 +67,7 @@ int loop_create(struct loop **out, struct err *e)
 	if (!l)
 		return err_set(e, ENOMEM, "event loop: out of host memory");
 	l->work_tail = &l->work;
+	io_list_init(&l->at_once);
 	l->timers.fd = -1;
 	pthread_mutex_init(&l->work_lock, NULL);
 	pthread_mutex_init(&l->io_lock, NULL);
@@ -137,7 +139,8 @@ void loop_stop(struct loop *l)
 
 static uint32_t to_epoll(uint32_t events)
 {
-	return (events & LOOP_IN ? EPOLLIN : 0u) | (events & LOOP_OUT ? EPOLLOUT : 0u);
+	return (events & LOOP_IN ? EPOLLIN : 0u) | (events & LOOP_OUT ? EPOLLOUT : 0u) |
+	       (events & LOOP_EDGE ? EPOLLET : 0u);
 }
 
 static int control(struct loop *l, struct loop_source *s, int op, uint32_t events)
@@ -252,6 +255,11 @@ static void run_work(struct loop *l)
 
 /* --- transfers -------------------------------------------------------------------------------- */
 
+static bool is_at_once(const struct loop *l, const struct loop_io *io)
+{
+	return io->how == LOOP_AT_ONCE || !l->has_uring;
+}
+
 static void start(struct loop *l, struct loop_io *io, enum loop_op op, int fd,
 		  const struct iovec *iov, int n, uint64_t off)
 {
@@ -260,16 +268,14 @@ static void start(struct loop *l, struct loop_io *io, enum loop_op op, int fd,
 	io->iov = iov;
 	io->n_iov = n;
 	io->off = off;
-	if (io->at_once)
-		io->res = loop_sync_transfer(io);
 	pthread_mutex_lock(&l->io_lock);
 	io->next_active = l->active;
 	io->prev_active = &l->active;
 	if (l->active)
 		l->active->prev_active = &io->next_active;
 	l->active = io;
-	if (io->at_once)
-		io_list_push(&l->io->done, io);
+	if (is_at_once(l, io) || (io->how == LOOP_TRY && op == LOOP_OP_READV))
+		io_list_push(&l->at_once, io);
 	else
 		l->io->ops->submit(l->io, io);
 	pthread_mutex_unlock(&l->io_lock);
@@ -348,15 +354,37 @@ static void run_done(struct loop *l)
 	pthread_mutex_unlock(&l->io_lock);
 }
 
+/* Makes transfers that are not io_uring's, without any lock; a number of them, so that those whose
+ * turn was first are called back before the last is made. */
+static void run_at_once_locked(struct loop *l)
+{
+	struct loop_io *io;
+
+	for (int i = 0; i < MAX_AT_ONCE && (io = io_list_pop(&l->at_once)); i++) {
+		bool may_wait = is_at_once(l, io);
+		int32_t res;
+
+		pthread_mutex_unlock(&l->io_lock);
+		res = loop_sync_transfer(io, may_wait);
+		pthread_mutex_lock(&l->io_lock);
+		io->res = res;
+		if (!may_wait && (res == -EAGAIN || res == -EOPNOTSUPP))
+			l->io->ops->submit(l->io, io);
+		else
+			io_list_push(&l->io->done, io);
+	}
+}
+
 /* Submits what is new; how long the loop may sleep. */
 static int flush(struct loop *l)
 {
 	int timeout_ms;
 
 	pthread_mutex_lock(&l->io_lock);
+	run_at_once_locked(l);
 	timeout_ms = l->io->ops->flush(l->io) ? -1 : RETRY_MS;
 	l->io->ops->reap(l->io);
-	if (l->io->done.head)
+	if (l->io->done.head || l->at_once.head)
 		timeout_ms = 0;
 	pthread_mutex_unlock(&l->io_lock);
 	return timeout_ms;
@@ -411,6 +439,7 @@ void loop_drain(struct loop *l, struct device *owner)
 	while (has_active_locked(l, owner)) {
 		struct loop_io *io;
 
+		run_at_once_locked(l);
 		l->io->ops->flush(l->io);
 		l->io->ops->reap(l->io);
 		io = take_done_locked(l, owner);

@@ -18,12 +18,18 @@ struct device;
 struct err;
 struct loop;
 
-enum { LOOP_IN = 1u << 0, LOOP_OUT = 1u << 1, LOOP_HUP = 1u << 2 };
+enum {
+	LOOP_IN = 1u << 0,
+	LOOP_OUT = 1u << 1,
+	LOOP_HUP = 1u << 2,
+	/* with others: told once for each time that it becomes ready; nobody need read an eventfd */
+	LOOP_EDGE = 1u << 3,
+};
 enum { LOOP_MAX_TIMERS = 1024 }; /* armed at once */
 
 struct loop_source { /* embedded in the owner; container_of() in fn */
 	int fd;               /* stays the owner's */
-	uint32_t events;      /* LOOP_IN | LOOP_OUT; level-triggered; 0: parked */
+	uint32_t events;      /* LOOP_IN | LOOP_OUT; level-triggered, or LOOP_EDGE; 0: parked */
 	struct device *owner; /* its lock is held around fn; may be NULL */
 	void (*fn)(struct loop_source *s, uint32_t ready);
 };
@@ -35,11 +41,18 @@ struct loop_timer { /* embedded; zeroed before first use; fires once per arming 
 	int heap_slot; /* the loop's: 0 when idle, -1 while being fired */
 };
 
+/* How a transfer is made where there is io_uring; without it all are LOOP_AT_ONCE. */
+enum loop_how {
+	LOOP_ASYNC,
+	LOOP_TRY,     /* a read at once if it need not wait, as from the page cache */
+	LOOP_AT_ONCE, /* on the loop thread, which waits for it: for a loop of one device */
+};
+
 struct loop_io { /* one asynchronous transfer, the caller's until done() */
 	struct device *owner;                             /* its lock is held around done */
 	void (*done)(struct loop_io *io, int32_t res);    /* bytes or -errno */
-	bool at_once; /* by plain system calls within the call that starts it, io_uring or not */
-	bool more;    /* in done: the owner's next one is called back right after */
+	enum loop_how how;
+	bool more; /* in done: the owner's next one is called back right after */
 	int fd, op, n_iov, mode;                          /* the loop's from here on */
 	const struct iovec *iov;
 	uint64_t off, len;

@@ -59,7 +59,8 @@ struct io_engine {
 /* -errno if this host refuses io_uring, or it is built out; says nothing. */
 int loop_uring_create(struct io_engine **out);
 int loop_sync_create(struct io_engine **out);
-int32_t loop_sync_transfer(const struct loop_io *io); /* bytes or -errno */
+/* Makes it now: bytes or -errno. may_wait: else -EAGAIN instead, of a read. */
+int32_t loop_sync_transfer(const struct loop_io *io, bool may_wait);
 
 struct timer_heap { /* heap[1] is the earliest */
 	pthread_mutex_t lock;

@@ -102,7 +102,7 @@ static void set_fd_locked(struct timer_heap *h)
 
 	if (first >= h->armed_ns)
 		return;
-	h->armed_ns = first;
+	__atomic_store_n(&h->armed_ns, first, __ATOMIC_RELAXED);
 	its.it_value.tv_sec = (time_t)(first / ns_per_s);
 	its.it_value.tv_nsec = (long)(first % ns_per_s);
 	timerfd_settime(h->fd, TFD_TIMER_ABSTIME, &its, NULL);
@@ -133,8 +133,12 @@ void timer_heap_cancel(struct timer_heap *h, struct loop_timer *t)
 
 void timer_heap_run(struct timer_heap *h)
 {
-	uint64_t expirations, now = loop_now_ns();
+	uint64_t expirations, now;
 
+	/* nothing is armed, or only just now: the descriptor tells */
+	if (__atomic_load_n(&h->armed_ns, __ATOMIC_RELAXED) == UINT64_MAX)
+		return;
+	now = loop_now_ns();
 	pthread_mutex_lock(&h->lock);
 	if (now < h->armed_ns) {
 		pthread_mutex_unlock(&h->lock);
@@ -163,7 +167,7 @@ void timer_heap_run(struct timer_heap *h)
 		device_unlock(owner);
 		pthread_mutex_lock(&h->lock);
 	}
-	h->armed_ns = UINT64_MAX;
+	__atomic_store_n(&h->armed_ns, UINT64_MAX, __ATOMIC_RELAXED);
 	set_fd_locked(h);
 	pthread_mutex_unlock(&h->lock);
 }

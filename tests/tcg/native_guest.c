@@ -23,8 +23,10 @@ enum {
 	GPA_CODE = GPA_DATA + NATIVE_DATA_BYTES,
 	N_VECTORS = 32,
 	CACHE_BYTES = 8 << 20,
-	KERNEL_BASE = 0x2b600000, /* where the first pages are mapped, for supervisors */
 };
+/* Where the first pages are mapped, for supervisors: in the half that the host's kernel has, too, so that
+ * a random address that comes there faults alike. */
+#define KERNEL_BASE 0xffffffff8b600000ull
 
 static void io_mmio(void *ctx, gpaddr gpa, unsigned size, bool write, uint64_t *val)
 {
@@ -53,7 +55,8 @@ static void poke64(struct native_guest *g, gpaddr at, uint64_t v)
 static void make_tables(struct native_guest *g)
 {
 	gpaddr pdpt = GPA_TABLES + 0x1000, pd = GPA_TABLES + 0x2000, pt = GPA_TABLES + 0x3000;
-	gpaddr kernel = GPA_TABLES + 0x4000;
+	gpaddr kernel_pdpt = GPA_TABLES + 0x4000, kernel_pd = GPA_TABLES + 0x5000;
+	gpaddr kernel = GPA_TABLES + 0x6000;
 
 	poke64(g, GPA_TABLES, pdpt | 7);
 	poke64(g, pdpt, pd | 7);
@@ -61,7 +64,9 @@ static void make_tables(struct native_guest *g)
 	for (unsigned i = 0; i < NATIVE_DATA_BYTES >> 12; i++)
 		poke64(g, pt + 8 * ((NATIVE_DATA >> 12 & 511) + i), (GPA_DATA + i * 4096u) | 7);
 	poke64(g, pt + 8 * (NATIVE_CODE >> 12 & 511), GPA_CODE | 5);
-	poke64(g, pd + 8 * (KERNEL_BASE >> 21), kernel | 3);
+	poke64(g, GPA_TABLES + 8 * (KERNEL_BASE >> 39 & 511), kernel_pdpt | 3);
+	poke64(g, kernel_pdpt + 8 * (KERNEL_BASE >> 30 & 511), kernel_pd | 3);
+	poke64(g, kernel_pd + 8 * (KERNEL_BASE >> 21 & 511), kernel | 3);
 	for (unsigned i = 1; i < 8; i++)
 		poke64(g, kernel + 8 * i, i << 12 | 3);
 	poke64(g, GPA_GDT + 0x18, 0x00af9b000000ffff); /* code of the handlers */

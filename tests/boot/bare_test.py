@@ -12,12 +12,16 @@ import tempfile
 from harness import ROOT, Skip, Suite, expect, run
 
 
-def build(directory):
-    out = os.path.join(directory, "virtio.elf")
+SOURCES = {"virtio": ["virtio.c"], "hostile": ["hostile.c", "hostile_ring.c", "hostile_dev.c", "hostile_race.c"]}
+
+
+def build(directory, name="virtio"):
+    bare = os.path.join(ROOT, "tests", "boot", "bare")
+    out = os.path.join(directory, name + ".elf")
     cmd = ["cc", "-m32", "-O2", "-ffreestanding", "-fno-pic", "-no-pie", "-nostdlib", "-static", "-fno-stack-protector",
            "-fcf-protection=none", "-fno-asynchronous-unwind-tables", "-mgeneral-regs-only", "-Wall", "-Werror",
-           "-Wl,--build-id=none,-Ttext=0x201000,--section-start=.head=0x200000", "-o", out,
-           os.path.join(ROOT, "tests", "boot", "bare", "virtio.c")]
+           "-Wl,--build-id=none,-Ttext=0x201000,--section-start=.head=0x200000", "-o", out]
+    cmd += [os.path.join(bare, source) for source in ["machine.c", "vdev.c"] + SOURCES[name]]
     res = subprocess.run(cmd, capture_output=True, text=True)
     if res.returncode and "-m32" in res.stderr + res.stdout:
         raise Skip("no 32-bit compiler: " + res.stderr.strip()[:100])

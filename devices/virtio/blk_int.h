@@ -116,6 +116,8 @@ void blk_request_release(struct blk_request *r);
 void blk_completed(struct virtio_blk *b, unsigned queue, bool more);
 void blk_warn(struct virtio_blk *b, const char *what, uint64_t off, int code);
 
+/* Locks the open file, F_RDLCK or F_WRLCK: -EBUSY if another one goes on holding it, or -errno. */
+int blk_lock(int fd, short type);
 /* Bytes of a file or a block device; -errno. */
 int blk_image_size(int fd, uint64_t *out);
 

@@ -7,6 +7,9 @@
  * system supports it, other hosts). An image below an overlay is locked like one that is only
  * read: several machines may begin with it.
  *
+ * After the death of a process the kernel holds the lock until its last transfers have ended, those of
+ * io_uring a moment later than the process; so a lock that is taken is asked for again for LOCK_MS.
+ *
  * Refs: fcntl(2), "Open file description locks".
  */
 #include "devices/virtio/blk_int.h"
@@ -24,6 +27,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { LOCK_MS = 1000, LOCK_STEP_MS = 10 };
 
 static int open_failed(const char *path, bool read_only, int code, struct err *e)
 {
@@ -101,19 +106,34 @@ static int find_size(const struct blk_image_config *c, struct blk_image *img, st
 	return 0;
 }
 
+int blk_lock(int fd, short type)
+{
+	struct flock fl = {.l_type = type, .l_whence = SEEK_SET};
+
+	for (int ms = 0;; ms += LOCK_STEP_MS) {
+		if (fcntl(fd, F_OFD_SETLK, &fl) == 0)
+			return 0;
+		if (errno != EAGAIN && errno != EACCES)
+			return -errno;
+		if (ms >= LOCK_MS)
+			return -EBUSY;
+		usleep(LOCK_STEP_MS * 1000);
+	}
+}
+
 static int lock(const char *path, const struct blk_image *img, struct err *e)
 {
-	struct flock fl = {.l_type = img->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+	int r = blk_lock(img->fd, img->read_only ? F_RDLCK : F_WRLCK);
 
-	if (fcntl(img->fd, F_OFD_SETLK, &fl) == 0)
+	if (r == 0)
 		return 0;
-	if (errno == EAGAIN || errno == EACCES) {
+	if (r == -EBUSY) {
 		err_set(e, EBUSY, "disk: %s: locked by another mayfly", path);
 		err_hint(e, "stop the other one, copy the image, or open it with ,ro in both");
 		return -EBUSY;
 	}
 	log_warn(NULL, "disk: %s: cannot be locked here (%s); take care to use it only once", path,
-		 strerror(errno));
+		 strerror(-r));
 	return 0;
 }
 

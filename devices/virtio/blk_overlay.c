@@ -32,7 +32,7 @@
  */
 #include "devices/virtio/blk_overlay.h"
 
-#include "devices/virtio/blk.h"
+#include "devices/virtio/blk_int.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
@@ -248,9 +248,7 @@ static int load_file(struct blk_overlay *o, const char *path, const struct stat 
 
 static int lock(int fd, const char *path, struct err *e)
 {
-	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	if (fcntl(fd, F_OFD_SETLK, &fl) == 0 || (errno != EAGAIN && errno != EACCES))
+	if (blk_lock(fd, F_WRLCK) != -EBUSY)
 		return 0;
 	err_set(e, EBUSY, "disk: overlay %s: locked by another mayfly", path);
 	err_hint(e, "give each machine an overlay of its own");
@@ -294,6 +292,8 @@ static int open_named(struct blk_overlay *o, const char *path, const struct stat
 	r = lock(o->fd, path, e);
 	if (r < 0)
 		return r;
+	if (fstat(o->fd, &st) < 0)
+		return err_set(e, errno, "disk: overlay %s: %s", path, strerror(errno));
 	return st.st_size ? load_file(o, path, base, e) : make_file(o, path, base, e);
 }
 

@@ -12,7 +12,8 @@ import tempfile
 from harness import ROOT, Skip, Suite, expect, run
 
 
-SOURCES = {"virtio": ["virtio.c"], "hostile": ["hostile.c", "hostile_ring.c", "hostile_dev.c", "hostile_race.c"]}
+SOURCES = {"virtio": ["virtio.c"], "writer": ["writer.c"],
+           "hostile": ["hostile.c", "hostile_ring.c", "hostile_dev.c", "hostile_race.c"]}
 
 
 def build(directory, name="virtio"):

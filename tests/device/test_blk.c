@@ -593,6 +593,27 @@ Test(blk_open, writer_excludes_all_and_readers_share, .fini = teardown)
 	cr_assert_eq(try_open(path, false, &e), 0);
 }
 
+static void *let_go(void *img)
+{
+	usleep(100000);
+	blk_image_close(img);
+	return NULL;
+}
+
+/* As when the monitor before was killed, and the kernel still ends its transfers. */
+Test(blk_open, lock_that_is_let_go_soon_is_waited_for, .fini = teardown)
+{
+	struct blk_image a;
+	pthread_t t;
+	struct err e;
+
+	make_image(512);
+	cr_assert_eq(open_image(path, false, &a, &e), 0);
+	pthread_create(&t, NULL, let_go, &a);
+	cr_assert_eq(try_open(path, false, &e), 0, "%s", e.msg);
+	pthread_join(t, NULL);
+}
+
 Test(blk_open, permission_denied_says_what_to_do, .fini = teardown)
 {
 	struct err e;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The FUSE server on a real directory: what the guest may do, and what it may not. */
 #include "tests/device/fuse_client.h"
+#include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 
 #include <criterion/criterion.h>
@@ -12,7 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { ROOT = FUSE_ROOT_ID };
@@ -302,6 +306,55 @@ Test(fuse, special_files_are_neither_opened_nor_made)
 	cr_assert_eq(fuse_call(&c, FUSE_MKNOD, ROOT, &dev, sizeof(dev), "disk", NULL), -EPERM);
 	dev.mode = S_IFIFO | 0600;
 	cr_assert_eq(fuse_call(&c, FUSE_MKNOD, ROOT, &dev, sizeof(dev), "fifo2", NULL), 0);
+}
+
+/* What is in the tree may be told of and linked to, but only files are opened, and nothing blocks. */
+Test(fuse, special_files_of_every_kind_stay_closed)
+{
+	static const int flags[] = {O_RDONLY, O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_WRONLY | O_APPEND};
+	static const char *const names[] = {"fifo", "socket", "null", "disk", "fifo-link"};
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int sock = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	cr_assert_eq(mkfifo(in_root("fifo"), 0666), 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.100s", in_root("socket"));
+	cr_assert_eq(bind(sock, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	/* where that is not allowed, they are not there */
+	(void)!mknod(in_root("null"), S_IFCHR | 0666, makedev(1, 3));
+	(void)!mknod(in_root("disk"), S_IFBLK | 0666, makedev(7, 0));
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		uint64_t n, to;
+
+		if (i == 4) { /* under another name */
+			struct fuse_link_in in = {fuse_lookup_name(&c, ROOT, "fifo", NULL)};
+
+			cr_assert_eq(fuse_call(&c, FUSE_LINK, ROOT, &in, sizeof(in), names[i], NULL), 0);
+		}
+		n = fuse_lookup_name(&c, ROOT, names[i], NULL);
+		cr_assert(n || i == 2 || i == 3, "%s", names[i]);
+		for (unsigned k = 0; n && k < ARRAY_LEN(flags); k++)
+			cr_assert_eq(fuse_open_node(&c, n, flags[k], NULL), UINT64_MAX, "%s", names[i]);
+		to = n ? fuse_lookup_name(&c, n, "x", NULL) : 0;
+		cr_assert_eq(to, 0);
+	}
+	close(sock);
+}
+
+/* A hard link to a file outside is the host's own doing; one to a file inside is the same file. */
+Test(fuse, hard_links_are_one_file)
+{
+	uint64_t n = fuse_lookup_name(&c, ROOT, "file", NULL), other, fh;
+	struct fuse_link_in in = {n}, dir = {ROOT};
+
+	cr_assert_eq(fuse_call(&c, FUSE_LINK, ROOT, &in, sizeof(in), "second", NULL), 0);
+	cr_assert_lt(fuse_call(&c, FUSE_LINK, ROOT, &dir, sizeof(dir), "root-again", NULL), 0);
+	cr_assert_lt(fuse_call(&c, FUSE_LINK, ROOT, &in, sizeof(in), "../outside", NULL), 0);
+	other = fuse_lookup_name(&c, ROOT, "second", NULL);
+	cr_assert_neq(other, 0);
+	fh = fuse_open_node(&c, other, O_RDONLY, NULL);
+	cr_assert_neq(fh, UINT64_MAX);
+	cr_assert_eq(fuse_read_file(&c, other, fh, 0, 5), 0);
+	cr_assert_eq(c.reply_len, 5);
 }
 
 Test(fuse, made_up_ids_are_stale)

@@ -277,6 +277,7 @@ static void ranged(struct blk_request *r, int32_t res)
 	if (res == -EOPNOTSUPP && (r->range_mode & FALLOC_FL_ZERO_RANGE)) {
 		/* a hole reads as zeroes */
 		r->range_mode = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+		r->n_retries = 0;
 		start_range(r);
 		return;
 	}

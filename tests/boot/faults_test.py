@@ -3,7 +3,7 @@
 """Disks and networks of the host fail under a stock guest. usage: faults_test.py [REGEX]
 
 The image's file system is full, the file may grow no longer, the block device gives I/O errors, the tap is
-down or deleted; fio verifies what it wrote while the machine is paused and stopped again and again. The
+down or deleted; nobody does anything; fio verifies what it wrote while the machine is paused and stopped again and again. The
 guest sees errors or waits, the monitor lives, and what can recover does. Needs root for most of it; taps are
 in a network namespace of their own.
 """
@@ -24,7 +24,7 @@ import time
 from harness import MAYFLY, ROOT, Skip, Suite, guest
 
 KERNEL = "cloud-6.12"
-MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "virtiofs"]
+MODULES = ["virtio_mmio", "virtio_pci", "virtio_blk", "virtio_net", "virtiofs"]
 CLONE_NEWNET = 0x40000000
 
 
@@ -48,10 +48,10 @@ class Machine:
     """A guest whose script waits for lines on its console. wait() raises unless the text comes."""
 
     def __init__(self, tmp, script, args, terminal=False, timeout=180):
-        cmd = [MAYFLY, "run", "--accel", "tcg", "--mem", "256M", "--bus", "pci", "--kernel", guest(KERNEL), "--initrd",
+        cmd = [MAYFLY, "run", "--accel", "tcg", "--mem", "256M", "--kernel", guest(KERNEL), "--initrd",
                initrd(tmp, script), "--cmdline", "console=ttyS0 quiet", "--timeout", f"{timeout}s", "--cpus", "2"] + args
-        if not any(a == "--net" for a in args):
-            cmd += ["--net", "none"]
+        cmd += [] if "--net" in args else ["--net", "none"]
+        cmd += [] if "--bus" in args else ["--bus", "pci"]
         self.out, self.seen = b"", 0
         inner, outer = pty.openpty() if terminal else (None, None)
         self.errors = open(os.path.join(tmp, "stderr"), "w+b")
@@ -90,6 +90,31 @@ class Machine:
     def end(self):
         if self.proc.wait(60):
             self.fail(f"exit code {self.proc.returncode}")
+
+    def threads(self):
+        """Of each thread but the guest's processors: how often it went to sleep, and its CPU time in ns."""
+        out = {}
+        for t in os.listdir(f"/proc/{self.proc.pid}/task"):
+            with open(f"/proc/{self.proc.pid}/task/{t}/status", encoding="ascii") as f:
+                text = f.read()
+            with open(f"/proc/{self.proc.pid}/task/{t}/schedstat", encoding="ascii") as f:
+                ns = int(f.read().split()[0])
+            name = re.search(r"Name:\s*(\S+)", text)[1]
+            if not re.match(r"vcpu|apic-timer", name):
+                out[name + "/" + t] = (int(re.search(r"\nvoluntary_ctxt_switches:\s*(\d+)", text)[1]), ns)
+        return out
+
+    def check_idle(self, seconds):
+        """The monitor has no timers of its own, and nothing that looks again and again."""
+        before = self.threads()
+        time.sleep(seconds)
+        after = self.threads()
+        wakes = {t: after[t][0] - before[t][0] for t in before}
+        busy_ns = sum(after[t][1] - before[t][1] for t in before)
+        # a frame or two may come from the host's side
+        if sum(wakes.values()) > 6 or busy_ns > seconds * 1e6:
+            self.fail(f"not idle: {wakes}, {busy_ns / 1e6:.1f} ms in {seconds} s")
+        return f"{sum(wakes.values())} wake-ups of the monitor, {busy_ns / 1e6:.1f} ms in {seconds} s"
 
     def __enter__(self):
         return self
@@ -227,6 +252,27 @@ def io_errors(engine, cache):
             subprocess.run(["losetup", "-d", loop], check=False)
 
 
+# --- nothing to do ----------------------------------------------------------------------------------
+
+IDLE_SCRIPT = """ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
+mkdir -p /mnt; mount -t virtiofs t /mnt && dd if=/dev/vda of=/dev/null bs=64k count=4 2>/dev/null && echo idle
+read -r x </dev/console
+"""
+
+
+def idle(bus):
+    """All kinds of devices, used and then left alone."""
+    with tempfile.TemporaryDirectory(prefix="mayfly-faults-", dir="/var/tmp") as tmp:
+        args = ["--disk", other_disk(tmp), "--rng", "--fs", tmp + ",tag=t", "--net", "user", "--bus", bus]
+        with Machine(tmp, IDLE_SCRIPT, args) as m:
+            m.wait("idle")
+            time.sleep(3)
+            said = m.check_idle(10)
+            m.say()
+            m.end()
+            return said
+
+
 # --- taps -------------------------------------------------------------------------------------------
 
 NET_SCRIPT = """echo 0 >/proc/sys/kernel/printk
@@ -280,6 +326,8 @@ def tap_child():
                 m.wait(f"{name} {want}")
             m.wait("ready")
             ask("start", "good")
+            time.sleep(3)
+            m.check_idle(5)
             ip("link", "set", "t0", "down")
             ask("down", "bad", "once")
             ip("link", "set", "t0", "up")
@@ -369,6 +417,8 @@ def main():
         suite.check(f"tcg: file size limit, {engine}", lambda e=engine: file_limit(e))
         suite.check(f"tcg: image truncated and unlinked, {engine}", lambda e=engine: gone(e))
         suite.check(f"tcg: host's disk gives I/O errors, {engine}", lambda e=engine: io_errors(e, "none"))
+    for bus in ("mmio", "pci"):
+        suite.check(f"tcg: nothing to do, {bus}", lambda b=bus: idle(b))
     suite.check("tcg: tap down, deleted, made again", tap_faults)
     for keys in ("engine=io_uring,queues=1", "engine=io_uring,queues=4,cache=none", "engine=sync,queues=1",
                  "engine=sync,queues=4,cache=none"):

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every virtio device on both transports: see tests/device/vpoke.h. */
+/* Every virtio device on both transports: see tests/device/vpoke.h; and what each lets a driver have. */
 #include "devices/virtio/blk.h"
+#include "devices/virtio/fs.h"
+#include "devices/virtio/net.h"
+#include "devices/virtio/net_port.h"
 #include "devices/virtio/rng.h"
 #include "tests/device/vpoke.h"
 #include "vmm/core/log.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -34,6 +40,59 @@ static struct virtio *make_blk(struct vdriver *d)
 	return v;
 }
 
+/* --- net: a port that takes everything and has nothing ----------------------------------------- */
+
+static int port_send(struct net_port *p, const struct iovec *iov, unsigned n)
+{
+	(void)p;
+	(void)iov;
+	(void)n;
+	return 0;
+}
+
+static ssize_t port_recv(struct net_port *p, const struct iovec *iov, unsigned n)
+{
+	(void)p;
+	(void)iov;
+	(void)n;
+	return -EAGAIN;
+}
+
+static void port_close(struct net_port *p)
+{
+	close(p->fd);
+	free(p);
+}
+
+static struct virtio *make_net(struct vdriver *d)
+{
+	static const struct net_port_ops ops = {.send = port_send, .recv = port_recv, .close = port_close};
+	struct virtio_net_config cfg = {.id = "net0", .n_pairs = 1, .mac = {2}};
+	struct net_port *port = calloc(1, sizeof(*port));
+	struct virtio *v;
+
+	*port = (struct net_port){.ops = &ops, .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	cr_assert_eq(virtio_net_create(&cfg, &(struct virtio_net_wiring){d->mem, d->loop, &port}, &v, NULL), 0);
+	return v;
+}
+
+static struct virtio *make_fs(struct vdriver *d)
+{
+	static char dir[32];
+	struct virtio_fs_config cfg = {.id = "fs0", .tag = "t", .fuse = {.id = "fs0", .max_nodes = 16}};
+	struct virtio *v;
+
+	if (!dir[0]) {
+		strcpy(dir, "/tmp/mayfly-vpoke-XXXXXX");
+		cr_assert(mkdtemp(dir));
+	}
+	cfg.fuse.dir = dir;
+	cr_assert_eq(virtio_fs_create(&cfg, &(struct virtio_fs_wiring){d->mem, d->loop}, &v, NULL), 0);
+	rmdir(dir); /* it has it open; the next one gets a new one */
+	dir[0] = 0;
+	return v;
+}
+
 static void quiet(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
@@ -49,4 +108,65 @@ Test(vpoke, rng)
 Test(vpoke, blk)
 {
 	vpoke_check(make_blk, ROUNDS);
+}
+
+Test(vpoke, net)
+{
+	vpoke_check(make_net, ROUNDS);
+}
+
+Test(vpoke, fs)
+{
+	vpoke_check(make_fs, ROUNDS);
+}
+
+/* --- negotiation ------------------------------------------------------------------------------ */
+
+/* A driver gets each bit that is offered, alone, and none that is not; what it got is what is in force. */
+static void check_bits(struct virtio *(*make)(struct vdriver *d), bool pci)
+{
+	enum { F_IN_ORDER = 35, F_PACKED = 34, F_ACCESS_PLATFORM = 33, F_SR_IOV = 37, F_NOTIFICATION_DATA = 38 };
+	static const uint8_t never[] = {F_IN_ORDER, F_PACKED, F_ACCESS_PLATFORM, F_SR_IOV, F_NOTIFICATION_DATA};
+	struct vdriver d;
+	uint64_t offered;
+
+	vdriver_init(&d);
+	if (pci) {
+		vdriver_attach_pci(&d, make(&d));
+		vdriver_enable_pci(&d);
+	} else {
+		vdriver_attach(&d, make(&d));
+	}
+	vdriver_write(&d, 0x14, 0);
+	offered = vdriver_read(&d, 0x10);
+	vdriver_write(&d, 0x14, 1);
+	offered |= (uint64_t)vdriver_read(&d, 0x10) << 32;
+	cr_assert(offered >> VIRTIO_F_VERSION_1 & 1);
+	cr_assert(offered >> VIRTIO_F_RING_RESET & 1 || !d.v->ops->reset_queue);
+	for (unsigned i = 0; i < ARRAY_LEN(never); i++)
+		cr_assert_not(offered >> never[i] & 1, "%u", never[i]);
+	for (unsigned bit = 0; bit < 64; bit++) {
+		vdriver_start(&d, 1ull << bit, 8);
+		cr_assert_eq(vdriver_status(&d) == 15, offered >> bit & 1, "bit %u", bit);
+		cr_assert_eq(vdriver_read(&d, 0x44), offered >> bit & 1, "queue, bit %u", bit);
+		if (bit != VIRTIO_F_RING_RESET || !(offered >> bit & 1))
+			continue;
+		vdriver_write(&d, 0xc0, 1);
+		cr_assert_eq(vdriver_read(&d, 0x44), 0);
+		vdriver_setup_queue(&d, 8, VD_DESC, VD_AVAIL, VD_USED);
+		cr_assert_eq(vdriver_read(&d, 0x44), 1);
+	}
+	vdriver_start(&d, offered, 8);
+	cr_assert_eq(vdriver_status(&d), 15);
+	vdriver_fini(&d);
+}
+
+Test(negotiation, each_bit_alone, .init = quiet)
+{
+	static struct virtio *(*const make[])(struct vdriver *) = {make_rng, make_blk, make_net, make_fs};
+
+	for (unsigned i = 0; i < ARRAY_LEN(make); i++) {
+		check_bits(make[i], false);
+		check_bits(make[i], true);
+	}
 }

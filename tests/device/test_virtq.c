@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The queue walker against drivers that break every rule. */
 #include "devices/virtio/virtq.h"
+#include "tests/device/virtq_model.h"
 #include "vmm/core/bytes.h"
 
 #include <criterion/criterion.h>
@@ -512,49 +513,6 @@ Test(virtq, overlapping_rings_do_no_harm)
 
 /* --- a model of what may be accepted, over random small rings ---------------------------------- */
 
-struct model {
-	unsigned n_out, n_in, out_bytes, in_bytes;
-	bool broken, faulty;
-};
-
-/* Written from the standard's rules, not from the walker: recursion instead of state. */
-static void model_walk(struct model *m, gpaddr table, unsigned n, unsigned i, bool indirect,
-		       unsigned visits, bool writes)
-{
-	uint8_t raw[16];
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags;
-	bool ram;
-
-	if (visits == SIZE || i >= n) {
-		m->broken = true;
-		return;
-	}
-	gmem_read(mem, table + 16ull * i, raw, 16);
-	addr = load_le64(raw);
-	len = load_le32(raw + 8);
-	flags = load_le16(raw + 12);
-	ram = gmem_valid(mem, addr, len);
-	if (flags & INDIRECT) {
-		if (indirect || (flags & NEXT) || !len || len % 16 || len > 16 * SIZE || !ram)
-			m->broken = true;
-		else
-			model_walk(m, addr, len / 16, 0, true, visits, writes);
-		return;
-	}
-	if (writes && !(flags & WRITE)) {
-		m->broken = true;
-		return;
-	}
-	if (!ram && len)
-		m->faulty = true;
-	*(flags & WRITE ? &m->n_in : &m->n_out) += len > 0;
-	*(flags & WRITE ? &m->in_bytes : &m->out_bytes) += len;
-	if (flags & NEXT)
-		model_walk(m, table, n, load_le16(raw + 14), indirect, visits + 1, flags & WRITE);
-}
-
 static uint32_t seed = 12345;
 
 static uint32_t pick(const uint64_t *from, unsigned n)
@@ -582,13 +540,13 @@ Test(virtq, walker_agrees_with_the_model)
 	unsigned n_broken = 0, n_faulty = 0, n_good = 0, n_long = 0;
 
 	for (unsigned round = 0; round < 200000; round++) {
-		struct model m = {0};
+		struct virtq_model m;
 		enum virtq_result r;
 
 		random_table(DESC, SIZE);
 		random_table(TABLE, 4);
 		offer((uint16_t)(round % SIZE));
-		model_walk(&m, DESC, SIZE, round % SIZE, false, 0, false);
+		m = virtq_model_walk(&q, (uint16_t)(round % SIZE));
 		r = virtq_pop(&q, &c);
 		cr_assert_eq(r == VIRTQ_BROKEN, m.broken, "round %u", round);
 		if (r == VIRTQ_BROKEN) {

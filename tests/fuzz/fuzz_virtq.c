@@ -2,9 +2,11 @@
 /*
  * The queue walker over arbitrary guest memory. Input: 8 bytes that place the rings, then the bytes
  * of guest memory from address 0. Whatever they are, a chain consists of RAM only, its sums are
- * right, no head is out twice, and the queue ends.
+ * right, no head is out twice, the queue ends, and each chain is what a model of the rules makes of
+ * it (tests/device/virtq_model.c).
  */
 #include "devices/virtio/virtq.h"
+#include "tests/device/virtq_model.h"
 #include "vmm/core/bytes.h"
 
 #include <assert.h>
@@ -36,13 +38,39 @@ static void check_chain(const struct gmem *mem, const struct virtq_chain *c)
 	assert(sum[0] == c->out_bytes && sum[1] == c->in_bytes);
 }
 
+/* Pops, and compares with what the model says of the same bytes. */
+static enum virtq_result pop(struct virtq *q, struct virtq_chain *c)
+{
+	struct virtq_model m = {0};
+	uint16_t idx = 0, head = 0, ahead;
+	enum virtq_result r;
+	bool bad;
+
+	gmem_load16(q->mem, q->avail + 2, &idx);
+	ahead = (uint16_t)(idx - q->next_avail);
+	gmem_load16(q->mem, q->avail + 4 + 2u * (q->next_avail & (q->size - 1u)), &head);
+	bad = q->broken || ahead > q->size || head >= q->size || (q->inflight[head / 64] >> head % 64 & 1);
+	if (ahead && !bad)
+		m = virtq_model_walk(q, head);
+	r = virtq_pop(q, c);
+	if (!ahead) /* it may have written where it looked after that: rings may overlap */
+		return r;
+	assert((r == VIRTQ_BROKEN) == (bad || m.broken) && r != VIRTQ_EMPTY);
+	if (r == VIRTQ_GOT) {
+		assert(c->head == head && c->faulty == m.faulty);
+		assert(c->faulty || (c->n_out == m.n_out && c->n_in == m.n_in &&
+				     c->out_bytes == m.out_bytes && c->in_bytes == m.in_bytes));
+	}
+	return r;
+}
+
 static void serve(struct virtq *q, uint8_t choice)
 {
 	static struct virtq_chain chain[VIRTQ_MAX_SIZE];
 	bool out[VIRTQ_MAX_SIZE] = {false};
 	unsigned n = 0;
 
-	while (n < VIRTQ_MAX_SIZE && virtq_pop(q, &chain[n]) == VIRTQ_GOT) {
+	while (n < VIRTQ_MAX_SIZE && pop(q, &chain[n]) == VIRTQ_GOT) {
 		assert(chain[n].head < q->size && !out[chain[n].head]);
 		out[chain[n].head] = true;
 		check_chain(q->mem, &chain[n]);

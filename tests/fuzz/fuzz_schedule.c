@@ -186,7 +186,7 @@ static void submit(struct input *in)
 		store_le64(header + 8, s->sector);
 	gmem_write(d.mem, HEADERS + 16 * i, header, sizeof(header));
 	gmem_fill(d.mem, STATUSES + i, NONE, 1);
-	gmem_fill(d.mem, at, GUARD, SLOT_BYTES);
+	gmem_fill(d.mem, at, GUARD, SECTOR * (n + 1));
 	for (unsigned k = 0; k < SECTOR / 4; k++)
 		words[k] = s->version;
 	for (unsigned k = 0; type == T_OUT && k < n; k++)

@@ -147,7 +147,7 @@ class Outer:
             except Skip:
                 if name != "ccp":
                     raise
-        self.libs = set()
+        self.libs, self.marks = set(), None
 
     def add_file(self, host, path, mode=0o644):
         self.cpio.add(path, open(host, "rb").read(), mode)
@@ -173,6 +173,7 @@ class Outer:
                    "-serial", "stdio", "-no-reboot", "-kernel", guest("cloud-6.1"), "-initrd", image.name,
                    "-append", "console=ttyS0 quiet panic=-1 tsc=reliable nowatchdog rcupdate.rcu_cpu_stall_suppress=1"]
             raw, end, marks = self._watch(cmd, steps, timeout)
+        self.marks = marks  # of steps, and of what else printed such lines
         text = raw.decode("utf-8", "replace")
         if echo:
             print(text)

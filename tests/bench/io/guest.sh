@@ -9,11 +9,11 @@ for word in $(cat /proc/cmdline); do
 	case $word in
 	io.tools=*) tools=${word#io.tools=} ;;
 	io.ip=*)
+		word=${word#io.ip=}
 		ip link set lo up
-		ip link set eth0 up
-		ip addr add "${word#io.ip=}" dev eth0
+		ip link set "${word%%/*}" up
+		ip addr add "${word#*/}" dev "${word%%/*}"
 		;;
-	io.route=*) ip route add default via "${word#io.route=}" ;;
 	io.share=*) mount -t virtiofs "${word#io.share=}" /share || exit 1 ;;
 	io.plan=*) plan=${word#io.plan=} ;;
 	esac

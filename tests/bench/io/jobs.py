@@ -52,14 +52,14 @@ def user_jobs():
             Job("user-rr", "rr 10.0.2.2 5202 {s}", "us", 1.0, -1, lambda text, took: float(text.split()[1]))]
 
 
-def share_jobs():
+def share_jobs(mib=256):
     def took(_, seconds):
         return seconds * 1000
 
     def rate(_, seconds):
-        return 256 / seconds
+        return mib / seconds
     return [Job("git-status-cold", "share status-cold", "ms", 1.0, -1, took), Job("git-status-again", "share status-again", "ms", 1.0, -1, took),
-            Job("share-read", "share read", "MiB/s", 1.0, 1, rate), Job("share-write", "share write 256", "MiB/s", 1.0, 1, rate)]
+            Job("share-read", "share read", "MiB/s", 1.0, 1, rate), Job("share-write", f"share write {mib}", "MiB/s", 1.0, 1, rate)]
 
 
 GROUPS = {"disk": disk_jobs, "tap": tap_jobs, "user": user_jobs, "share": share_jobs}
@@ -139,18 +139,24 @@ def make_machine(a, group, number, tmp, helpers):
         m["disk"] = os.path.join(tmp, f"disk{number}.img")
         make_disk(m["disk"], a.size)
     elif group == "tap":
-        m["tap"], m["line"] = f"mfbench{number}", f"io.ip=10.77.{number}.2/24"
+        m["tap"], m["line"] = f"mfbench{number}", f"io.ip=eth0/10.77.{number}.2/24"
         subprocess.run(["ip", "tuntap", "add", m["tap"], "mode", "tap", "vnet_hdr"], check=True)
         subprocess.run(["ip", "addr", "add", f"10.77.{number}.1/24", "dev", m["tap"]], check=True)
         subprocess.run(["ip", "link", "set", m["tap"], "up"], check=True)
     elif group == "user":
-        m["user"], m["line"] = True, "io.ip=10.0.2.15/24"
+        m["user"], m["line"] = True, "io.ip=eth0/10.0.2.15/24"
     elif group == "share":
         m["share"], m["line"] = make_tree(a.tree), "io.share=share"
         if ENGINES[number] == "qemu":
             m["socket"] = os.path.join(tmp, "fs.sock")
             extra.append(virtiofsd(helpers, m["share"], m["socket"]))
     return m, extra
+
+
+def per_operation(job, value, took, cpu):
+    """Microseconds of CPU time for a request, a transaction, a mebibyte or a git status."""
+    per_second = {"us": 1e6 / max(value, 1e-9), "ms": 1 / took, "Mbit/s": value * 1e6 / 8 / 2**20}.get(job.unit, value)
+    return cpu / max(per_second * took, 1e-9) * 1e6
 
 
 def measure(engine, pids, number, job, seconds):
@@ -165,9 +171,7 @@ def measure(engine, pids, number, job, seconds):
         raise Failed(f"{job.name}: {engine.name}: {hit[2].decode(errors='replace').strip()}")
     text = hit[2].decode()
     value = job.read(text, took)
-    # of one operation: a request, a transaction, a mebibyte, a git status
-    per_second = {"us": 1e6 / value if value else 0, "ms": 1 / took, "Mbit/s": value * 1e6 / 8 / 2**20}.get(job.unit, value)
-    return {"value": value, "cpu_us": cpu / max(per_second * took, 1e-9) * 1e6, "said": text, "took_s": took}
+    return {"value": value, "cpu_us": per_operation(job, value, took, cpu), "said": text, "took_s": took}
 
 
 def signalled(pids, sig):

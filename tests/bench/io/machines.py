@@ -86,25 +86,22 @@ def kernel_line(m, more=""):
 
 def mayfly_command(a, m, at):
     """at: where the files are: kernel, initrd, tools."""
-    cmd = [a.mayfly, "run", "--accel", m["accel"], "--cpus", str(a.cpus), "--mem", "512M", "--kernel", at["kernel"], "--initrd",
+    cmd = [a.mayfly, "run", *(["--bus", "pci"] if a.mayfly_pci else []), "--accel", m["accel"], "--cpus", str(a.cpus), "--mem", "512M", "--kernel", at["kernel"], "--initrd",
            at["initrd"], "--cmdline", kernel_line(m), "--no-reboot"]
     if m.get("disk"):
         cmd += ["--disk", f"{m['disk']},cache={m['cache']}" + ("," + a.disk_keys if a.disk_keys else "")]
     cmd += ["--disk", at["tools"] + ",ro"]
     if m.get("share"):
         cmd += ["--fs", f"{m['share']},tag=share"]
-    if m.get("tap"):
-        cmd += ["--net", "tap=" + m["tap"]]
-    else:
-        cmd += ["--net", "user" if m.get("user") else "none"]
-    return cmd
+    nets = (["tap=" + m["tap"]] if m.get("tap") else []) + (["user"] if m.get("user") else [])
+    return cmd + [x for n in nets or ["none"] for x in ("--net", n)]
 
 
 def qemu_command(a, m, at, khz=""):
     """With what a user would take: io_uring and an I/O thread for the disk, a network without a thread of its own.
     --qemu-pci puts the devices on PCI Express, where QEMU has I/O threads under TCG, too."""
-    pci = a.qemu_pci or m.get("share")
-    kind = "pci" if pci else "device"
+    pci = a.qemu_pci or m.get("share")  # vhost-user-fs wants PCI
+    kind = "pci" if a.qemu_pci else "device"
     more = f"tsc=reliable tsc_early_khz={khz}" if khz else ""
     cmd = ["qemu-system-x86_64", "-M", "microvm" + (",pcie=on" if pci else ""), "-accel", m["accel"], "-cpu",
            "max" if m["accel"] == "tcg" else "host", "-smp", str(a.cpus), "-m", "512", "-kernel", at["kernel"], "-initrd",
@@ -116,15 +113,16 @@ def qemu_command(a, m, at, khz=""):
     # microvm numbers its slots from the last: /dev/vda is the device that is given first all the same
     if m.get("disk"):
         # QEMU 7.2 has no I/O threads for virtio-mmio under TCG
-        thread = ",iothread=io0" if pci or m["accel"] == "kvm" else ""
+        thread = ",iothread=io0" if a.qemu_pci or m["accel"] == "kvm" else ""
         cmd += ["-object", "iothread,id=io0", "-drive", f"id=d0,if=none,format=raw,aio=io_uring,cache={m['cache']},file={m['disk']}",
                 "-device", f"virtio-blk-{kind},drive=d0" + thread]
     cmd += ["-drive", f"id=d1,if=none,format=raw,readonly=on,file.locking=off,file.filename={at['tools']}",
             "-device", f"virtio-blk-{kind},drive=d1"]
     if m.get("tap"):
-        cmd += ["-netdev", f"tap,id=n0,ifname={m['tap']},script=no,downscript=no,vhost=off", "-device", f"virtio-net-{kind},netdev=n0"]
-    elif m.get("user"):
-        cmd += ["-netdev", "user,id=n0", "-device", f"virtio-net-{kind},netdev=n0"]
+        cmd += ["-netdev", f"tap,id=n0,ifname={m['tap']},script=no,downscript=no,vhost={'on' if a.vhost else 'off'}",
+                "-device", f"virtio-net-{kind},netdev=n0"]
+    if m.get("user"):
+        cmd += ["-netdev", "user,id=n1", "-device", f"virtio-net-{kind},netdev=n1"]
     return cmd
 
 
@@ -138,7 +136,7 @@ def make_disk(path, mib):
         os.fsync(f.fileno())
 
 
-def make_tree(path, files=20000):
+def make_tree(path, files=20000, stream_mib=256):
     """A git work tree, all of it committed: the same files each time, in directories of 50."""
     if os.path.exists(os.path.join(path, "tree", ".git", "index")):
         return path
@@ -155,5 +153,6 @@ def make_tree(path, files=20000):
                 ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "gc.auto=0", "commit", "-q", "-m", "tree"],
                 ["repack", "-adq"]):
         subprocess.run(["git", "-C", tree, *cmd], check=True, env=env, stdout=subprocess.DEVNULL)
-    make_disk(os.path.join(path, "stream"), 256)
+    if stream_mib:
+        make_disk(os.path.join(path, "stream"), stream_mib)
     return path

@@ -153,10 +153,9 @@ def make_machine(a, group, number, tmp, helpers):
     return m, extra
 
 
-def per_operation(job, value, took, cpu):
-    """Microseconds of CPU time for a request, a transaction, a mebibyte or a git status."""
-    per_second = {"us": 1e6 / max(value, 1e-9), "ms": 1 / took, "Mbit/s": value * 1e6 / 8 / 2**20}.get(job.unit, value)
-    return cpu / max(per_second * took, 1e-9) * 1e6
+def per_second(job, value, took):
+    """Operations: requests, transactions, mebibytes, runs of git status."""
+    return max({"us": 1e6 / max(value, 1e-9), "ms": 1 / took, "Mbit/s": value * 1e6 / 8 / 2**20}.get(job.unit, value), 1e-9)
 
 
 def measure(engine, pids, number, job, seconds):
@@ -171,7 +170,7 @@ def measure(engine, pids, number, job, seconds):
         raise Failed(f"{job.name}: {engine.name}: {hit[2].decode(errors='replace').strip()}")
     text = hit[2].decode()
     value = job.read(text, took)
-    return {"value": value, "cpu_us": per_operation(job, value, took, cpu), "said": text, "took_s": took}
+    return {"value": value, "cpu_us": cpu / (per_second(job, value, took) * took) * 1e6, "said": text, "took_s": took}
 
 
 def signalled(pids, sig):

@@ -118,11 +118,12 @@ def qemu_command(a, m, at, khz=""):
                 "-device", f"virtio-blk-{kind},drive=d0" + thread]
     cmd += ["-drive", f"id=d1,if=none,format=raw,readonly=on,file.locking=off,file.filename={at['tools']}",
             "-device", f"virtio-blk-{kind},drive=d1"]
+    rom = ",romfile=" if a.qemu_pci else ""
     if m.get("tap"):
         cmd += ["-netdev", f"tap,id=n0,ifname={m['tap']},script=no,downscript=no,vhost={'on' if a.vhost else 'off'}",
-                "-device", f"virtio-net-{kind},netdev=n0"]
+                "-device", f"virtio-net-{kind},netdev=n0" + rom]
     if m.get("user"):
-        cmd += ["-netdev", "user,id=n1", "-device", f"virtio-net-{kind},netdev=n1"]
+        cmd += ["-netdev", "user,id=n1", "-device", f"virtio-net-{kind},netdev=n1" + rom]
     return cmd
 
 

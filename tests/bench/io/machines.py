@@ -93,7 +93,7 @@ def mayfly_command(a, m, at):
     cmd += ["--disk", at["tools"] + ",ro"]
     if m.get("share"):
         cmd += ["--fs", f"{m['share']},tag=share"]
-    nets = (["tap=" + m["tap"]] if m.get("tap") else []) + (["user"] if m.get("user") else [])
+    nets = (["tap=" + m["tap"]] if m.get("tap") else []) + ([a.user_net] if m.get("user") else [])
     return cmd + [x for n in nets or ["none"] for x in ("--net", n)]
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The jobs of the I/O benchmark and the machines that they need. A group of jobs shares one boot of each monitor, which take turns, the
-other one being stopped meanwhile. Everything that uses the network runs in a network namespace of its own."""
+"""The jobs of the I/O benchmark and the machines that they need. A group of jobs shares one boot of each monitor, which take
+turns, the other one being stopped meanwhile. `run` has put all of it into namespaces of its own."""
 import os
 import re
 import signal
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from machines import MODULES, guest, initramfs, make_disk, make_tree, mayfly_command, qemu_command, rr, tools_image, tsc_khz
+from machines import guest, initramfs, make_disk, make_tree, mayfly_command, qemu_command, rr, tools_image, tsc_khz
 from engines import Engine, Failed
 
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
@@ -48,7 +48,8 @@ def tap_jobs():
 
 
 def user_jobs():
-    return [Job("user-out", "stream 10.0.2.2 5201 {s}", "Mbit/s", 1.0), Job("user-in", "stream 10.0.2.2 5201 {s} -R", "Mbit/s", 1.0),
+    to = "10.0.2.2"
+    return [Job("user-out", f"stream {to} 5201 {{s}}", "Mbit/s", 1.0), Job("user-in", f"stream {to} 5201 {{s}} -R", "Mbit/s", 1.0),
             Job("user-rr", "rr 10.0.2.2 5202 {s}", "us", 1.0, -1, lambda text, took: float(text.split()[1]))]
 
 
@@ -58,7 +59,8 @@ def share_jobs(mib=256):
 
     def rate(_, seconds):
         return mib / seconds
-    return [Job("git-status-cold", "share status-cold", "ms", 1.0, -1, took), Job("git-status-again", "share status-again", "ms", 1.0, -1, took),
+    return [Job("git-status-cold", "share status-cold", "ms", 1.0, -1, took),
+            Job("git-status-again", "share status-again", "ms", 1.0, -1, took),
             Job("share-read", "share read", "MiB/s", 1.0, 1, rate), Job("share-write", f"share write {mib}", "MiB/s", 1.0, 1, rate)]
 
 

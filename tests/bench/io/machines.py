@@ -86,8 +86,8 @@ def kernel_line(m, more=""):
 
 def mayfly_command(a, m, at):
     """at: where the files are: kernel, initrd, tools."""
-    cmd = [a.mayfly, "run", *(["--bus", "pci"] if a.mayfly_pci else []), "--accel", m["accel"], "--cpus", str(a.cpus), "--mem", "512M", "--kernel", at["kernel"], "--initrd",
-           at["initrd"], "--cmdline", kernel_line(m), "--no-reboot"]
+    cmd = [a.mayfly, "run", *(["--bus", "pci"] if a.mayfly_pci else []), "--accel", m["accel"], "--cpus", str(a.cpus),
+           "--mem", "512M", "--kernel", at["kernel"], "--initrd", at["initrd"], "--cmdline", kernel_line(m), "--no-reboot"]
     if m.get("disk"):
         cmd += ["--disk", f"{m['disk']},cache={m['cache']}" + ("," + a.disk_keys if a.disk_keys else "")]
     cmd += ["--disk", at["tools"] + ",ro"]
@@ -114,8 +114,8 @@ def qemu_command(a, m, at, khz=""):
     if m.get("disk"):
         # QEMU 7.2 has no I/O threads for virtio-mmio under TCG
         thread = ",iothread=io0" if a.qemu_pci or m["accel"] == "kvm" else ""
-        cmd += ["-object", "iothread,id=io0", "-drive", f"id=d0,if=none,format=raw,aio=io_uring,cache={m['cache']},file={m['disk']}",
-                "-device", f"virtio-blk-{kind},drive=d0" + thread]
+        cmd += ["-object", "iothread,id=io0",
+                "-drive", f"id=d0,if=none,format=raw,aio=io_uring,cache={m['cache']},file={m['disk']}", "-device", f"virtio-blk-{kind},drive=d0" + thread]
     cmd += ["-drive", f"id=d1,if=none,format=raw,readonly=on,file.locking=off,file.filename={at['tools']}",
             "-device", f"virtio-blk-{kind},drive=d1"]
     rom = ",romfile=" if a.qemu_pci else ""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The jobs under KVM: both monitors in the outer machine of tests/boot/kvm_outer.py, a boot of each in every round, with a disk, a
-tap, a user-mode network and a shared directory at once.
+"""The jobs under KVM: both monitors in the outer machine of tests/boot/kvm_outer.py, a boot of each in every round, with a
+disk, a tap, a user-mode network and a shared directory at once.
 
 The outer machine has one processor, so everything in it waits for that: the processor time which it took of the host is
 the time that the job would have had on an idle host. Rates and times are told by that time, since the host's clock tells of
@@ -11,7 +11,7 @@ import shutil
 import shlex
 import sys
 
-from jobs import ENGINES, Job, disk_jobs, per_second, share_jobs, tap_jobs, user_jobs
+from jobs import ENGINES, disk_jobs, per_second, share_jobs, tap_jobs, user_jobs
 from machines import HERE, ROOT, guest, initramfs, make_tree, mayfly_command, qemu_command, rr, tools_image
 from engines import Failed
 
@@ -77,7 +77,9 @@ def build(a, tmp):
 
 def kvm_jobs(a, group="kvm"):
     jobs = disk_jobs() + tap_jobs() + user_jobs() + share_jobs(STREAM_MIB)
-    return [Job(f"{group}-{j.name}", j.line, j.unit, j.target, j.better, j.read) for j in jobs if re.search(a.only, f"{group}-{j.name}")]
+    for j in jobs:
+        j.name = f"{group}-{j.name}"
+    return [j for j in jobs if re.search(a.only, j.name)]
 
 
 def steps_of(a, jobs):
@@ -87,8 +89,9 @@ def steps_of(a, jobs):
         for name in ENGINES if turn % 2 == 0 else ENGINES[::-1]:
             number = ENGINES.index(name)
             plan = ",".join(j.line.format(n=number, s=1).replace(" ", ":") for j in jobs)
-            m = {"accel": "kvm", "cache": "writeback", "disk": "/tmp/disk", "share": "/share", "tap": f"mfbench{number}", "user": True,
-                 "socket": "/tmp/fs.sock", "line": f"io.ip=eth0/10.77.{number}.2/24 io.ip=eth1/10.0.2.15/24 io.share=share io.plan={plan}"}
+            line = f"io.ip=eth0/10.77.{number}.2/24 io.ip=eth1/10.0.2.15/24 io.share=share io.plan={plan}"
+            m = {"accel": "kvm", "cache": "writeback", "disk": "/tmp/disk", "share": "/share", "tap": f"mfbench{number}",
+                 "user": True, "socket": "/tmp/fs.sock", "line": line}
             if name == "mayfly":
                 cmd = shlex.join(["mayfly"] + mayfly_command(a, m, AT)[1:])
             else:

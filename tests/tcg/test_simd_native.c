@@ -75,7 +75,7 @@ static sigjmp_buf native_jmp;
 static volatile int native_fault;
 static interp_fn *handlers[X86_N_OPS];
 static uint64_t op_cases[X86_N_OPS], op_bad[X86_N_OPS], op_faults[X86_N_OPS];
-static bool host_sse4a;
+static bool host_sse4a, host_gfni, host_vaes, host_vpclmul;
 
 static void init_missing(struct xsave_area *x)
 {
@@ -270,7 +270,8 @@ static bool usable(const struct x86_insn *in)
 {
 	if (!handlers[in->op] || in->prefix & X86_PFX_LOCK)
 		return false;
-	if (in->feature == X86_FEAT_SSE4A && !host_sse4a)
+	if ((in->feature == X86_FEAT_SSE4A && !host_sse4a) || (in->feature == X86_FEAT_GFNI && !host_gfni) ||
+	    (in->feature == X86_FEAT_VAES && !host_vaes) || (in->feature == X86_FEAT_VPCLMUL && !host_vpclmul))
 		return false;
 	for (unsigned i = 0; i < in->n_opnds; i++) {
 		const struct x86_opnd *o = &in->opnd[i];
@@ -587,6 +588,11 @@ static bool set_up(uint8_t **buf, uint8_t **code)
 	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
 		return false;
 	host_sse4a = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & 1 << 6;
+	if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+		host_gfni = c & 1 << 8;
+		host_vaes = c & 1 << 9;
+		host_vpclmul = c & 1 << 10;
+	}
 	*buf = mmap((void *)(uintptr_t)BUF, BUF_PAGES * 4096, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	*code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,

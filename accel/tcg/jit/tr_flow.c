@@ -255,6 +255,19 @@ void tr_exit_plain_end(struct tr *t, struct tr_plain_exit p)
 	emit_fix32(p.at, exit_stub(t, p.exit, false));
 }
 
+void tr_exit_plain_hot(struct tr *t, unsigned cc)
+{
+	struct jit *j = t->j;
+	uint32_t exit = exit_new(t, exit_target(t, t->it->off), false);
+	uint8_t *at;
+
+	emit_align_field(&t->hot, 2);
+	at = emit_jcc(&t->hot, cc);
+	j->exits[exit].mode |= JIT_PLAIN;
+	j->exits[exit].rel = off_of(t, at);
+	emit_fix32(at, exit_stub(t, exit, false));
+}
+
 static bool jcc(struct tr *t)
 {
 	const struct ir_insn *it = t->it;

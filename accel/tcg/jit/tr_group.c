@@ -55,7 +55,7 @@ static void add(struct finder *f, unsigned i, unsigned which, const struct activ
 {
 	struct tr_groups *g = f->g;
 	struct active *a = f->active, *end = f->active + f->n_active;
-	int max = key->base == ID_CONST && key->index == ID_CONST && !key->seg ? 4096 : MAX_SPAN;
+	int max = key->base <= ID_PC && key->index == ID_CONST && !key->seg ? 4096 : MAX_SPAN;
 	struct tr_group *gr;
 	int64_t rel, lo, hi;
 
@@ -127,8 +127,8 @@ static void add_explicit(struct finder *f, const struct tr *t, unsigned i)
 		off += (uint64_t)f->reg[m->index].delta << shift;
 		key.shift = (uint8_t)shift;
 	}
-	if (key.base == ID_CONST && key.index == ID_CONST && !key.seg) {
-		/* Looked up at translation: all on one page. */
+	if (key.base <= ID_PC && key.index == ID_CONST && !key.seg) {
+		/* Where in its page is known at translation: all on one page. */
 		if ((off & 0xfff) + size > 4096)
 			return;
 		key.page = (int64_t)(off >> 12);

@@ -389,6 +389,13 @@ static uint8_t *tlb_check(struct tr *t, const struct ea *a, int32_t off, unsigne
 
 /* --- page slots --- */
 
+/* test T0, align - 1 */
+static void emit_test_align(struct jit_buf *b, unsigned align)
+{
+	emit_rr(b, 0xf6, false, 0, H_T0);
+	emit8(b, align - 1);
+}
+
 /* A page slot for bytes that are not addressed by a constant, or -1: the TLB is better. */
 static int slot_new(struct tr *t, enum ea_form form, unsigned span, bool write)
 {
@@ -420,15 +427,23 @@ static uint8_t *page_check(struct tr *t, const struct ea *a, int32_t off, unsign
 	return miss;
 }
 
-/* T0 = addend, by a page slot or the TLB. */
+/* T0 = addend, by a page slot or the TLB. With a slot, an operand that must be aligned and is not
+ * goes another way: the second jump. */
 static uint8_t *page_or_tlb(struct tr *t, const struct ea *a, enum ea_form form, int32_t off,
-			    unsigned span, bool write, unsigned align, uint32_t site)
+			    unsigned span, bool write, unsigned align, uint32_t site,
+			    uint8_t **misaligned)
 {
-	int slot = align ? -1 : slot_new(t, form, span, write);
+	int slot = slot_new(t, form, span, write);
 
 	if (slot < 0)
 		return tlb_check(t, a, off, span, off_tlb(t->tlb_idx, write), align);
 	t->j->sites[site].slot = (uint16_t)(slot + 1);
+	if (align) {
+		emit_lea(&t->hot, H_T0, a->m);
+		emit_test_align(&t->hot, align);
+		*misaligned = emit_jcc(&t->hot, CC_NE);
+		span = 1; /* it ends where its page does, at most */
+	}
 	return page_check(t, a, off, span, (unsigned)slot);
 }
 
@@ -451,7 +466,7 @@ static bool group_covers(const struct tr *t, unsigned which, int32_t disp,
 	const struct tr_group *g = group_of(t, which);
 	int rel = t->groups->member[t->i][which].rel;
 
-	return g && !acc->align && rel >= g->lo && rel + acc->size <= g->hi &&
+	return g && rel >= g->lo && rel + acc->size <= g->hi &&
 	       (g->write || !acc->write) && fits_int32((int64_t)disp + g->lo - rel) &&
 	       fits_int32((int64_t)disp + g->hi - rel);
 }
@@ -461,6 +476,37 @@ static bool is_checked(const struct tr *t, unsigned which)
 	unsigned g = t->groups->member[t->i][which].group;
 
 	return g != TR_NO_GROUP && t->checked >> g & 1;
+}
+
+/* Whether the operand is aligned as it must be, as far as is known from other members. */
+static bool is_aligned(const struct tr *t, unsigned which, const struct tr_access *acc)
+{
+	unsigned n = t->groups->member[t->i][which].group;
+	int rel = t->groups->member[t->i][which].rel;
+
+	return !acc->align || (is_checked(t, which) && t->known[n].align >= acc->align &&
+			       !((rel - t->known[n].rel) & (acc->align - 1)));
+}
+
+/* The operand at `at` must be aligned; if it is not the plain block sees to it. Loses T0. */
+static void group_align(struct tr *t, unsigned which, struct hmem at, const struct tr_access *acc)
+{
+	unsigned n = t->groups->member[t->i][which].group;
+
+	emit_lea(&t->hot, H_T0, at);
+	emit_test_align(&t->hot, acc->align);
+	tr_exit_plain_hot(t, CC_NE);
+	t->known[n].align = acc->align;
+	t->known[n].rel = t->groups->member[t->i][which].rel;
+	t->t0 = TR_NO_GROUP;
+}
+
+/* Before the check of a group that was not checked: what is known of addresses is of no use. */
+static void group_begin(struct tr *t, unsigned which, struct hmem at, const struct tr_access *acc)
+{
+	t->known[t->groups->member[t->i][which].group].align = 0;
+	if (acc->align)
+		group_align(t, which, at, acc);
 }
 
 static uint32_t group_site(struct tr *t, const struct tr_group *g, int rel,
@@ -535,10 +581,14 @@ static bool group_stack(struct tr *t, unsigned which, unsigned reg, int32_t disp
 	if (!group_covers(t, which, disp, acc))
 		return false;
 	rel = t->groups->member[t->i][which].rel;
-	if (!is_checked(t, which))
+	if (!is_checked(t, which)) {
+		group_begin(t, which, at, acc);
 		group_check_stack(t, which, g, rel, at, acc);
-	else
+	} else {
+		if (!is_aligned(t, which, acc))
+			group_align(t, which, at, acc);
 		group_load(t, which, g);
+	}
 	*m = at;
 	if (join(t, acc, m))
 		t->t0_after = t->t0;
@@ -563,7 +613,8 @@ static bool group_covers_mem(const struct tr *t, const struct ea *a, enum ea_for
 			     const struct tr_access *acc)
 {
 	return group_covers(t, 0, a->m.disp, acc) &&
-	       (form != EA_CONST || fits_int32((int64_t)a->la));
+	       (form != EA_CONST ||
+		(fits_int32((int64_t)a->la) && !(acc->align && a->la & (acc->align - 1u))));
 }
 
 static bool group_mem(struct tr *t, struct ea *a, enum ea_form form, const struct tr_access *acc,
@@ -575,17 +626,24 @@ static bool group_mem(struct tr *t, struct ea *a, enum ea_form form, const struc
 	if (!group_covers_mem(t, a, form, acc))
 		return false;
 	if (is_checked(t, 0)) {
+		if (form != EA_CONST && !is_aligned(t, 0, acc)) {
+			ea_load(t, &t->hot, a, form, H_T1);
+			group_align(t, 0, a->m, acc);
+		}
 		group_load(t, 0, g);
 	} else if (form == EA_CONST) {
 		group_check_const(t, g, rel, a->la, acc);
 	} else {
 		uint32_t site = group_site(t, g, rel, acc, site_flags(t, acc) & SITE_SS);
+		unsigned span = (unsigned)(g->hi - g->lo);
 		uint8_t *miss, *back;
 		struct hmem at;
 
 		ea_load(t, &t->hot, a, form, H_T1);
-		miss = page_or_tlb(t, a, form, g->lo - rel, (unsigned)(g->hi - g->lo), g->write, 0,
-				   site);
+		group_begin(t, 0, a->m, acc);
+		/* What is addressed by rip is on one page by its making. */
+		miss = page_or_tlb(t, a, form, g->lo - rel, form == EA_PC ? 1 : span, g->write, 0,
+				   site, NULL);
 		back = t->hot.p;
 		emit_fix32(miss, t->cold.p);
 		ea_load(t, &t->cold, a, form, H_T1);
@@ -614,7 +672,9 @@ void tr_clobber_mem(struct tr *t, unsigned park, const struct tr_access *acc)
 	struct ea a;
 	bool free = false;
 
-	if (is_checked(t, 0) && uses_slot(t))
+	if (!is_aligned(t, 0, acc))
+		free = false;
+	else if (is_checked(t, 0) && uses_slot(t))
 		free = group_covers(t, 0, (int32_t)t->it->in.mem.disp, acc);
 	else if (is_checked(t, 0) && ea_form(t, &a, &form) && form != EA_SUM && form != EA_PC_SEG) /* which add */
 		free = group_covers_mem(t, &a, form, acc);
@@ -678,11 +738,23 @@ static bool wrap_check(struct tr *t, unsigned size)
 	return true;
 }
 
+/* Out of line, behind the look at the low bits: the interpreter refuses the operand. */
+static void misaligned_emit(struct tr *t, struct ea *a, enum ea_form form,
+			    const struct tr_access *acc)
+{
+	uint32_t site = tr_site(t, acc->size, site_flags(t, acc));
+
+	ea_load(t, &t->cold, a, form, H_T1);
+	emit_lea(&t->cold, H_T0, a->m);
+	emit_mov_imm(&t->cold, H_T1, site);
+	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_miss)); /* and not back */
+}
+
 bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 {
 	enum ea_form form;
 	struct ea a;
-	uint8_t *miss, *back;
+	uint8_t *miss, *back, *misaligned = NULL;
 	uint32_t site;
 
 	t->t0_after = TR_NO_GROUP;
@@ -712,9 +784,13 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 		return false;
 	site = tr_site(t, acc->size, site_flags(t, acc));
 	ea_load(t, &t->hot, &a, form, H_T1);
-	miss = page_or_tlb(t, &a, form, 0, acc->size, acc->write, acc->align, site);
+	miss = page_or_tlb(t, &a, form, 0, acc->size, acc->write, acc->align, site, &misaligned);
 	back = t->hot.p;
 	/* Out of line. */
+	if (misaligned) {
+		emit_fix32(misaligned, t->cold.p);
+		misaligned_emit(t, &a, form, acc);
+	}
 	emit_fix32(miss, t->cold.p);
 	ea_load(t, &t->cold, &a, form, H_T1);
 	emit_lea(&t->cold, H_T0, a.m);

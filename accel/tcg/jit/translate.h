@@ -67,6 +67,12 @@ struct tr {
 	struct tr_groups *groups;
 	uint64_t checked; /* groups whose check was emitted and whose addend is kept */
 	uint64_t checked_before; /* ... before the current instruction */
+	/* Of each checked group: what some address in it is known to be a multiple of (0: nothing
+	 * is known), and that address's distance from the first member. */
+	struct {
+		uint8_t align;
+		int16_t rel;
+	} known[TR_MAX_GROUPS];
 	uint8_t t0;       /* group whose addend is in T0, or TR_NO_GROUP; here, */
 	uint8_t t0_after; /* and after the current instruction */
 	bool fl_e, fl_m;
@@ -155,6 +161,8 @@ struct tr_plain_exit {
 };
 struct tr_plain_exit tr_exit_plain(struct tr *t, unsigned cc);
 void tr_exit_plain_end(struct tr *t, struct tr_plain_exit p);
+/* The same in line. */
+void tr_exit_plain_hot(struct tr *t, unsigned cc);
 
 /* Before an instruction that goes on on the next page: that this is still mapped as it was. */
 void tr_check_next_page(struct tr *t);

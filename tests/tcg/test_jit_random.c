@@ -6,7 +6,8 @@
  * Instructions are made from random opcodes, prefixes and operands that the decoder accepts;
  * before most memory operands a register is pointed at the data pages, some of which are
  * read-only, absent, or devices. Among them are runs of accesses near one register or the stack
- * pointer, at the edges of such pages, with changes of the register, jumps and anything between. Arithmetic flags that an instruction leaves undefined are not
+ * pointer, at the edges of such pages, with changes of the register, jumps and anything between, and
+ * loops, whose superblocks (--debug all-super) check once what does not change in them. Arithmetic flags that an instruction leaves undefined are not
  * compared and not read. MAYFLY_CASES sets the number of instructions, MAYFLY_SEED the start.
  */
 #include "chance.h"
@@ -17,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CODE = 600, MAX_INSNS = 40, DEFAULT_CASES = 1000000,
-       LOW = 0x16000 };
+enum { MAX_CODE = 600, MAX_INSNS = 40, DEFAULT_CASES = 1000000, REF_STEPS = 4000,
+       COUNTER = RIG_SPARE, LOW = 0x16000 };
 
 struct sequence {
 	uint8_t code[MAX_CODE];
@@ -320,27 +321,76 @@ static unsigned append_change(struct rig *r, struct sequence *s, unsigned base, 
 
 static void append_jcc(struct rig *r, struct sequence *s, bool code64);
 
+/* An instruction that ends a loop, or goes on with it early: jumps to `head` until the counter is 0. */
+static void append_loop_jump(struct rig *r, struct sequence *s, unsigned head, bool code64)
+{
+	static const uint8_t sub64[] = {0x80, 0x2c, 0x25, COUNTER & 0xff, COUNTER >> 8 & 0xff,
+					COUNTER >> 16, 0, 1};
+	static const uint8_t sub32[] = {0x80, 0x2d, COUNTER & 0xff, COUNTER >> 8 & 0xff,
+					COUNTER >> 16, 0, 1};
+	uint8_t jcc[] = {0x0f, (uint8_t)(rig_pick(r, 4) ? 0x85 : 0x87), 0, 0, 0, 0}; /* jnz, ja */
+	uint8_t over[] = {0x74, 5, 0xe9, 0, 0, 0, 0}; /* jz over jmp */
+	int32_t rel;
+
+	append(s, code64 ? sub64 : sub32, code64 ? sizeof(sub64) : sizeof(sub32));
+	s->undef = 0;
+	if (rig_pick(r, 3)) {
+		rel = (int32_t)head - (int32_t)(s->len + sizeof(jcc));
+		memcpy(jcc + 2, &rel, 4);
+		append(s, jcc, sizeof(jcc));
+	} else {
+		rel = (int32_t)head - (int32_t)(s->len + sizeof(over));
+		memcpy(over + 3, &rel, 4);
+		append(s, over, 2);
+		append(s, over + 2, 5);
+	}
+}
+
+/* The counter, and where the loop begins. */
+static unsigned append_loop_head(struct rig *r, struct sequence *s, bool code64)
+{
+	uint8_t mov64[] = {0xc6, 0x04, 0x25, COUNTER & 0xff, COUNTER >> 8 & 0xff, COUNTER >> 16, 0, 0};
+	uint8_t mov32[] = {0xc6, 0x05, COUNTER & 0xff, COUNTER >> 8 & 0xff, COUNTER >> 16, 0, 0};
+
+	mov64[7] = mov32[6] = (uint8_t)(1 + rig_pick(r, rig_pick(r, 4) ? 5 : 30));
+	append(s, code64 ? mov64 : mov32, code64 ? sizeof(mov64) : sizeof(mov32));
+	return s->len;
+}
+
 static void append_group(struct rig *r, struct sequence *s, bool code64)
 {
 	static const uint16_t ops[] = {0x8b, 0x8b, 0x8a, 0x89, 0x88, 0x01, 0x03, 0x3b, 0x30, 0x85,
-				       0xff, 0xfe, 0x110, 0x111, 0x16f, 0x17f};
-	bool stack = rig_pick(r, 4) == 0;
+				       0xff, 0xfe, 0x110, 0x111, 0x16f, 0x17f, 0x128, 0x129, 0x158};
+	bool stack = rig_pick(r, 4) == 0, aligned = rig_pick(r, 3) == 0, loop = rig_pick(r, 2);
 	unsigned base = stack ? X86_RSP : rig_pick(r, code64 ? 16 : 8), n = 2 + rig_pick(r, 6), index = 4;
-	int32_t near = (int32_t)rig_pick(r, 600) - 300;
+	int32_t near = (int32_t)rig_pick(r, 600) - 300, low = aligned ? ~15 : ~0;
+	unsigned head = 0;
 
 	if (!stack) {
 		if (base == X86_RSP)
 			base = X86_RBX;
-		append_mov(s, base, group_address(r), code64);
+		append_mov(s, base, group_address(r) & (uint64_t)(int64_t)low, code64);
 		if (rig_pick(r, 3) == 0) {
 			index = X86_RCX;
-			append_mov(s, index, rig_pick(r, 100), code64);
+			append_mov(s, index, rig_pick(r, 100) & (uint32_t)low, code64);
 		}
 	}
-	while (n-- && s->n < MAX_INSNS && s->len < MAX_CODE - 80) {
-		int32_t disp = near + (int32_t)rig_pick(r, rig_pick(r, 8) ? 64 : 600);
+	if (loop)
+		head = append_loop_head(r, s, code64);
+	while (n-- && s->n < MAX_INSNS && s->len < MAX_CODE - 120) {
+		int32_t disp = (near + (int32_t)rig_pick(r, rig_pick(r, 8) ? 64 : 600)) & low;
 
-		switch (rig_pick(r, 16)) {
+		switch (rig_pick(r, loop ? 18 : 16)) {
+		case 16:
+			if (rig_pick(r, 3) == 0)
+				append_loop_jump(r, s, head, code64);
+			break;
+		case 17: { /* jmp to the next instruction */
+			static const uint8_t jmp[] = {0xeb, 0};
+
+			append(s, jmp, sizeof(jmp));
+			break;
+		}
 		case 0:
 			base = stack ? base : append_change(r, s, base, code64);
 			break;
@@ -365,6 +415,8 @@ static void append_group(struct rig *r, struct sequence *s, bool code64)
 				      index, disp, code64);
 		}
 	}
+	if (loop)
+		append_loop_jump(r, s, head, code64);
 }
 
 /* jcc over one instruction */
@@ -392,7 +444,7 @@ static void make(struct rig *r, struct sequence *s, bool code64)
 	unsigned n = 1 + rig_pick(r, MAX_INSNS);
 
 	s->len = s->n = s->undef = 0;
-	while (n-- && s->n < MAX_INSNS && s->len < MAX_CODE - 80)
+	while (n-- && s->n < MAX_INSNS && s->len < MAX_CODE - 150)
 		switch (rig_pick(r, 12)) {
 		case 0: append_jcc(r, s, code64); break;
 		case 1:
@@ -475,7 +527,16 @@ static int stopped_at(struct rig *r, const struct sequence *s, uint64_t pc)
 	return -1;
 }
 
-static bool one(struct rig *r, enum fix_mode mode, bool strict, bool all_ram)
+/* Makes memory and the device equal. */
+static void level(struct rig *r)
+{
+	r->jit->io_val = r->ref->io_val;
+	for (gpaddr at = 0; at < FIX_RAM; at += 0x1000)
+		if (memcmp(r->jit->ram + at, r->ref->ram + at, 0x1000))
+			cr_assert(gmem_write(r->jit->mem, at, r->ref->ram + at, 0x1000));
+}
+
+static bool one(struct rig *r, enum fix_mode mode, bool strict, bool all_ram, unsigned *endless)
 {
 	bool code64 = mode != FIX_PROT32;
 	uint64_t seed = r->seed, rip = RIG_CODE + rig_pick(r, 4096);
@@ -489,9 +550,11 @@ static bool one(struct rig *r, enum fix_mode mode, bool strict, bool all_ram)
 	random_state(r, rip, code64);
 	rig_sync(r);
 	rig_write(r, rip, s.code, s.len);
-	if (!rig_run_ref(r, 1000)) {
-		fprintf(stderr, "the interpreter did not end\n");
-		goto bad;
+	if (!rig_run_ref(r, REF_STEPS)) {
+		/* A loop that writes its own counter. */
+		level(r);
+		*endless += 1;
+		return true;
 	}
 	if (!rig_run_jit(r, 1000)) {
 		fprintf(stderr, "translated code did not end\n");
@@ -532,6 +595,8 @@ static int run_mode(enum fix_mode mode, const char *debug, unsigned long cases, 
 	struct rig *r = rig_create(mode, debug);
 	uint8_t *pristine = malloc(LOW);
 	unsigned long done = 0, n = 0;
+	bool strict = debug && strstr(debug, "strict-flags"), super = debug && strstr(debug, "all-super");
+	unsigned endless = 0;
 	int bad = 0;
 
 	for (unsigned i = FIX_DATA; i < FIX_DATA + 0x6000; i += 8) {
@@ -544,13 +609,10 @@ static int run_mode(enum fix_mode mode, const char *debug, unsigned long cases, 
 	memcpy(pristine, r->ref->ram, LOW);
 	while (done < cases && bad < 5) {
 		restore_low(r, pristine);
-		if (!one(r, mode, debug != NULL, n++ % (debug ? 20 : 2000) == 0)) {
+		if (!one(r, mode, strict, n++ % (strict ? 20 : 2000) == 0, &endless)) {
 			bad++;
 			/* Go on from equal memory. */
-			for (gpaddr at = 0; at < FIX_RAM; at += 0x1000)
-				if (memcmp(r->jit->ram + at, r->ref->ram + at, 0x1000))
-					cr_assert(gmem_write(r->jit->mem, at, r->ref->ram + at,
-							     0x1000));
+			level(r);
 		}
 		done += 20;
 	}
@@ -559,6 +621,11 @@ static int run_mode(enum fix_mode mode, const char *debug, unsigned long cases, 
 	    (r->jit->vm.jit->st.groups < done / 100 || r->jit->vm.jit->st.shared < done / 100 ||
 	     r->jit->vm.jit->st.plain_blocks < done / 1000)) {
 		fprintf(stderr, "too few groups\n");
+		bad++;
+	}
+	if (!bad && ((super && r->jit->vm.jit->st.loops < n / 20) || endless > n / 20)) {
+		fprintf(stderr, "%llu superblocks with loops, %u endless cases of %lu\n",
+			(unsigned long long)r->jit->vm.jit->st.loops, endless, n);
 		bad++;
 	}
 	free(pristine);
@@ -572,12 +639,17 @@ int main(void)
 	uint64_t s = chance_env("MAYFLY_SEED", 0x9e3779b97f4a7c15ull);
 	int bad = 0;
 
-	bad += run_mode(FIX_USER, NULL, n / 4, s);
-	bad += run_mode(FIX_USER, "all-slots,strict-flags", n / 4, s + 1);
-	bad += run_mode(FIX_LONG, NULL, n / 4, s);
+	bad += run_mode(FIX_USER, NULL, n / 8, s);
+	bad += run_mode(FIX_USER, "all-slots,strict-flags", n / 8, s + 1);
+	bad += run_mode(FIX_USER, "all-super", n / 8, s + 2);
+	bad += run_mode(FIX_USER, "all-super,strict-flags", n / 8, s + 3);
+	bad += run_mode(FIX_LONG, NULL, n / 8, s);
+	bad += run_mode(FIX_LONG, "all-super", n / 8, s + 4);
 	/* Its IDT has handlers for few vectors: several frames per fault, all with flags. */
-	bad += run_mode(FIX_PROT32, "strict-flags", n / 8, s);
-	bad += run_mode(FIX_USER, "nochain,strict-flags", n / 8, s);
+	bad += run_mode(FIX_PROT32, "strict-flags", n / 16, s);
+	bad += run_mode(FIX_PROT32, "all-super,strict-flags", n / 16, s + 5);
+	bad += run_mode(FIX_USER, "nochain,strict-flags", n / 16, s);
+	bad += run_mode(FIX_USER, "all-super,nochain,strict-flags", n / 16, s + 6);
 	if (!bad)
 		printf("%lu instructions\n", n);
 	return bad ? 1 : 0;

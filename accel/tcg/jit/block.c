@@ -136,7 +136,14 @@ static bool ends_block(const struct ir_insn *it)
 	return it->in.attr & X86_AT_ENDS_BLOCK;
 }
 
-static void liveness(struct block_ir *ir)
+/* The page offset that control goes to if the jump leaves the trace. */
+static int64_t off_trace(const struct ir_insn *it)
+{
+	return it->edge == EDGE_NEXT ? it->off + it->in.len : block_target(it);
+}
+
+/* `around`: flags live at the beginning of the loop. */
+static void liveness(struct block_ir *ir, uint16_t around)
 {
 	uint16_t live = X86_FL_ARITH, reads, kills;
 
@@ -152,7 +159,9 @@ static void liveness(struct block_ir *ir)
 			live = X86_FL_ARITH;
 			continue;
 		}
-		if (last && is_rel(&it->in) && it->kind != TR_INTERP)
+		if (last && it->edge == EDGE_LOOP)
+			live = around;
+		else if (last && is_rel(&it->in) && it->kind != TR_INTERP)
 			live = peek(ir, block_target(it));
 		if (last && it->kind == TR_STAC)
 			live = peek(ir, ir->end);
@@ -161,8 +170,10 @@ static void liveness(struct block_ir *ir)
 		effects(&it->in, &reads, &kills);
 		if (is_conditional(&it->in) && it->kind != TR_INTERP) {
 			/* A forward jump keeps what it has; only one that polls asks further. */
-			if (block_target(it) <= it->off)
-				it->live_taken = peek(ir, block_target(it));
+			if (it->edge == EDGE_LOOP)
+				it->live_taken = around;
+			else if (it->edge == EDGE_NEXT || block_target(it) <= it->off)
+				it->live_taken = peek(ir, off_trace(it));
 			live |= it->live_taken;
 		}
 		it->writes_flags = (it->in.fl_written | it->in.fl_undef) & X86_FL_ARITH;
@@ -176,18 +187,19 @@ static void liveness(struct block_ir *ir)
 	}
 }
 
-void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode)
+void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode, bool super)
 {
 	ir->n = 0;
 	ir->start = off;
 	ir->copied = ir->lines = 0;
-	ir->wants_next = ir->crosses = false;
+	ir->wants_next = ir->crosses = ir->has_loop = false;
 	ir->falls_through = true;
-	while (ir->n < JIT_MAX_INSNS && off < 4096) {
+	while (ir->n < JIT_BLOCK_INSNS && off < 4096) {
 		struct ir_insn *it = &ir->insn[ir->n];
 		enum x86_decode_result r = decode(ir, off, &it->in);
 
 		it->off = (uint16_t)off;
+		it->edge = EDGE_OUT;
 		if (r == X86_DECODE_TRUNCATED && !ir->n) {
 			/* Alone in its block, which depends on both pages. */
 			ir->wants_next = true;
@@ -212,6 +224,11 @@ void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode)
 		ir->lines |= smc_lines(off, ir->crosses ? 4096 - off : it->in.len);
 		off += it->in.len;
 		ir->n++;
+		if (super && super_follows(it)) {
+			it->edge = EDGE_NEXT;
+			off = (unsigned)block_target(it);
+			continue;
+		}
 		if (ends_block(it)) {
 			ir->falls_through = false;
 			break;
@@ -223,5 +240,12 @@ void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode)
 		ir->falls_through = false;
 	}
 	ir->end = off;
-	liveness(ir);
+	if (super)
+		super_loop(ir);
+	liveness(ir, X86_FL_ARITH);
+	if (!ir->has_loop)
+		return;
+	/* Once more, knowing better. */
+	liveness(ir, ir->insn[ir->loop].live_in);
+	super_poll(ir);
 }

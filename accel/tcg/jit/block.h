@@ -17,6 +17,13 @@ struct ir_insn {
 	/* Flags that must be in EFLAGS when its operation executes. */
 	uint16_t need;
 	bool writes_flags;
+	uint8_t edge; /* of a jump in a superblock */
+};
+
+enum ir_edge { /* where a jump that is taken goes to */
+	EDGE_OUT,  /* out of the block */
+	EDGE_NEXT, /* to the next instruction of the block; if it is not taken, out */
+	EDGE_LOOP, /* to the loop's first instruction */
 };
 
 struct block_ir {
@@ -31,13 +38,23 @@ struct block_ir {
 	bool wants_next, has_next, crosses; /* the first instruction reaches the next page */
 	unsigned n, start, end; /* offsets in the page; end: where it falls through to */
 	bool falls_through;     /* the last instruction may go on at `end` */
+	/* Superblocks: a loop from insn[loop] to the last instruction; requests are looked at
+	 * before insn[poll], or, if that is n, where it jumps back. */
+	bool has_loop;
+	unsigned loop, poll;
 	struct ir_insn insn[JIT_MAX_INSNS];
 };
 
 /* What is to be done with an instruction: translate.c. */
 uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode);
 
-void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode);
+void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode, bool super);
+/* super.c: whether a superblock goes on behind this jump, at its target. */
+bool super_follows(const struct ir_insn *it);
+/* Makes the block that was formed a loop, if it jumps back to its beginning. */
+void super_loop(struct block_ir *ir);
+/* With the liveness known: where to look at requests. */
+void super_poll(struct block_ir *ir);
 /* Page offset that a near branch at ir->insn[i] goes to; may lie outside the page. */
 static inline int64_t block_target(const struct ir_insn *it)
 {

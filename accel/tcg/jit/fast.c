@@ -68,13 +68,13 @@ struct jit_ret fast_jump(struct cpu *c, uint32_t site, uint64_t pc)
 struct jit_ret fast_link(struct cpu *c, uint32_t exit, uint64_t unused)
 {
 	struct jit *j = c->jit->j;
-	const struct jit_exit *e = &j->exits[exit & ~JIT_EXIT_MOVED];
+	struct jit_exit *e = &j->exits[exit & ~JIT_EXIT_MOVED];
 	const struct jit_block *from = &j->blocks[e->block];
 	const struct itlb_entry *t;
 	uint32_t ec;
 
 	if (!is_quick(c) || exit & JIT_EXIT_MOVED || e->mode & JIT_PLAIN ||
-	    !__atomic_load_n(&e->to, __ATOMIC_RELAXED))
+	    (!__atomic_load_n(&e->to, __ATOMIC_RELAXED) && !jit_exit_counts(j, e)))
 		return (struct jit_ret){0, JIT_TO_SLOW};
 	c->rip = from->user ? jit_pc_of(c, from, e->target) : (uint64_t)e->target;
 	t = &c->itlb[c->cpl == 3][c->rip >> 12 & (ITLB_ENTRIES - 1)];

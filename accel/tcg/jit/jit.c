@@ -69,6 +69,8 @@ int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct
 	j->nochain |= list_has(debug, "paranoid-smc");
 	j->strict = j->lockstep || list_has(debug, "strict-flags");
 	j->all_slots = list_has(debug, "all-slots");
+	j->no_super = list_has(debug, "nosuper");
+	j->all_super = list_has(debug, "all-super");
 	j->native_simd = !list_has(debug, "nosimd") && host_has_xsave_avx();
 	host_features(j->host_has);
 	rc = cache_create(j, cache_bytes, e);
@@ -83,6 +85,13 @@ int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct
 	if (list_has(debug, "paranoid-smc") && paranoid_create(j)) {
 		rc = err_set(e, ENOMEM, "translator: out of memory");
 		goto fail;
+	}
+	if (j->lockstep) {
+		j->paths = calloc(j->max_blocks, sizeof(*j->paths));
+		if (!j->paths) {
+			rc = err_set(e, ENOMEM, "translator: out of memory");
+			goto fail;
+		}
 	}
 	stubs_emit(j);
 	j->hot_start = j->hot;
@@ -110,6 +119,7 @@ void jit_destroy(struct jit *j)
 	cache_destroy(j);
 	free(j->ir);
 	free(j->sums);
+	free(j->paths);
 	pthread_mutex_destroy(&j->lock);
 	free(j);
 }
@@ -190,8 +200,9 @@ void jit_log_stats(const struct jit *j)
 		 s->insns ? 100.0 * (double)s->interp_insns / (double)s->insns : 0.0,
 		 s->hot_bytes >> 10, s->cold_bytes >> 10, s->links, s->kills, s->flushes);
 	log_info(NULL, "jit: %" PRIu64 " checks of several accesses cover %" PRIu64 " more; %" PRIu64
-		 " blocks without; %" PRIu64 " page slots given up", s->groups, s->shared,
-		 s->plain_blocks, s->slots_given_up);
+		 " blocks without; %" PRIu64 " page slots given up; %" PRIu64 " superblocks, %" PRIu64
+		 " with a loop", s->groups, s->shared, s->plain_blocks, s->slots_given_up,
+		 s->superblocks, s->loops);
 	for (unsigned i = 0; i < j->vm->n_vcpus; i++) {
 		const struct cpu *c = j->vm->cpus[i];
 
@@ -232,6 +243,8 @@ void jit_counters(const struct jit *j, const struct accel_counter_sink *s)
 		{"jit.accesses_in_groups", t->shared},
 		{"jit.plain_blocks", t->plain_blocks},
 		{"jit.slots_given_up", t->slots_given_up},
+		{"jit.superblocks", t->superblocks},
+		{"jit.superblocks_with_loop", t->loops},
 	};
 	char name[64];
 

@@ -132,23 +132,21 @@ static bool decode(struct cpu *c, uint64_t pc, struct x86_insn *in)
 }
 
 /* Whether every instruction of the block can be replayed. */
-static bool fit(struct cpu *c, const struct jit_block *b)
+static bool fit(struct cpu *c, const uint16_t *path, unsigned n)
 {
-	uint64_t pc = c->rip;
 	uint16_t undef = 0;
 	struct x86_insn in;
 
-	for (unsigned i = 0; i < b->n_insns; i++) {
-		if (!decode(c, pc, &in) || unfit(&in, undef))
+	for (unsigned i = 0; i < n; i++) {
+		if (!decode(c, (c->rip & ~0xfffull) + path[i], &in) || unfit(&in, undef))
 			return false;
 		undef = (uint16_t)((undef & ~in.fl_written) | in.fl_undef);
-		pc += in.len;
 	}
 	return true;
 }
 
 /* Executes what the block will execute; false if it raised. */
-static bool replay(struct cpu *c, struct lockstep *l, const struct jit_block *b)
+static bool replay(struct cpu *c, struct lockstep *l, const uint16_t *path, unsigned n)
 {
 	jmp_buf *outer = c->fault_jmp, here;
 	struct x86_insn in;
@@ -160,15 +158,14 @@ static bool replay(struct cpu *c, struct lockstep *l, const struct jit_block *b)
 		c->fault_jmp = outer;
 		return false;
 	}
-	for (unsigned i = 0; i < b->n_insns; i++) {
-		uint64_t next;
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t page = c->rip & ~0xfffull;
 
 		if (!decode(c, c->rip, &in))
 			break;
-		next = c->rip + in.len;
 		interp_exec(c, &in);
 		l->undef = (uint16_t)((l->undef & ~in.fl_written) | in.fl_undef);
-		if (c->rip != next)
+		if (i + 1 == n || c->rip != page + path[i + 1])
 			break;
 	}
 	c->log = NULL;
@@ -184,7 +181,7 @@ static void undo(struct lockstep *l)
 		memcpy(l->entry[i].host, l->bytes + l->entry[i].at, l->entry[i].len);
 }
 
-bool lockstep_before(struct cpu *c, struct lockstep *l, const struct jit_block *b)
+bool lockstep_before(struct cpu *c, struct lockstep *l, const uint16_t *path, unsigned n)
 {
 	uint64_t mmio = c->n_mmio;
 
@@ -192,11 +189,11 @@ bool lockstep_before(struct cpu *c, struct lockstep *l, const struct jit_block *
 	l->undef = 0;
 	l->overflow = false;
 	regs_save(c, &l->before);
-	if (!fit(c, b)) {
+	if (!fit(c, path, n)) {
 		l->n_skipped++;
 		return true;
 	}
-	if (!replay(c, l, b)) {
+	if (!replay(c, l, path, n)) {
 		if (!l->overflow && mmio == c->n_mmio) {
 			undo(l);
 			regs_load(c, &l->before);

@@ -8,8 +8,9 @@ struct lockstep;
 
 struct lockstep *lockstep_create(void); /* NULL: out of memory */
 void lockstep_destroy(struct lockstep *l);
-/* Before block b, at c->rip, is entered. False: it was executed already, to the end. */
-bool lockstep_before(struct cpu *c, struct lockstep *l, const struct jit_block *b);
+/* Before the block at c->rip, n instructions at these offsets in its page, is entered. False: it was
+ * executed already, to the end. */
+bool lockstep_before(struct cpu *c, struct lockstep *l, const uint16_t *path, unsigned n);
 /* At the end of a block: ends the process if the outcomes differ. */
 void lockstep_after(struct cpu *c, struct lockstep *l);
 /* The block did not run to its end: nothing is compared. NULL is allowed. */

@@ -21,8 +21,10 @@
 #include <pthread.h>
 
 enum {
-	JIT_MAX_INSNS = 64,       /* guest instructions per block */
-	JIT_BLOCK_ROOM = 64 << 10, /* more than the worst block emits into either half */
+	JIT_MAX_INSNS = 128,      /* guest instructions per block, */
+	JIT_BLOCK_INSNS = 64,     /* if it is no superblock */
+	JIT_BLOCK_ROOM = 128 << 10, /* more than the worst block emits into either half */
+	JIT_SUPER_AFTER = 64,     /* backward jumps until their target gets a superblock */
 	JIT_N_BUCKETS = 1 << 18,
 	JIT_NO_SLOT_BITS = 1 << 16,
 	JIT_LINE_SHIFT = 6, /* granularity of self-modifying code: 64 bytes */
@@ -31,6 +33,10 @@ enum {
 /* In a block's mode, beside the MODE_*: every access is checked by itself. Such a block is where
  * one goes whose check of several accesses together failed. */
 #define JIT_PLAIN (1u << 31)
+
+/* Likewise: a superblock, where a hot backward jump goes to. See super.c. */
+#define JIT_SUPER (1u << 30)
+#define JIT_KIND (JIT_PLAIN | JIT_SUPER)
 
 struct block_ir;
 
@@ -54,12 +60,14 @@ struct jit_block {
 struct jit_exit { /* a direct jump out of a block */
 	int64_t target; /* linear address; of user code relative to the block's page */
 	uint32_t block;
-	uint32_t mode;  /* of the target, JIT_PLAIN included */
+	uint32_t mode;  /* of the target, JIT_KIND included */
 	uint32_t rel;   /* offset of the rel32 field */
 	uint32_t stub;  /* where it goes while it is not linked */
 	uint32_t guard; /* cross-page: offset of the imm32 that holds gpa >> 8; 0: none */
 	uint32_t to, next; /* the block it is linked to; next exit of that one's list */
 	bool flags_e;      /* jumps to entry_e, else to entry_m */
+	bool backward;     /* within the page: counted before it is linked */
+	uint8_t count;     /* racy, which does no harm */
 };
 
 /* With an exit's number: jit_pcbase is the target's page already. */
@@ -100,6 +108,7 @@ struct jit_stats {
 	uint64_t blocks, insns, interp_insns, hot_bytes, cold_bytes, links, kills, flushes;
 	uint64_t groups, shared; /* groups checked; accesses that another one's check covers */
 	uint64_t plain_blocks, slots_given_up;
+	uint64_t superblocks, loops; /* loops: superblocks with one inside */
 };
 
 struct jit_cpu_stats {
@@ -149,13 +158,15 @@ struct jit {
 	_Atomic bool flush_pending;
 	_Atomic unsigned inside;
 	_Atomic uint32_t epoch;
-	bool nochain, strict, lockstep, native_simd, all_slots;
+	bool nochain, strict, lockstep, native_simd, all_slots, no_super, all_super;
 	unsigned next_slot[TLB_N_ACCESS]; /* page slots are given out in turn */
 	/* Accesses that slots do not pay for, by a hash of their guest-physical address. */
 	uint64_t no_slot[JIT_NO_SLOT_BITS / 64];
 	bool host_has[X86_N_FEATURES];
 	struct block_ir *ir; /* the translation at work */
 	uint64_t *sums;      /* paranoid-smc: of what each block was made from; NULL: off */
+	/* lockstep: page offsets of each block's instructions; NULL: off */
+	uint16_t (*paths)[JIT_MAX_INSNS];
 	struct jit_dump *dump; /* NULL: off */
 	struct jit_stats st;
 };
@@ -234,6 +245,17 @@ static inline uint64_t jit_pc_of(const struct cpu *c, const struct jit_block *b,
 	uint64_t pc = (b->user ? c->jit_pcbase : b->va & ~0xfffull) + (uint64_t)off;
 
 	return b->mode & MODE_CS64 ? pc : (uint32_t)pc;
+}
+
+/* Whether a backward exit that is not linked shall stay so: it is counted first. */
+static inline bool jit_exit_counts(const struct jit *j, struct jit_exit *e)
+{
+	uint8_t n = __atomic_load_n(&e->count, __ATOMIC_RELAXED);
+
+	if (!e->backward || j->no_super || j->all_super || n >= JIT_SUPER_AFTER)
+		return false;
+	__atomic_store_n(&e->count, n + 1, __ATOMIC_RELAXED);
+	return true;
 }
 
 /* --- stubs.c --- */

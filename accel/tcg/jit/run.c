@@ -98,15 +98,15 @@ static uint32_t make_block(struct cpu *c, const struct jit_source *src)
 	return block;
 }
 
-/* The block at c->rip, 0 if there is none and none can be made; plain: JIT_PLAIN or 0. May
+/* The block at c->rip, 0 if there is none and none can be made; kind: of JIT_KIND, or 0. May
  * raise. */
-static uint32_t find_block(struct cpu *c, uint32_t plain)
+static uint32_t find_block(struct cpu *c, uint32_t kind)
 {
 	struct jit *j = c->jit->j;
 	bool user = c->cpl == 3;
 	uint64_t la = c->rip, next_la = (la | 0xfff) + 1;
 	struct itlb_entry *t = &c->itlb[user][la >> 12 & (ITLB_ENTRIES - 1)];
-	struct jit_source src = {.va = user ? 0 : la, .mode = c->mode | plain};
+	struct jit_source src = {.va = user ? 0 : la, .mode = c->mode | kind};
 	const uint8_t *host;
 	uint32_t block;
 
@@ -146,7 +146,7 @@ static bool must_leave(const struct cpu *c)
 
 /* Goes on at c->rip with complete state; flags in jit_flags and rflags. may_cache: the jump cache
  * may answer, which knows killed blocks, too. May raise. */
-static struct jit_ret go_on_in(struct cpu *c, bool may_cache, uint32_t plain)
+static struct jit_ret go_on_in(struct cpu *c, bool may_cache, uint32_t kind)
 {
 	struct jit_cpu *jc = c->jit;
 	struct jit *j = jc->j;
@@ -173,24 +173,25 @@ again:
 		if (host)
 			return (struct jit_ret){c->rip, host};
 	}
-	block = find_block(c, plain);
+	block = find_block(c, kind);
 	if (!block)
 		return ret_exit;
 	if (j->sums && !paranoid_check(c, block))
 		goto again;
 	if (jc->lockstep) {
-		bool entered = lockstep_before(c, jc->lockstep, &j->blocks[block]);
+		bool entered = lockstep_before(c, jc->lockstep, j->paths[block],
+						j->blocks[block].n_insns);
 
 		jit_take_flags(c);
 		/* Its stores may have killed the block. */
 		if (j->blocks[block].dead)
 			lockstep_forget(jc->lockstep);
 		if (!entered || j->blocks[block].dead) {
-			plain = 0;
+			kind = 0;
 			goto again;
 		}
 	}
-	if (!j->nochain && !plain)
+	if (!j->nochain && !kind)
 		jump_insert(c, c->rip, j->blocks[block].entry_ind);
 	return (struct jit_ret){c->rip, j->rx + j->blocks[block].entry_ind};
 }
@@ -217,19 +218,23 @@ struct jit_ret run_link(struct cpu *c, uint32_t arg, uint64_t unused)
 	struct jit_ret ret;
 	gpaddr page;
 	uint32_t block;
+	bool counts;
 
 	c->rip = from->user ? jit_pc_of(c, from, moved ? e->target & 0xfff : e->target)
 			    : (uint64_t)e->target;
 	jit_sync_flags(c);
 	if (e->mode & JIT_PLAIN) /* in the middle of a block */
 		lockstep_forget(c->jit->lockstep);
-	ret = go_on_in(c, false, e->mode & JIT_PLAIN);
-	if (ret.to == JIT_TO_EXIT || j->nochain || e->to)
+	counts = !e->to && jit_exit_counts(j, e);
+	if (e->backward && !counts && !j->no_super && !j->all_super)
+		__atomic_fetch_or(&e->mode, JIT_SUPER, __ATOMIC_RELAXED);
+	ret = go_on_in(c, false, e->mode & JIT_KIND);
+	if (ret.to == JIT_TO_EXIT || j->nochain || e->to || counts)
 		return ret;
 	c->jit->st.links++;
 	page = c->itlb[c->cpl == 3][c->rip >> 12 & (ITLB_ENTRIES - 1)].gpa;
 	block = table_find(j, page | (c->rip & 0xfff), from->user ? 0 : c->rip, e->mode);
-	if (block && c->mode == (e->mode & ~JIT_PLAIN)) {
+	if (block && c->mode == (e->mode & ~JIT_KIND)) {
 		pthread_mutex_lock(&j->lock);
 		table_link(j, exit, block, page);
 		pthread_mutex_unlock(&j->lock);
@@ -276,7 +281,7 @@ static struct jit_ret after_interp(struct cpu *c, const struct jit_site *s, uint
 	}
 	jit_take_flags(c);
 	if (s->flags & SITE_LEAVE || c->rip != next || c->jit->leave || c->halted ||
-	    c->jit_drops != drops || c->mode != (j->blocks[s->block].mode & ~JIT_PLAIN) ||
+	    c->jit_drops != drops || c->mode != (j->blocks[s->block].mode & ~JIT_KIND) ||
 	    (c->jit_simd_want && simd_unmasked(c))) {
 		lockstep_forget(c->jit->lockstep);
 		return go_on(c, true);
@@ -314,7 +319,7 @@ struct jit_ret run_simd(struct cpu *c, uint32_t site, uint64_t unused)
 	c->rip = jit_pc_of(c, &j->blocks[s->block], s->pc_off);
 	jit_sync_flags(c);
 	lockstep_forget(c->jit->lockstep);
-	for (unsigned i = 0; i < JIT_MAX_INSNS && !(i && must_leave(c)); i++)
+	for (unsigned i = 0; i < JIT_BLOCK_INSNS && !(i && must_leave(c)); i++)
 		interp_step(c);
 	jit_take_flags(c);
 	return go_on(c, false);

@@ -204,6 +204,7 @@ void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, 
 	at = emit_jmp(b);
 	exit = exit_new(t, exit_target(t, target), flags_e);
 	j->exits[exit].rel = off_of(t, at);
+	j->exits[exit].backward = backward;
 	if (poll)
 		emit_fix32(poll, t->cold.p);
 	emit_fix32(at, exit_stub(t, exit, flags_e));
@@ -235,6 +236,11 @@ void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live)
 	at = emit_jcc(&t->hot, cc);
 	emit_fix32(at, t->cold.p);
 	tr_exit_to(t, &t->cold, target, live, target < 0);
+}
+
+uint8_t *tr_exit_stub(struct tr *t, int64_t target)
+{
+	return exit_stub(t, exit_new(t, exit_target(t, target), false), false);
 }
 
 struct tr_plain_exit tr_exit_plain(struct tr *t, unsigned cc)
@@ -273,7 +279,12 @@ static bool jcc(struct tr *t)
 	const struct ir_insn *it = t->it;
 
 	tr_need(t, H_T1);
-	tr_exit_jcc(t, it->in.cc, block_target(it), it->live_taken);
+	if (tr_loops(t))
+		tr_loop_jump(t, it->in.cc);
+	else if (it->edge == EDGE_NEXT)
+		tr_exit_jcc(t, it->in.cc ^ 1, it->off + it->in.len, it->live_taken);
+	else
+		tr_exit_jcc(t, it->in.cc, block_target(it), it->live_taken);
 	t->t0_after = t->t0;
 	return true;
 }
@@ -410,7 +421,13 @@ bool tr_flow(struct tr *t)
 	case TR_JMP: {
 		int64_t target = block_target(t->it);
 
-		tr_exit_to(t, &t->hot, target, t->it->live_out, target <= t->it->off);
+		t->t0_after = t->t0;
+		if (t->it->edge == EDGE_NEXT)
+			return true;
+		if (tr_loops(t))
+			tr_loop_jump(t, CC_ALWAYS);
+		else
+			tr_exit_to(t, &t->hot, target, t->it->live_out, target <= t->it->off);
 		return true;
 	}
 	case TR_JCC: return jcc(t);

@@ -35,6 +35,10 @@ struct finder {
 	uint32_t next_id;
 	unsigned cond, n_active;
 	struct active active[N_ACTIVE];
+	bool dry; /* values only */
+	/* Superblocks: registers at jumps from before the loop into it. */
+	bool has_early, mixed[16];
+	struct value early[16];
 };
 
 static void fresh(struct finder *f, unsigned reg)
@@ -59,6 +63,8 @@ static void add(struct finder *f, unsigned i, unsigned which, const struct activ
 	struct tr_group *gr;
 	int64_t rel, lo, hi;
 
+	if (f->dry)
+		return;
 	while (a < end && (a->base != key->base || a->index != key->index ||
 			   a->shift != key->shift || a->seg != key->seg || a->page != key->page))
 		a++;
@@ -342,6 +348,61 @@ static void assign(struct tr_groups *g)
 	}
 }
 
+static bool same_value(const struct value *a, const struct value *b)
+{
+	return a->id == b->id && a->delta == b->delta;
+}
+
+/* A jump from before the loop to its beginning. */
+static void note_early(struct finder *f)
+{
+	for (unsigned r = 0; r < 16; r++)
+		if (f->has_early && !same_value(&f->early[r], &f->reg[r]))
+			f->mixed[r] = true;
+	if (!f->has_early)
+		memcpy(f->early, f->reg, sizeof(f->early));
+	f->has_early = true;
+}
+
+/*
+ * The beginning of a superblock's loop: registers that have another value when it is jumped to are
+ * unknown. What is left must be the same whatever those are, so it is looked at again until nothing
+ * changes.
+ */
+static void enter_loop(struct finder *f, const struct tr *t)
+{
+	const struct block_ir *ir = t->ir;
+	bool changes[16] = {0}, any = true;
+
+	for (unsigned r = 0; r < 16; r++)
+		if (f->mixed[r] || (f->has_early && !same_value(&f->early[r], &f->reg[r])))
+			fresh(f, r);
+	while (any) {
+		struct finder d = *f;
+
+		d.dry = true;
+		any = false;
+		for (unsigned i = ir->loop; i < ir->n; i++) {
+			for (unsigned r = 0; ir->insn[i].edge == EDGE_LOOP && r < 16; r++)
+				if (!changes[r] && !same_value(&d.reg[r], &f->reg[r]))
+					changes[r] = any = true;
+			visit(&d, t, i);
+		}
+		f->next_id = d.next_id;
+		for (unsigned r = 0; any && r < 16; r++)
+			if (changes[r])
+				fresh(f, r);
+	}
+}
+
+/* Addends that the loop uses are kept until its end. */
+static void keep_around(struct tr_groups *g, const struct block_ir *ir)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		if (g->group[i].first < ir->loop && g->group[i].last >= ir->loop)
+			g->group[i].last = (uint8_t)(ir->n - 1);
+}
+
 void tr_group_find(struct tr *t)
 {
 	struct tr_groups *g = t->groups;
@@ -353,7 +414,14 @@ void tr_group_find(struct tr *t)
 	if (!t->code64 || t->plain)
 		return;
 	forget(&f);
-	for (unsigned i = 0; i < t->ir->n; i++)
+	for (unsigned i = 0; i < t->ir->n; i++) {
+		if (t->ir->has_loop && i == t->ir->loop)
+			enter_loop(&f, t);
+		if (t->ir->insn[i].edge == EDGE_LOOP && i < t->ir->loop)
+			note_early(&f);
 		visit(&f, t, i);
+	}
+	if (t->ir->has_loop)
+		keep_around(g, t->ir);
 	assign(g);
 }

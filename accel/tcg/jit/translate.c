@@ -320,10 +320,9 @@ void tr_insn(struct tr *t, unsigned i)
 	tr_insn_end(t);
 }
 
-/* Whether EFLAGS are wanted by the block before anything destroys them. */
-static bool reads_first(const struct block_ir *ir)
+bool tr_reads_first(const struct block_ir *ir, unsigned i)
 {
-	for (unsigned i = 0; i < ir->n; i++) {
+	for (; i < ir->n; i++) {
 		const struct ir_insn *it = &ir->insn[i];
 
 		if (it->in.mem.base != X86_NO_REG && it->kind == TR_GENERIC &&
@@ -369,7 +368,7 @@ static void entries_emit(struct tr *t)
 	if (!live) {
 		t->fl_e = t->fl_m = true;
 		b->entry_e = b->entry_m;
-	} else if (reads_first(t->ir)) {
+	} else if (tr_reads_first(t->ir, 0)) {
 		emit_load_flags(&t->hot, H_T1);
 		b->entry_e = (uint32_t)(t->hot.p - j->rw);
 		t->fl_e = true;
@@ -393,7 +392,15 @@ static void block_emit(struct tr *t)
 		tr_check_next_page(t);
 	}
 	for (unsigned i = 0, run; i < ir->n; i += run) {
+		if (ir->has_loop && i == ir->loop) {
+			t->it = &ir->insn[i];
+			tr_loop_begin(t);
+		}
 		ir->insn[i].host_at = (uint32_t)(t->hot.p - t->j->rw);
+		if (ir->has_loop && i == ir->poll) {
+			t->it = &ir->insn[i];
+			tr_loop_poll(t);
+		}
 		run = tr_stack_run(t, i);
 		if (run) {
 			tr_stack_run_emit(t, i, run);
@@ -428,10 +435,12 @@ static bool jumps_back(const struct block_ir *ir)
 
 uint32_t translate_block(struct jit *j, const struct jit_source *src)
 {
-	uint32_t mode = src->mode & ~JIT_PLAIN;
+	uint32_t mode = src->mode & ~JIT_KIND;
 	struct tr_groups groups;
-	struct tr t = {.j = j, .ir = j->ir, .mode = mode, .exit_mode = mode, .src = src,
-		       .plain = src->mode & JIT_PLAIN, .groups = &groups, .t0 = TR_NO_GROUP};
+	struct tr t = {.label_checked = ~0ull, .label_simd = true, .j = j, .ir = j->ir, .mode = mode, .exit_mode = mode, .src = src,
+		       .plain = src->mode & JIT_PLAIN,
+		       .super = (src->mode & JIT_SUPER || j->all_super) && !(src->mode & JIT_PLAIN),
+		       .groups = &groups, .t0 = TR_NO_GROUP};
 	uint32_t n_exits = j->n_exits, n_sites = j->n_sites, n_insns = j->n_insns;
 
 	if (j->n_blocks >= j->max_blocks || j->hot_end - j->hot < JIT_BLOCK_ROOM ||
@@ -446,10 +455,10 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	t.ir->user = t.user = (mode & MODE_CPL) == MODE_CPL;
 	t.ir->strict = j->strict;
 	t.ir->has = j->vm->has;
-	block_form(j, t.ir, src->gpa & 0xfff, mode);
+	block_form(j, t.ir, src->gpa & 0xfff, mode, t.super);
 	if (t.ir->wants_next && !src->asked)
 		return (uint32_t)JIT_WANTS_NEXT;
-	t.loops = j->all_slots || jumps_back(t.ir);
+	t.loops = j->all_slots || t.super || jumps_back(t.ir);
 	t.code64 = mode & MODE_CS64;
 	t.tlb_idx = (mode & MODE_TLB) >> MODE_TLB_SHIFT;
 	t.block = j->n_blocks;
@@ -474,6 +483,8 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	t.b->hot_end = (uint32_t)(t.hot.p - j->rw);
 	j->st.blocks++;
 	j->st.plain_blocks += t.plain;
+	j->st.superblocks += t.super;
+	j->st.loops += t.ir->has_loop;
 	j->st.insns += t.ir->n;
 	j->st.hot_bytes += t.b->hot_end - j->hot;
 	j->st.cold_bytes += (uint32_t)(t.cold.p - j->rw) - j->cold;
@@ -484,5 +495,7 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	j->n_blocks++;
 	if (j->sums)
 		paranoid_note(j, t.block, t.ir);
+	for (unsigned i = 0; j->paths && i < t.ir->n; i++)
+		j->paths[t.block][i] = t.ir->insn[i].off;
 	return t.block;
 }

@@ -63,6 +63,13 @@ struct tr {
 	unsigned tlb_idx;
 	bool user, code64, simd;
 	bool plain; /* no groups */
+	bool super;
+	/* The loop in a superblock: its beginning (NULL: not there yet), jumps to it that are
+	 * to be fixed, and what holds at all of them. */
+	uint8_t *label, *to_label[JIT_MAX_INSNS];
+	unsigned n_to_label;
+	uint64_t label_checked;
+	bool label_simd;
 	bool loops; /* jumps back, so that it may be executed often */
 	struct tr_groups *groups;
 	uint64_t checked; /* groups whose check was emitted and whose addend is kept */
@@ -163,6 +170,17 @@ struct tr_plain_exit tr_exit_plain(struct tr *t, unsigned cc);
 void tr_exit_plain_end(struct tr *t, struct tr_plain_exit p);
 /* The same in line. */
 void tr_exit_plain_hot(struct tr *t, unsigned cc);
+
+/* The jumps of a superblock's loop (tr_loop.c). */
+bool tr_loops(const struct tr *t); /* whether the current jump is one */
+void tr_loop_begin(struct tr *t);
+void tr_loop_poll(struct tr *t);
+void tr_loop_jump(struct tr *t, unsigned cc); /* cc: CC_ALWAYS, or not taken if it does not hold */
+enum { CC_ALWAYS = 16 };
+/* Whether EFLAGS are wanted by insn[i] or behind it before anything destroys them. */
+bool tr_reads_first(const struct block_ir *ir, unsigned i);
+/* An exit that is never linked: its stub. */
+uint8_t *tr_exit_stub(struct tr *t, int64_t target);
 
 /* Before an instruction that goes on on the next page: that this is still mapped as it was. */
 void tr_check_next_page(struct tr *t);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Superblocks: what is made of the target of a hot backward jump.
+ *
+ * A block's exit that jumps backward within the page is not linked before it was taken
+ * JIT_SUPER_AFTER times; until then fast.c counts. Then its target gets a second block, with
+ * JIT_SUPER in the mode, that only such exits lead to. It goes on behind forward jumps, has page
+ * slots, and if it jumps back to its own beginning it is a loop: its body once, and behind it the
+ * body again, to the beginning of which all jumps go that went to the block's. So what the first
+ * copy has checked need not be checked in the second, if it is the same in each iteration (see
+ * tr_group.c), and there are no entries and exits between iterations.
+ *
+ * Requests are looked at once in an iteration: where flags are dead, if that comes before anything
+ * that jumps back. With --debug nochain (and lockstep) the jumps leave the block as all others do.
+ *
+ * A body of more than half of what a block may have is not doubled.
+ */
+#include "accel/tcg/jit/translate.h"
+
+bool super_follows(const struct ir_insn *it)
+{
+	/* Forward only: a jump back looks at requests. */
+	return it->kind == TR_JMP && block_target(it) > it->off && block_target(it) < 4096;
+}
+
+static bool is_jump(const struct ir_insn *it)
+{
+	return it->kind == TR_JCC || it->kind == TR_JMP;
+}
+
+void super_loop(struct block_ir *ir)
+{
+	unsigned n = ir->n;
+
+	while (n && !(is_jump(&ir->insn[n - 1]) && block_target(&ir->insn[n - 1]) == ir->start))
+		n--;
+	if (!n)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		if (is_jump(&ir->insn[i]) && block_target(&ir->insn[i]) == ir->start)
+			ir->insn[i].edge = EDGE_LOOP;
+	ir->has_loop = true;
+	ir->loop = 0;
+	ir->n = n;
+	if (2 * n <= JIT_MAX_INSNS) {
+		memcpy(ir->insn + n, ir->insn, n * sizeof(*ir->insn));
+		ir->insn[n - 1].edge = EDGE_NEXT;
+		ir->loop = n;
+		ir->n = 2 * n;
+	}
+	ir->falls_through = ir->insn[n - 1].kind == TR_JCC;
+	ir->end = ir->insn[n - 1].off + ir->insn[n - 1].in.len;
+}
+
+void super_poll(struct block_ir *ir)
+{
+	for (unsigned i = ir->loop; i < ir->n; i++) {
+		const struct ir_insn *it = &ir->insn[i];
+
+		/* Not in its shadow, nor in the middle of what is one for tr_stack_run(). */
+		if (!it->live_in && it->kind != TR_PUSH && it->kind != TR_POP &&
+		    !(i && it[-1].kind == TR_STI)) {
+			ir->poll = i;
+			return;
+		}
+		if (it->edge == EDGE_LOOP)
+			break;
+	}
+	ir->poll = ir->n;
+}

@@ -2,6 +2,7 @@
 #include "jit_rig.h"
 
 #include "chance.h"
+#include "debug_env.h"
 #include "run_cpu.h"
 
 #include "vmm/core/err.h"
@@ -38,7 +39,7 @@ struct rig *rig_create(enum fix_mode mode, const char *debug)
 	r->jit = fixture_create(mode);
 	set_handlers(r->ref);
 	set_handlers(r->jit);
-	r->jit->vm.cfg.debug = debug;
+	r->jit->vm.cfg.debug = debug_with_env(debug, r->debug, sizeof(r->debug));
 	cr_assert_eq(jit_create(&r->jit->vm, 1 << 20, &r->jit->vm.jit, &e), 0, "%s", e.msg);
 	cr_assert_eq(jit_cpu_create(r->jit->vm.jit, r->jit->c, &e), 0, "%s", e.msg);
 	return r;

@@ -18,6 +18,7 @@ enum {
 };
 
 struct rig {
+	char debug[100];
 	struct fixture *ref, *jit;
 	uint64_t seed;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "native_guest.h"
 
+#include "debug_env.h"
 #include "run_cpu.h"
 
 #include "accel/tcg/cpu/exclusive.h"
@@ -95,7 +96,8 @@ static void set_user(struct cpu *c)
 
 bool native_guest_create(struct native_guest *g, const char *debug)
 {
-	struct accel_config cfg = { .n_vcpus = 1, .debug = debug };
+	static char buf[100];
+	struct accel_config cfg = { .n_vcpus = 1, .debug = debug_with_env(debug, buf, sizeof(buf)) };
 	const struct gmem_region *r;
 	struct err e = { 0 };
 	struct cpu *c;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tcg_machine.h"
 
+#include "debug_env.h"
+
 #include "vmm/core/err.h"
 
 #include <criterion/criterion.h>
@@ -34,17 +36,20 @@ static int no_intack(void *ctx)
 void tm_open(struct tcg_machine *m, uint64_t ram_bytes, const struct accel_config *cfg)
 {
 	const struct gmem_region *r;
+	struct accel_config all = *cfg;
+	static char buf[100];
 	struct err e = {0};
 	uint32_t caps;
 
 	memset(m, 0, sizeof(*m));
+	all.debug = debug_with_env(cfg->debug, buf, sizeof(buf));
 	m->n = cfg->n_vcpus;
 	m->io = (struct accel_io){no_mmio, pio, no_eoi, no_intack, m};
 	cr_assert_eq(accel_tcg.probe(&caps, &e), 0);
 	cr_assert_eq(gmem_create(ram_bytes, 0xc0000000, &m->mem, &e), 0, "%s", e.msg);
 	gmem_regions(m->mem, &r);
 	m->ram = r[0].host;
-	cr_assert_eq(accel_tcg.vm_create(m->mem, &m->io, cfg, &m->vm, &e), 0, "%s", e.msg);
+	cr_assert_eq(accel_tcg.vm_create(m->mem, &m->io, &all, &m->vm, &e), 0, "%s", e.msg);
 	for (unsigned i = 0; i < m->n; i++)
 		cr_assert_eq(accel_tcg.vcpu_create(m->vm, i, &m->cpu[i], &e), 0, "%s", e.msg);
 	/* null, 64-bit code, data */

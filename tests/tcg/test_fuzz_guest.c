@@ -15,6 +15,7 @@
  * of its case: with that and 0 seconds only this case runs (scheduling still differs).
  */
 #include "chance.h"
+#include "debug_env.h"
 
 #include "accel/accel.h"
 #include "accel/tcg/cpu/cpu.h"
@@ -398,7 +399,9 @@ static void *runner(void *arg)
 
 static void open_vm(struct fuzz *f, unsigned n_vcpus, const char *debug, uint64_t ram)
 {
-	struct accel_config cfg = { .n_vcpus = n_vcpus, .code_cache_bytes = 1 << 20, .debug = debug };
+	static char buf[100];
+	struct accel_config cfg = { .n_vcpus = n_vcpus, .code_cache_bytes = 1 << 20,
+				    .debug = debug_with_env(debug, buf, sizeof(buf)) };
 	struct err e = { 0 };
 
 	f->io = (struct accel_io){ io_mmio, io_pio, io_eoi, io_intack, f };
@@ -538,8 +541,8 @@ static double now(void)
 
 int main(int argc, char **argv)
 {
-	static const char *const debug[] = { NULL, NULL, NULL, "nochain", "strict-flags", "nosimd",
-					     "nojit", NULL };
+	static const char *const debug[] = { NULL, "all-super", NULL, "nochain", "strict-flags", "nosimd",
+					     "nojit", "all-super,strict-flags" };
 	static struct fuzz f;
 	double seconds = (double)chance_arg(argc, argv, 1, "MAYFLY_SECONDS", 10), from;
 	uint64_t seed = chance_arg(argc, argv, 2, "MAYFLY_SEED", 1);

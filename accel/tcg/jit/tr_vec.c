@@ -36,6 +36,9 @@ uint8_t tr_vec_kind(struct jit *j, const struct x86_insn *in, uint32_t mode)
 		return TR_INTERP;
 	if (!j->vm->has[in->feature] || !jit_host_has(j, in->feature))
 		return TR_INTERP;
+	/* Outside 64-bit code they leave the upper eight registers alone. */
+	if (!(mode & MODE_CS64) && (in->op == X86_VZEROALL || in->op == X86_VZEROUPPER))
+		return TR_INTERP;
 	if (!(in->attr & X86_AT_MODRM) && in->op != X86_FWAIT && in->op != X86_EMMS &&
 	    in->op != X86_VZEROUPPER && in->op != X86_VZEROALL)
 		return TR_INTERP;

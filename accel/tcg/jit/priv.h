@@ -66,7 +66,7 @@ struct jit_exit { /* a direct jump out of a block */
 	uint32_t guard; /* cross-page: offset of the imm32 that holds gpa >> 8; 0: none */
 	uint32_t to, next; /* the block it is linked to; next exit of that one's list */
 	bool flags_e;      /* jumps to entry_e, else to entry_m */
-	bool backward;     /* within the page: counted before it is linked */
+	bool backward;     /* within the page, and to be counted before it is linked */
 	uint8_t count;     /* racy, which does no harm */
 };
 

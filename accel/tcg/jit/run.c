@@ -184,8 +184,11 @@ again:
 
 		jit_take_flags(c);
 		/* Its stores may have killed the block. */
-		if (j->blocks[block].dead)
+		if (j->blocks[block].dead) {
 			lockstep_forget(jc->lockstep);
+			if (entered) /* undone, and to happen again with each block made for it */
+				interp_step(c);
+		}
 		if (!entered || j->blocks[block].dead) {
 			kind = 0;
 			goto again;

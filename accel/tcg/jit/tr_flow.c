@@ -204,7 +204,8 @@ void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, 
 	at = emit_jmp(b);
 	exit = exit_new(t, exit_target(t, target), flags_e);
 	j->exits[exit].rel = off_of(t, at);
-	j->exits[exit].backward = backward;
+	/* Of the kernel only what is a loop: nothing else gains by it, and there is much of it. */
+	j->exits[exit].backward = backward && (t->user || target == t->ir->start);
 	if (poll)
 		emit_fix32(poll, t->cold.p);
 	emit_fix32(at, exit_stub(t, exit, flags_e));

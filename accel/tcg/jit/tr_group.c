@@ -36,8 +36,10 @@ struct finder {
 	unsigned cond, n_active;
 	struct active active[N_ACTIVE];
 	bool dry; /* values only */
-	/* Superblocks: registers at jumps from before the loop into it. */
-	bool has_early, mixed[16];
+	/* Superblocks: registers at the first jump from before the loop into it; those that had
+	 * other values at another. */
+	bool has_early;
+	uint16_t mixed;
 	struct value early[16];
 };
 
@@ -358,7 +360,7 @@ static void note_early(struct finder *f)
 {
 	for (unsigned r = 0; r < 16; r++)
 		if (f->has_early && !same_value(&f->early[r], &f->reg[r]))
-			f->mixed[r] = true;
+			f->mixed |= (uint16_t)(1u << r);
 	if (!f->has_early)
 		memcpy(f->early, f->reg, sizeof(f->early));
 	f->has_early = true;
@@ -375,7 +377,7 @@ static void enter_loop(struct finder *f, const struct tr *t)
 	bool changes[16] = {0}, any = true;
 
 	for (unsigned r = 0; r < 16; r++)
-		if (f->mixed[r] || (f->has_early && !same_value(&f->early[r], &f->reg[r])))
+		if (f->mixed >> r & 1 || (f->has_early && !same_value(&f->early[r], &f->reg[r])))
 			fresh(f, r);
 	while (any) {
 		struct finder d = *f;
@@ -406,13 +408,17 @@ static void keep_around(struct tr_groups *g, const struct block_ir *ir)
 void tr_group_find(struct tr *t)
 {
 	struct tr_groups *g = t->groups;
-	struct finder f = {.g = g, .next_id = ID_FIRST};
+	struct finder f;
 
 	g->n = 0;
 	for (unsigned i = 0; i < t->ir->n; i++)
 		g->member[i][0].group = g->member[i][1].group = TR_NO_GROUP;
 	if (!t->code64 || t->plain)
 		return;
+	f.g = g;
+	f.next_id = ID_FIRST;
+	f.cond = f.mixed = 0;
+	f.dry = f.has_early = false;
 	forget(&f);
 	for (unsigned i = 0; i < t->ir->n; i++) {
 		if (t->ir->has_loop && i == t->ir->loop)

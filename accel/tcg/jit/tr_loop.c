@@ -54,9 +54,9 @@ void tr_loop_begin(struct tr *t)
 	t->label_checked = t->checked &= t->label_checked & spanning(t);
 	t->label_simd = t->simd &= t->label_simd;
 	if (t->n_to_label) /* some of it may have been learned after such a jump */
-		memset(t->known, 0, sizeof(t->known));
+		memset(t->groups->known, 0, sizeof(t->groups->known));
 	for (unsigned i = 0; i < t->n_to_label; i++)
-		emit_fix32(t->to_label[i], t->label);
+		emit_fix32(t->groups->to_label[i], t->label);
 }
 
 /* An exit to the instruction at page offset `target` if there are requests. Destroys EFLAGS. */
@@ -84,7 +84,7 @@ static void to_label(struct tr *t, uint8_t *at)
 		emit_fix32(at, t->label);
 		return;
 	}
-	t->to_label[t->n_to_label++] = at;
+	t->groups->to_label[t->n_to_label++] = at;
 	t->label_checked &= t->checked;
 	t->label_simd &= t->simd;
 }

@@ -484,8 +484,8 @@ static bool is_aligned(const struct tr *t, unsigned which, const struct tr_acces
 	unsigned n = t->groups->member[t->i][which].group;
 	int rel = t->groups->member[t->i][which].rel;
 
-	return !acc->align || (is_checked(t, which) && t->known[n].align >= acc->align &&
-			       !((rel - t->known[n].rel) & (acc->align - 1)));
+	return !acc->align || (is_checked(t, which) && t->groups->known[n].align >= acc->align &&
+			       !((rel - t->groups->known[n].rel) & (acc->align - 1)));
 }
 
 /* The operand at `at` must be aligned; if it is not the plain block sees to it. Loses T0. */
@@ -496,15 +496,15 @@ static void group_align(struct tr *t, unsigned which, struct hmem at, const stru
 	emit_lea(&t->hot, H_T0, at);
 	emit_test_align(&t->hot, acc->align);
 	tr_exit_plain_hot(t, CC_NE);
-	t->known[n].align = acc->align;
-	t->known[n].rel = t->groups->member[t->i][which].rel;
+	t->groups->known[n].align = acc->align;
+	t->groups->known[n].rel = t->groups->member[t->i][which].rel;
 	t->t0 = TR_NO_GROUP;
 }
 
 /* Before the check of a group that was not checked: what is known of addresses is of no use. */
 static void group_begin(struct tr *t, unsigned which, struct hmem at, const struct tr_access *acc)
 {
-	t->known[t->groups->member[t->i][which].group].align = 0;
+	t->groups->known[t->groups->member[t->i][which].group].align = 0;
 	if (acc->align)
 		group_align(t, which, at, acc);
 }
@@ -601,6 +601,7 @@ static void group_check_const(struct tr *t, const struct tr_group *g, int rel, u
 	uint32_t site = group_site(t, g, rel, acc, 0);
 	uint8_t *miss, *back;
 
+	t->groups->known[t->groups->member[t->i][0].group].align = 0;
 	miss = const_check(t, la, g->write);
 	back = t->hot.p;
 	emit_fix32(miss, t->cold.p);

@@ -46,6 +46,14 @@ struct tr_member {
 struct tr_groups {
 	unsigned n;
 	struct tr_group group[TR_MAX_GROUPS];
+	/* Of each checked group: what some address in it is known to be a multiple of (0: nothing
+	 * is known), and that address's distance from the first member. */
+	struct {
+		uint8_t align;
+		int16_t rel;
+	} known[TR_MAX_GROUPS];
+	/* Jumps to a superblock's loop that are to be fixed. */
+	uint8_t *to_label[JIT_MAX_INSNS];
 	/* Of each instruction: the explicit memory operand, and the stack's. */
 	struct tr_member member[JIT_MAX_INSNS][2];
 };
@@ -64,9 +72,9 @@ struct tr {
 	bool user, code64, simd;
 	bool plain; /* no groups */
 	bool super;
-	/* The loop in a superblock: its beginning (NULL: not there yet), jumps to it that are
+	/* The loop in a superblock: its beginning (NULL: not there yet), how many jumps to it are
 	 * to be fixed, and what holds at all of them. */
-	uint8_t *label, *to_label[JIT_MAX_INSNS];
+	uint8_t *label;
 	unsigned n_to_label;
 	uint64_t label_checked;
 	bool label_simd;
@@ -74,12 +82,6 @@ struct tr {
 	struct tr_groups *groups;
 	uint64_t checked; /* groups whose check was emitted and whose addend is kept */
 	uint64_t checked_before; /* ... before the current instruction */
-	/* Of each checked group: what some address in it is known to be a multiple of (0: nothing
-	 * is known), and that address's distance from the first member. */
-	struct {
-		uint8_t align;
-		int16_t rel;
-	} known[TR_MAX_GROUPS];
 	uint8_t t0;       /* group whose addend is in T0, or TR_NO_GROUP; here, */
 	uint8_t t0_after; /* and after the current instruction */
 	bool fl_e, fl_m;

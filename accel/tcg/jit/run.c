@@ -182,13 +182,13 @@ again:
 		bool entered = lockstep_before(c, jc->lockstep, j->paths[block],
 						j->blocks[block].n_insns);
 
-		jit_take_flags(c);
 		/* Its stores may have killed the block. */
 		if (j->blocks[block].dead) {
 			lockstep_forget(jc->lockstep);
 			if (entered) /* undone, and to happen again with each block made for it */
 				interp_step(c);
 		}
+		jit_take_flags(c);
 		if (!entered || j->blocks[block].dead) {
 			kind = 0;
 			goto again;

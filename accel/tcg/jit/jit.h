@@ -11,7 +11,7 @@ struct accel_counter_sink;
 
 /* -ENOTSUP on hosts it has no back end for: the VM then runs on the interpreter alone. */
 /* debug is accel_config.debug: "nochain" leaves through C at each end of a block, "strict-flags"
- * keeps flags exact for faults, "nosimd" interprets vector instructions, "all-slots" gives page
+ * keeps flags exact for faults, "nosimd" interprets vector instructions, "nosuper" and "all-super": super.c, "all-slots" gives page
  * slots to all user code, "lockstep" compares every block with the interpreter, "perf-map" and "disasm": dump.h. */
 int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct err *e);
 void jit_destroy(struct jit *j);

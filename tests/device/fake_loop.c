@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MAX_TIMERS = 64, MAX_SOURCES = 64, MAX_IO = 4096, MAX_CALLS = 100000 };
+enum { MAX_TIMERS = 64, MAX_SOURCES = 1200, MAX_IO = 4096, MAX_CALLS = 100000 };
 enum { OP_READV, OP_WRITEV, OP_FDATASYNC, OP_FALLOCATE };
 
 struct loop {
@@ -138,25 +138,41 @@ void fake_loop_jump(struct loop *l, uint64_t ns)
 
 /* --- sources and work ------------------------------------------------------------------------- */
 
-int loop_add(struct loop *l, struct loop_source *s, struct err *e)
+static void forget(struct loop *l, struct loop_source *s)
 {
-	(void)e;
-	assert(l->n_sources < MAX_SOURCES);
-	l->sources[l->n_sources++] = s;
-	return 0;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < l->n_sources; i++)
+		if (l->sources[i] != s)
+			l->sources[n++] = l->sources[i];
+	l->n_sources = n;
 }
 
+/* A source without events is not known to the loop, as to the real one. */
 void loop_set_events(struct loop *l, struct loop_source *s, uint32_t events)
 {
-	(void)l;
+	if (!events) {
+		forget(l, s);
+	} else if (!s->events) {
+		assert(l->n_sources < MAX_SOURCES);
+		l->sources[l->n_sources++] = s;
+	}
 	s->events = events;
+}
+
+int loop_add(struct loop *l, struct loop_source *s, struct err *e)
+{
+	uint32_t events = s->events;
+
+	(void)e;
+	s->events = 0;
+	loop_set_events(l, s, events);
+	return 0;
 }
 
 void loop_del(struct loop *l, struct loop_source *s)
 {
-	for (unsigned i = 0; i < l->n_sources; i++)
-		if (l->sources[i] == s)
-			l->sources[i--] = l->sources[--l->n_sources];
+	loop_set_events(l, s, 0);
 }
 
 void loop_post(struct loop *l, struct loop_work *w)

@@ -5,7 +5,9 @@
 #include "devices/virtio/net.h"
 #include "devices/virtio/net_port.h"
 #include "devices/virtio/rng.h"
+#include "devices/virtio/vsock.h"
 #include "tests/device/vpoke.h"
+#include "tests/device/vsock_rig.h"
 #include "vmm/core/log.h"
 
 #include <criterion/criterion.h>
@@ -93,6 +95,19 @@ static struct virtio *make_fs(struct vdriver *d)
 	return v;
 }
 
+static struct virtio *make_vsock(struct vdriver *d)
+{
+	struct rig_host *h = rig_host_create();
+	struct virtio *v;
+
+	h->free_on_close = true;
+	cr_assert_eq(virtio_vsock_create(&(struct virtio_vsock_config){.id = "vsock", .guest_cid = 3},
+					 &(struct virtio_vsock_wiring){.mem = d->mem, .loop = d->loop,
+								       .host = &h->host},
+					 &v, NULL), 0);
+	return v;
+}
+
 static void quiet(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
@@ -163,10 +178,16 @@ static void check_bits(struct virtio *(*make)(struct vdriver *d), bool pci)
 
 Test(negotiation, each_bit_alone, .init = quiet)
 {
-	static struct virtio *(*const make[])(struct vdriver *) = {make_rng, make_blk, make_net, make_fs};
+	static struct virtio *(*const make[])(struct vdriver *) = {make_rng, make_blk, make_net,
+								      make_fs, make_vsock};
 
 	for (unsigned i = 0; i < ARRAY_LEN(make); i++) {
 		check_bits(make[i], false);
 		check_bits(make[i], true);
 	}
+}
+
+Test(vpoke, vsock)
+{
+	vpoke_check(make_vsock, ROUNDS);
 }

@@ -48,6 +48,7 @@ int board_plug_disks(struct board *b, const struct machine_config *c, struct err
 int board_plug_nets(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_rng(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_fs(struct board *b, const struct machine_config *c, struct err *e);
+int board_plug_vsock(struct board *b, const struct machine_config *c, struct err *e);
 /* The slots in use, for the boot loader's tables. */
 void board_describe_slots(const struct board *b, struct boot_platform *out);
 

@@ -56,6 +56,11 @@ struct machine_fs { /* a shared directory */
 	unsigned cache; /* enum fuse_cache: auto, never, always */
 };
 
+struct machine_vsock { /* connections between programs of the guest and of the host */
+	uint32_t guest_cid;
+	const char *uds_path; /* NULL: there is no such device */
+};
+
 enum machine_bus { MACHINE_BUS_MMIO, MACHINE_BUS_PCI };
 
 struct machine_config { /* plain data; strings are borrowed for the machine's life */
@@ -75,6 +80,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	bool rng;
 	struct machine_fs fs[MACHINE_MAX_FS];
 	unsigned n_fs;
+	struct machine_vsock vsock;
 	bool no_reboot; /* a guest's reboot ends the machine */
 	uint64_t code_cache_bytes; /* translator only; 0: default */
 	const char *cpu;           /* processor model: "host", or the translator's; NULL: host */

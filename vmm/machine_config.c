@@ -8,6 +8,7 @@
 
 #include "boot/boot.h"
 #include "devices/virtio/net.h"
+#include "devices/virtio/vsock.h"
 #include "vmm/core/err.h"
 #include "vmm/machine.h"
 #include "vmm/net/port.h"
@@ -167,6 +168,15 @@ static int check_nets(const struct machine_config *c, struct err *e)
 	return 0;
 }
 
+static int check_vsock(const struct machine_vsock *v, struct err *e)
+{
+	if (!v->uds_path || (v->guest_cid >= VSOCK_CID_MIN && v->guest_cid < UINT32_MAX))
+		return 0;
+	err_set(e, EINVAL, "vsock: CID %u is not one for a guest", v->guest_cid);
+	err_hint(e, "give one from %d to %u, such as 3", VSOCK_CID_MIN, UINT32_MAX - 1);
+	return -EINVAL;
+}
+
 int machine_config_check(const struct machine_config *c, struct err *e)
 {
 	int r;
@@ -197,5 +207,7 @@ int machine_config_check(const struct machine_config *c, struct err *e)
 		r = check_disks(c, e);
 	if (r == 0)
 		r = check_nets(c, e);
+	if (r == 0)
+		r = check_vsock(&c->vsock, e);
 	return r < 0 ? r : check_fs(c, e);
 }

@@ -177,6 +177,8 @@ int board_plug_all(struct board *b, const struct machine_config *c, struct err *
 		r = board_plug_rng(b, c, e);
 	if (r == 0)
 		r = board_plug_fs(b, c, e);
+	if (r == 0)
+		r = board_plug_vsock(b, c, e);
 	return r;
 }
 

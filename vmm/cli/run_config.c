@@ -39,6 +39,7 @@ enum run_option {
 	RUN_NET,
 	RUN_RNG,
 	RUN_FS,
+	RUN_VSOCK,
 	RUN_SERIAL,
 	RUN_ESCAPE,
 	RUN_TIMEOUT,
@@ -105,6 +106,8 @@ static const struct opt run_options[] = {
 	{ RUN_RNG, "rng", NULL, "give the guest a random number device" },
 	{ RUN_FS, "fs", run_fs_keys,
 	  "share a directory with the guest: mount -t virtiofs TAG /mnt; may be repeated" },
+	{ RUN_VSOCK, "vsock", run_vsock_keys,
+	  "connections between programs: the guest's CID, and a Unix socket of the host to reach it by" },
 	{ RUN_SERIAL, "serial", serial_keys,
 	  "the first serial port: standard input and output (the default), nothing, or a file" },
 	{ RUN_ESCAPE, "escape", escape_keys,
@@ -212,6 +215,8 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return 0;
 	case RUN_FS:
 		return run_add_fs(m, v, e);
+	case RUN_VSOCK:
+		return run_set_vsock(m, v, e);
 	case RUN_SERIAL:
 		return set_serial(c, v, e);
 	case RUN_ESCAPE:
@@ -450,6 +455,7 @@ void run_config_print_json(const struct run_config *c)
 	run_print_disks(m);
 	run_print_nets(m);
 	run_print_fs(m);
+	run_print_vsock(m);
 	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu },\n", m->n_vcpus,
 	       (unsigned long long)(m->mem_bytes >> 20));
 	printf("  \"mayfly\": { ");

@@ -25,4 +25,8 @@ extern const struct opt_key run_fs_keys[];
 int run_add_fs(struct machine_config *m, const struct opt_value *v, struct err *e);
 void run_print_fs(const struct machine_config *m);
 
+extern const struct opt_key run_vsock_keys[];
+int run_set_vsock(struct machine_config *m, const struct opt_value *v, struct err *e);
+void run_print_vsock(const struct machine_config *m);
+
 #endif

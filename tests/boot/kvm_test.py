@@ -18,6 +18,7 @@ import bare_test
 import payload
 from harness import MAYFLY, ROOT, Skip, Suite, guest, initrd, run
 from kvm_outer import Outer, Step
+from smp_test import build as build_program
 
 BAD = [r"Kernel panic", r"BUG:", r"Oops", r"WARNING: CPU", r"soft lockup", r"rcu.*stall", r"unchecked MSR access",
        r"general protection", r"Sanitizer"]
@@ -42,6 +43,23 @@ def disk_initrd(tmp, kernel="cloud-6.1", modules=("virtio_mmio", "virtio_pci", "
     for module in modules:
         cmd += ["--module", module]
     subprocess.run(cmd + ["--script", script, out], check=True, capture_output=True)
+    return out
+
+
+VSOCK_SCRIPT = """#!/bin/sh
+stream serve vsock 6000 &
+stream many host 5000 50 20000 && stream half host 5000 100001 && stream refused host 5001
+"""
+
+
+def vsock_initrd(tmp, stream):
+    script, out = os.path.join(tmp, "vsock-script"), os.path.join(tmp, "initrd-vsock")
+    with open(script, "w") as f:
+        f.write(VSOCK_SCRIPT)
+    cmd = [os.path.join(ROOT, "tools", "mkinitrd"), "--modules", os.path.dirname(os.path.dirname(guest("cloud-6.1")))]
+    for module in ("virtio_mmio", "virtio_pci", "vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport"):
+        cmd += ["--module", module]
+    subprocess.run(cmd + ["--add", stream + ":/bin/stream", "--script", script, out], check=True, capture_output=True)
     return out
 
 
@@ -164,6 +182,13 @@ def plan_linux(plan):
     disk("PCI without MSI: INTx", "cloud-6.1", "initrd-disk", "--bus pci --cmdline+ pci=nomsi", r"IO-APIC.*virtio")
     disk("PCI with all addresses assigned anew", "cloud-6.12", "initrd-disk-6.12",
          "--bus pci --cmdline+ pci=realloc=on", r"PCI-MSI.*virtio")
+    for bus in ("mmio", "pci"):
+        plan.add(f"connections to the host, {bus}", "rm -f /tmp/v.sock*; /bin/stream serve unix /tmp/v.sock_5000 & pid=$!;"
+                 "/bin/mayfly run --accel kvm --mem 256M --kernel /guest/cloud-6.1 --initrd /guest/initrd-vsock "
+                 f"--net none --bus {bus} --vsock 3,uds=/tmp/v.sock --timeout 100s --cmdline 'console=ttyS0 loglevel=5';"
+                 "code=$?; kill $pid; exit $code", 0,
+                 [r"50 connections of 20000 bytes each way, 0 unfinished, 0 wrong", r"sum right, count right, then 0",
+                  r"refused: Connection reset"], BAD)
     plan.add("TERM shuts the guest down", "mkfifo /tmp/in; sleep 60 >/tmp/in & " +
              linux("cloud-6.1", 1, "mayfly.shell", "--log info") + " </tmp/in >/tmp/out 2>&1 & pid=$!;"
              "until grep -q reached /tmp/out; do sleep 1; done; sleep 1;"
@@ -204,6 +229,8 @@ def main():
                 files.append((host, path))
             plan_linux(plan)
             files.append((bare_test.build(tmp), "/guest/bare.elf"))
+            stream = build_program("stream", tmp)
+            files += [(stream, "/bin/stream"), (vsock_initrd(tmp, stream), "/guest/initrd-vsock")]
             files += [(guest(k), f"/guest/{k}") for k in ("cloud-6.1", "cloud-6.12")]
             files += [(initrd("cloud-6.1"), "/guest/initrd"), (disk_initrd(tmp), "/guest/initrd-disk"),
                       (disk_initrd(tmp, "cloud-6.12", ("virtio_blk", "virtio_rng")), "/guest/initrd-disk-6.12")]

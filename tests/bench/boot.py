@@ -6,7 +6,8 @@ usage: boot.py [--runs 7] [--kernel cloud-6.1] [--accel tcg] [--cpus 1] [--mayfl
 
 Times are wall clock from exec: to the guest's userspace marker on the console, and to the end of
 the process after the guest powered off. Medians and their ratio are printed; a ratio below 1
-means mayfly is faster. --accel kvm compares both under KVM.
+means mayfly is faster. --accel kvm compares both under KVM. QEMU's kernel is told the frequency of
+the TSC (tests/bench/cpu/engines.py says why); --calibrate has it find out.
 """
 import argparse
 import json
@@ -18,9 +19,16 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "boot"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "cpu"))
 from harness import ROOT, guest, initrd  # noqa: E402
+from image import program  # noqa: E402
 
 MARK = b"mayfly-init: userspace reached"
+
+
+def tsc_khz():
+    """The host's, by counting for a tenth of a second in the program of the CPU benchmark."""
+    return subprocess.run([program(), "tsc"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def timed(cmd, timeout=30, tries=5):
@@ -67,6 +75,7 @@ def main():
     ap.add_argument("--vmlinuz")
     ap.add_argument("--initrd")
     ap.add_argument("--extra", default="", help="more words for mayfly's command")
+    ap.add_argument("--calibrate", action="store_true")
     ap.add_argument("--json")
     a = ap.parse_args()
     kernel = a.vmlinuz or guest(a.kernel)
@@ -74,8 +83,9 @@ def main():
     line = "console=ttyS0 reboot=t panic=-1 mayfly.poweroff"
     ours = [a.mayfly, "run", "--accel", a.accel, "--cpus", str(a.cpus), "--mem", f"{a.mem}M", "--kernel", kernel,
             "--initrd", ramfs, "--cmdline", line] + a.extra.split()
+    told = "" if a.calibrate else f" tsc=reliable tsc_early_khz={tsc_khz()}"
     theirs = ["qemu-system-x86_64", "-M", "microvm", "-accel", a.accel, "-cpu", "max" if a.accel == "tcg" else "host",
-              "-smp", str(a.cpus), "-m", str(a.mem), "-kernel", kernel, "-initrd", ramfs, "-append", line,
+              "-smp", str(a.cpus), "-m", str(a.mem), "-kernel", kernel, "-initrd", ramfs, "-append", line + told,
               "-nodefaults", "-no-user-config", "-nographic", "-serial", "stdio", "-no-reboot"]
     rows = {"mayfly": [], "qemu": []}
     for i in range(a.runs):

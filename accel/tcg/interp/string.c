@@ -112,13 +112,18 @@ static void outs_one(struct cpu *c, const struct x86_insn *in, const struct str 
 
 /* --- runs --- */
 
+static gvaddr str_la(const struct cpu *c, const struct str *s, unsigned seg, unsigned reg)
+{
+	return str_reg(c, s, reg) + (c->mode & MODE_CS64 && seg >= X86_FS ? c->seg[seg].base : 0);
+}
+
 /* Host bytes of the operand at seg:reg, and how many elements from there stay on the page and
  * within the address size; NULL if the TLB does not have it. */
 static uint8_t *str_host(struct cpu *c, const struct str *s, unsigned seg, unsigned reg,
 			 enum tlb_access acc, uint64_t *n)
 {
 	uint64_t off = str_reg(c, s, reg), room;
-	gvaddr la = off + (c->mode & MODE_CS64 && seg >= X86_FS ? c->seg[seg].base : 0);
+	gvaddr la = str_la(c, s, seg, reg);
 
 	room = (4096 - (la & 0xfff)) / s->size;
 	if (*n > room)
@@ -127,6 +132,26 @@ static uint8_t *str_host(struct cpu *c, const struct str *s, unsigned seg, unsig
 	if (*n > room)
 		*n = room;
 	return *n ? mmu_fast(c, la, 1, c->tlb_idx, acc) : NULL;
+}
+
+/*
+ * The same for n elements to write at es:rdi that the TLB does not have because there is code on
+ * their page: blocks made from what is overwritten go first, all at once. Otherwise a page of old
+ * code that is cleared would be looked at for each element. NULL if it is for str_one(). May raise
+ * what the first element would. str_written() ends it.
+ */
+static uint8_t *str_over_code(struct cpu *c, const struct str *s, uint64_t n)
+{
+	gvaddr la = str_la(c, s, X86_ES, X86_RDI);
+
+	if (n < 2 || (c->mode & MODE_CS64 && !interp_canonical(la)))
+		return NULL;
+	return mmu_rmw_ptr(c, la, (unsigned)n * s->size, c->tlb_idx);
+}
+
+static void str_written(struct cpu *c, const struct str *s, uint64_t n)
+{
+	mmu_rmw_done(c, str_la(c, s, X86_ES, X86_RDI), (unsigned)n * s->size, c->tlb_idx);
 }
 
 static bool str_may_run(const struct cpu *c, const struct str *s)
@@ -160,8 +185,11 @@ static uint64_t movs_run(struct cpu *c, const struct str *s, uint64_t n)
 {
 	const uint8_t *src = str_host(c, s, s->seg, X86_RSI, TLB_READ, &n);
 	uint8_t *dst = str_host(c, s, X86_ES, X86_RDI, TLB_WRITE, &n);
+	bool over_code = src && !dst;
 	uint64_t len = n * s->size;
 
+	if (over_code)
+		dst = str_over_code(c, s, n);
 	if (!src || !dst)
 		return 0;
 	if ((uintptr_t)dst - (uintptr_t)src >= len)
@@ -169,6 +197,8 @@ static uint64_t movs_run(struct cpu *c, const struct str *s, uint64_t n)
 	else /* upwards onto itself: the pattern repeats */
 		for (uint64_t i = 0; i < len; i += s->size)
 			put_element(dst + i, s->size, element(src + i, s->size));
+	if (over_code)
+		str_written(c, s, n);
 	str_advance(c, s, X86_RSI, n);
 	str_advance(c, s, X86_RDI, n);
 	return n;
@@ -177,7 +207,10 @@ static uint64_t movs_run(struct cpu *c, const struct str *s, uint64_t n)
 static uint64_t stos_run(struct cpu *c, const struct str *s, uint64_t n)
 {
 	uint8_t *dst = str_host(c, s, X86_ES, X86_RDI, TLB_WRITE, &n);
+	bool over_code = !dst;
 
+	if (over_code)
+		dst = str_over_code(c, s, n);
 	if (!dst)
 		return 0;
 	if (s->size == 1)
@@ -185,6 +218,8 @@ static uint64_t stos_run(struct cpu *c, const struct str *s, uint64_t n)
 	else
 		for (uint64_t i = 0; i < n; i++)
 			put_element(dst + i * s->size, s->size, c->gpr[X86_RAX]);
+	if (over_code)
+		str_written(c, s, n);
 	str_advance(c, s, X86_RDI, n);
 	return n;
 }

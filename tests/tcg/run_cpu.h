@@ -7,5 +7,7 @@
 /* Executes from rip until HLT or shutdown, translated if c->jit, for at most max instructions
  * (interpreted) or entries (translated). False if neither was reached. jmp is used for faults. */
 bool run_cpu(struct cpu *c, jmp_buf *jmp, unsigned max);
+/* The same, and requests are served between two instructions. */
+bool run_cpu_polling(struct cpu *c, jmp_buf *jmp, unsigned max);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Changes of privilege, translated against interpreted: SYSCALL, SYSRET, IRETQ, page faults and
- * software interrupts through the IDT, CR3, INVLPG, segment bases, with random descriptors, gates,
+ * software interrupts through the IDT, CR3, INVLPG, segment bases, MSRs, interrupts that the
+ * processor sends itself while IF and the task priority come and go, with random descriptors, gates,
  * stacks and flags, most of them in order so that programs get somewhere.
  *
  * A case is a little program for ring 3 and ring 0 with a system call entry and handlers, run twice
@@ -10,13 +11,16 @@
  */
 #include "chance.h"
 #include "jit_rig.h"
+#include "run_cpu.h"
+
+#include "accel/tcg/cpu/lapic_regs.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { UCODE = RIG_CODE, KCODE = 0x130000, KENTRY = 0x131000, USTACK = RIG_STACK - 0x800,
+enum { UCODE = RIG_CODE, KCODE = 0x130000, KENTRY = 0x131000, IRQ = 0x133000, USTACK = RIG_STACK - 0x800,
        LOW = 0x16000, DEFAULT_CASES = 20000 };
 
 struct prog {
@@ -147,11 +151,83 @@ static void put_user_op(struct rig *r, struct prog *p)
 	}
 }
 
+/* Vectors of several priorities; one of them is too low to be sent. */
+static uint8_t any_vector(struct rig *r)
+{
+	static const uint8_t vectors[] = {0x41, 0x42, 0x51, 0x80};
+
+	return rarely(r, 30) ? 3 : vectors[rig_pick(r, 4)];
+}
+
+/* Writes an x2APIC register, mostly one that concerns interrupts. */
+static void put_apic(struct rig *r, struct prog *p)
+{
+	static const uint16_t others[] = {0x802, 0x808, 0x80f, 0x832, 0x838, 0x83e, 0x80d};
+	uint32_t msr = 0x83f;
+	uint64_t val = any_vector(r);
+
+	switch (rig_pick(r, 8)) {
+	case 0:
+		msr = 0x80b;
+		val = rarely(r, 8);
+		break;
+	case 1: case 2:
+		msr = 0x808;
+		val = rig_pick(r, 3) ? 0x10 * rig_pick(r, 9) : rig_random(r) & 0x1ff;
+		break;
+	case 3: /* to itself, by ID and by shorthand; sometimes what is reserved */
+		msr = 0x830;
+		val |= rig_pick(r, 2) ? 1 << 18 : 0;
+		if (rarely(r, 6))
+			val |= 1ull << rig_pick(r, 64);
+		break;
+	case 4:
+		if (rarely(r, 2)) {
+			msr = others[rig_pick(r, 7)];
+			val = rig_random(r) & 0x100ff;
+			if (msr == 0x80f)
+				val |= 0x100;
+			if (msr == 0x832)
+				val |= 0x10000;
+		}
+		break;
+	default:
+		break;
+	}
+	put_code(p, ASM64("mov r14, rcx"));
+	put_mov(p, X86_RAX, (uint32_t)val);
+	put_mov(p, X86_RDX, val >> 32);
+	put_mov(p, X86_RCX, msr);
+	put_code(p, ASM64("wrmsr\n mov rcx, r14"));
+}
+
+static void put_read_msr(struct rig *r, struct prog *p)
+{
+	static const uint32_t msrs[] = {0xc0000080, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103,
+					0x808, 0x6e0, 0x1b, 0x12345678};
+
+	put_code(p, ASM64("mov r14, rcx"));
+	put_mov(p, X86_RCX, msrs[rig_pick(r, rarely(r, 4) ? 9 : 8)]);
+	put_code(p, ASM64("rdmsr\n mov rcx, r14"));
+}
+
 static void put_kernel_op(struct rig *r, struct prog *p)
 {
 	static const uint32_t msrs[] = {0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103};
 
-	switch (rig_pick(r, 9)) {
+	switch (rig_pick(r, 14)) {
+	case 9: case 10:
+		put_apic(r, p);
+		break;
+	case 11:
+		put_read_msr(r, p);
+		break;
+	case 12:
+		put_code(p, rig_pick(r, 2) ? ASM64("sti") : ASM64("cli"));
+		break;
+	case 13: /* restores what it reads: IF stays or was set meanwhile */
+		put_code(p, rig_pick(r, 2) ? ASM64("pushfq\n cli\n popfq") : ASM64("pushfq\n sti\n popfq"));
+		break;
 	case 0:
 		put_mov(p, X86_RSI, rarely(r, 4) ? rig_random(r) : FIX_DATA);
 		put_code(p, ASM64("mov r14, rcx\n mov eax, esi\n mov rdx, rsi\n"
@@ -205,7 +281,7 @@ static void make_programs(struct rig *r)
 	for (unsigned i = 1 + rig_pick(r, 8); i--;)
 		put_user_op(r, &u);
 	put_code(&u, hlt);
-	for (unsigned i = rig_pick(r, 4); i--;)
+	for (unsigned i = rig_pick(r, 7); i--;)
 		put_kernel_op(r, &k);
 	if (rarely(r, 6)) {
 		put_mov(&k, X86_RCX, any_target(r, UCODE));
@@ -234,6 +310,15 @@ static void make_programs(struct rig *r)
 		rig_write(r, 0x132000, skip.bytes, (unsigned)skip.len);
 	else
 		rig_write(r, 0x132000, hlt.bytes, 1);
+	/* An interrupt ends at once, mostly. */
+	if (rig_pick(r, 6)) {
+		struct code eoi = ASM64("push rax\n push rcx\n push rdx\n mov eax, 0\n mov edx, 0\n"
+					"mov ecx, 0x80b\n wrmsr\n pop rdx\n pop rcx\n pop rax\n iretq");
+
+		rig_write(r, IRQ, eoi.bytes, (unsigned)eoi.len);
+	} else {
+		rig_write(r, IRQ, rig_pick(r, 2) ? hlt.bytes : back.bytes, rig_pick(r, 2) ? 1 : 2);
+	}
 }
 
 static void poke(struct rig *r, gpaddr at, uint64_t val, unsigned size)
@@ -273,6 +358,8 @@ static void make_tables(struct rig *r, const uint8_t *pristine)
 		}
 	gate(r, 13, FIX_HANDLERS + 16 * 13, 0);
 	gate(r, 14, 0x132000, 0);
+	for (unsigned v = 0x41; v <= 0x51; v++)
+		gate(r, v, any_target(r, IRQ), 0);
 	gate(r, 0x80, FIX_HANDLERS + 16 * 0x80, rarely(r, 10) ? 0 : 3);
 	for (unsigned i = 0; i < 10; i++) {
 		uint64_t sp = rarely(r, 30) ? any_address(r) : stacks[rig_pick(r, 3)];
@@ -285,7 +372,7 @@ static void make_tables(struct rig *r, const uint8_t *pristine)
 static void make_pages(struct rig *r)
 {
 	static const uint32_t pages[] = {0, FIX_GDT, FIX_IDT, FIX_TSS, FIX_HANDLERS, 0xa000, KCODE,
-					 KENTRY, 0x132000, RIG_RSP0 - 0x1000, RIG_RSP0,
+					 KENTRY, 0x132000, IRQ, RIG_RSP0 - 0x1000, RIG_RSP0,
 					 RIG_STACK - 0x2000};
 
 	for (unsigned i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
@@ -333,6 +420,13 @@ static void set_state(struct rig *r, struct cpu *c, uint64_t seed, bool user)
 	c->tsc_aux = 0;
 	c->cr2 = 0;
 	c->irq_waiting = 0;
+	c->inhibit_irq = 0;
+	atomic_store(&c->requests, 0);
+	lapic_reset(c->lapic);
+	if (!rarely(&s, 20))
+		lapic_set_base(c->lapic, lapic_read_base(c->lapic) | 1 << 10);
+	atomic_store(&c->lapic->svr, rarely(&s, 20) ? 0xff : 0x1ff);
+	atomic_store(&c->lapic->tpr, rarely(&s, 4) ? 0x40 : 0);
 	c->shutdown = 0;
 	c->delivering = -1;
 	c->xs.mxcsr = 0x1f80;
@@ -369,6 +463,23 @@ static bool segs_equal(const struct cpu *a, const struct cpu *b)
 	return true;
 }
 
+static bool apics_equal(const struct lapic *a, const struct lapic *b)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		if (a->isr[i] != b->isr[i])
+			return differ("interrupts in service", a->isr[i], b->isr[i]);
+		if (a->irr[i] != b->irr[i])
+			return differ("interrupts requested", a->irr[i], b->irr[i]);
+	}
+	if (a->tpr != b->tpr)
+		return differ("task priority", a->tpr, b->tpr);
+	if (a->icr != b->icr)
+		return differ("interrupt command", a->icr, b->icr);
+	if (a->cpu->n_interrupts != b->cpu->n_interrupts)
+		return differ("interrupts", a->cpu->n_interrupts, b->cpu->n_interrupts);
+	return true;
+}
+
 /* Programs that repeat for ever are cut off; there is nothing to compare then. */
 static bool run_once(struct rig *r, uint64_t seed, bool user, bool *ended)
 {
@@ -376,15 +487,17 @@ static bool run_once(struct rig *r, uint64_t seed, bool user, bool *ended)
 	set_state(r, r->jit->c, seed, user);
 	r->jit->c->xs = r->ref->c->xs;
 	r->ref->c->halted = r->jit->c->halted = 0;
-	*ended = rig_run_ref(r, 3000);
+	r->ref->c->n_interrupts = r->jit->c->n_interrupts = 0;
+	*ended = run_cpu_polling(r->ref->c, &r->ref->jmp, 3000);
 	if (!*ended)
 		return true;
-	if (!rig_run_jit(r, 3000)) {
+	if (!run_cpu_polling(r->jit->c, &r->jit->jmp, 3000)) {
 		fprintf(stderr, "translated code did not end\n");
 		return false;
 	}
 	return rig_equal(r, X86_FL_ARITH, X86_FL_ARITH, false) &&
-	       segs_equal(r->ref->c, r->jit->c);
+	       segs_equal(r->ref->c, r->jit->c) &&
+	       apics_equal(r->ref->c->lapic, r->jit->c->lapic);
 }
 
 static unsigned long n_ended;
@@ -453,10 +566,12 @@ static int run_all(const char *debug, unsigned long n, uint64_t seed)
 		bad++;
 		equalize(r);
 	}
-	printf("%lu programs ended, %llu system instructions and %llu page faults without C\n",
-	       n_ended, (unsigned long long)st->fast_ops, (unsigned long long)st->fast_faults);
+	printf("%lu programs ended; without C: %llu system instructions, %llu page faults, "
+	       "%llu interrupts\n", n_ended, (unsigned long long)st->fast_ops,
+	       (unsigned long long)st->fast_faults, (unsigned long long)st->fast_interrupts);
 	/* That the paths which are tested are taken. */
-	if (!bad && (n_ended < n || st->fast_ops < n || st->fast_faults < n / 16))
+	if (!bad && (n_ended < n || st->fast_ops < n || st->fast_faults < n / 16 ||
+		     st->fast_interrupts < n / 100))
 		bad = 1;
 	free(pristine);
 	rig_destroy(r);

@@ -208,7 +208,7 @@ struct cpu {
 	uint64_t next_rip; /* set before each instruction's handler runs: rip + len, wrapped */
 	/* The JIT's: C functions that translated code calls, the stack pointer to return to,
 	 * spills; whether SIMD state is in host registers, and is wanted back there. */
-	const void *jit_helper[13];
+	const void *jit_helper[14];
 	uint64_t jit_host_sp, jit_spill[4];
 	uint8_t jit_simd, jit_simd_want;
 	uint32_t jit_mxcsr; /* the host's default */

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Getting a vCPU's attention, and waiting for it: HLT and wait-for-SIPI.
- *
- * A request is a bit; setting it is enough for a vCPU that runs, because it polls. One that sleeps
- * has said so in `sleeping` before it looked at `requests` for the last time (inside the futex
- * call), and who sets a bit looks at `sleeping` after it: one of the two sees the other.
+ * Waiting for requests: HLT and wait-for-SIPI. Making them is request.c's.
  *
  * Waking a thread on another processor costs tens of microseconds, so a halted vCPU first spins
  * for a while, if every vCPU can have a processor of the host to itself and the guest has not
@@ -22,13 +18,6 @@
 enum { SPIN_FIRST_NS = 10000, SPIN_MAX_NS = 50000, SPINS_PER_LOOK = 16 };
 /* A wait that took no longer might not have had to be slept through: waking is most of it. */
 enum { SHORT_NS = 120000 };
-
-void cpu_request(struct cpu *c, uint32_t req)
-{
-	atomic_fetch_or(&c->requests, req);
-	if (atomic_load(&c->sleeping))
-		futex_wake(&c->requests);
-}
 
 static void relax(void)
 {

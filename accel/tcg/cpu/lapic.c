@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The local APIC: registers in xAPIC and x2APIC form, priorities, acknowledge and EOI.
+ * The local APIC: registers in xAPIC and x2APIC form. Priorities are in lapic_irq.c.
  *
  * Six LVT entries, version 14h, 8-bit IDs in xAPIC mode, no EOI broadcast suppression. The bus
  * clock of the timer is 1 GHz. LINT0 of vCPU 0 has the i8259 on it; LINT1 has nothing.
@@ -112,114 +112,6 @@ void lapic_write_base(struct cpu *c, uint64_t val)
 	cpu_request(c, REQ_INTERRUPT);
 }
 
-/* --- priorities --- */
-
-/* The highest vector set, or -1. */
-static int highest(const uint32_t *bits)
-{
-	for (int i = 7; i >= 0; i--)
-		if (bits[i])
-			return i * 32 + 31 - __builtin_clz(bits[i]);
-	return -1;
-}
-
-static int highest_irr(const struct lapic *l)
-{
-	for (int i = 7; i >= 0; i--) {
-		uint32_t v = atomic_load(&l->irr[i]);
-
-		if (v)
-			return i * 32 + 31 - __builtin_clz(v);
-	}
-	return -1;
-}
-
-static uint32_t ppr(const struct lapic *l)
-{
-	int isr = highest(l->isr);
-	uint32_t tpr = atomic_load_explicit(&l->tpr, memory_order_relaxed);
-	uint32_t in_service = isr < 0 ? 0 : (uint32_t)isr & 0xf0;
-
-	return (tpr & 0xf0) >= in_service ? tpr : in_service;
-}
-
-static bool extint_pending(const struct lapic *l)
-{
-	uint32_t lint0;
-
-	if (l->cpu->index != 0 || !atomic_load(&l->cpu->vm->extint))
-		return false;
-	if (!apic_hw_enabled(l))
-		return true; /* the i8259 is wired to the processor */
-	lint0 = atomic_load(&l->lvt[LVT_LINT0]);
-	return !(lint0 & APIC_LVT_MASKED) && (lint0 >> 8 & 7) == DELIVER_EXTINT;
-}
-
-/* The vector in IRR that PPR lets through, or -1. */
-static int deliverable(const struct lapic *l)
-{
-	int v;
-
-	if (!apic_hw_enabled(l))
-		return -1;
-	v = highest_irr(l);
-	return v >= 0 && ((uint32_t)v & 0xf0) > (ppr(l) & 0xf0) ? v : -1;
-}
-
-bool lapic_has_interrupt(struct lapic *l)
-{
-	return extint_pending(l) || deliverable(l) >= 0;
-}
-
-int lapic_ack(struct lapic *l)
-{
-	const struct accel_io *io = l->cpu->vm->io;
-	int v;
-
-	if (extint_pending(l) && io->intack) {
-		v = io->intack(io->ctx);
-		if (v >= 0)
-			return v & 0xff;
-	}
-	v = deliverable(l);
-	if (v < 0)
-		return -1;
-	l->isr[v >> 5] |= 1u << (v & 31);
-	atomic_fetch_and(&l->irr[v >> 5], ~(1u << (v & 31)));
-	return v;
-}
-
-/* Priorities fell: something that waited may go now. */
-static void recheck(struct lapic *l)
-{
-	if (lapic_has_interrupt(l))
-		atomic_fetch_or(&l->cpu->requests, REQ_INTERRUPT);
-}
-
-static void eoi(struct lapic *l)
-{
-	const struct accel_io *io = l->cpu->vm->io;
-	int v = highest(l->isr);
-
-	if (v < 0)
-		return;
-	l->isr[v >> 5] &= ~(1u << (v & 31));
-	if (atomic_load(&l->tmr[v >> 5]) >> (v & 31) & 1 && io->eoi)
-		io->eoi(io->ctx, (uint8_t)v);
-	recheck(l);
-}
-
-uint8_t lapic_get_tpr(const struct lapic *l)
-{
-	return (uint8_t)atomic_load_explicit(&l->tpr, memory_order_relaxed);
-}
-
-void lapic_set_tpr(struct cpu *c, uint8_t tpr)
-{
-	atomic_store_explicit(&c->lapic->tpr, tpr, memory_order_relaxed);
-	recheck(c->lapic);
-}
-
 void lapic_extint_set(struct tcg_vm *vm, bool level)
 {
 	struct cpu *c = vm->cpus[0];
@@ -257,7 +149,7 @@ static void write_lvt(struct lapic *l, unsigned i, uint32_t val)
 	else
 		atomic_store(&l->lvt[i], val);
 	if (i == LVT_LINT0)
-		recheck(l);
+		apic_recheck(l);
 }
 
 static void write_svr(struct lapic *l, uint32_t val)
@@ -287,7 +179,7 @@ static bool read_reg(struct lapic *l, uint32_t off, uint32_t *val)
 		*val = 0;
 		return !apic_is_x2(l);
 	case APIC_PPR:
-		*val = ppr(l);
+		*val = apic_ppr(l);
 		return true;
 	case APIC_LDR:
 		*val = atomic_load(&l->ldr);
@@ -339,7 +231,7 @@ static bool write_reg(struct lapic *l, uint32_t off, uint32_t val)
 		lapic_set_tpr(l->cpu, (uint8_t)val);
 		return true;
 	case APIC_EOI:
-		eoi(l);
+		apic_eoi(l);
 		return true;
 	case APIC_LDR:
 		if (apic_is_x2(l))
@@ -414,7 +306,7 @@ void lapic_msr_write(struct cpu *c, uint32_t msr, uint64_t val)
 	if (!apic_is_x2(l) || off > 0xff0)
 		cpu_raise_gp0(c);
 	if (off == APIC_ICR) {
-		if (val & 0xfff32000)
+		if (val & APIC_ICR_RESERVED)
 			cpu_raise_gp0(c);
 		apic_write_icr(l, val);
 		return;
@@ -424,7 +316,7 @@ void lapic_msr_write(struct cpu *c, uint32_t msr, uint64_t val)
 	if (off == APIC_SELF_IPI) {
 		if (val & ~0xffull)
 			cpu_raise_gp0(c);
-		apic_write_icr(l, 1u << 18 | (val & 0xff));
+		apic_write_icr(l, APIC_ICR_SELF | (val & 0xff));
 		return;
 	}
 	if (((off == APIC_EOI || off == APIC_ESR) && val) || (off == APIC_TPR && val & ~0xffull) ||

@@ -25,6 +25,8 @@ uint64_t lapic_msr_read(struct cpu *c, uint32_t msr); /* 0x800..0x83f; may raise
 void lapic_msr_write(struct cpu *c, uint32_t msr, uint64_t val);
 uint64_t lapic_read_tsc_deadline(const struct lapic *l);
 void lapic_write_tsc_deadline(struct cpu *c, uint64_t val);
+/* The usual case of it; false, and nothing done, if it is not that. */
+bool lapic_write_tsc_deadline_quick(struct cpu *c, uint64_t val);
 uint8_t lapic_get_tpr(const struct lapic *l); /* CR8 is bits 7..4 */
 void lapic_set_tpr(struct cpu *c, uint8_t tpr);
 
@@ -35,6 +37,13 @@ void lapic_msi(struct tcg_vm *vm, uint64_t addr, uint32_t data);
  * takes it from the i8259). vCPU thread. */
 bool lapic_has_interrupt(struct lapic *l);
 int lapic_ack(struct lapic *l);
+/* The same in steps, without the i8259: whether that has one; the vector of the local APIC that
+ * priorities let through, -1 if none; and its acknowledge. */
+bool lapic_has_extint(const struct lapic *l);
+int lapic_peek(const struct lapic *l);
+void lapic_take(struct lapic *l, unsigned vector);
+/* EOI, TPR, ICR and SELF_IPI; false, and nothing done, if lapic_msr_write() has to. */
+bool lapic_msr_write_quick(struct cpu *c, uint32_t msr, uint64_t val);
 /* REQ_TIMER: deliver the timer interrupt if due, arm the next one. */
 void lapic_timer_poll(struct lapic *l);
 /* When a halted vCPU has to look again, CLOCK_MONOTONIC ns; UINT64_MAX: never. */

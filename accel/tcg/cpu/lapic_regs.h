@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef MAYFLY_ACCEL_TCG_CPU_LAPIC_REGS_H
 #define MAYFLY_ACCEL_TCG_CPU_LAPIC_REGS_H
-/* The local APIC's registers: between lapic.c, lapic_ipi.c and lapic_timer.c. */
+/* The local APIC's registers: between lapic.c, lapic_irq.c, lapic_ipi.c and lapic_timer.c. */
 #include "accel/tcg/cpu/lapic.h"
 #include "accel/tcg/cpu/reset.h"
 
@@ -17,6 +17,7 @@ enum { /* register offsets in the xAPIC page; x2APIC MSR is 0x800 + offset / 16 
 enum { APIC_SVR_ENABLE = 1 << 8, APIC_LVT_MASKED = 1 << 16, APIC_LVT_TIMER_MODE = 3 << 17,
        APIC_TIMER_PERIODIC = 1 << 17, APIC_TIMER_DEADLINE = 2 << 17,
        APIC_LVT_READ_ONLY = 1 << 12 | 1 << 14 }; /* delivery status, remote IRR */
+enum { APIC_ICR_RESERVED = 0xfff32000, APIC_ICR_SELF = 1 << 18 }; /* of an x2APIC */
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, N_LVT };
 enum { ESR_SEND_VECTOR = 1 << 5, ESR_RECEIVE_VECTOR = 1 << 6, ESR_REGISTER = 1 << 7 };
 enum apic_delivery { DELIVER_FIXED, DELIVER_LOWEST, DELIVER_SMI, DELIVER_RESERVED, DELIVER_NMI,
@@ -38,6 +39,7 @@ struct lapic {
 	uint64_t start_ns;     /* of the present count-down */
 	uint64_t expires_ns;   /* UINT64_MAX: stopped */
 	uint64_t tsc_deadline;
+	uint64_t seen_tsc, seen_ns; /* the vCPU's TSC and the clock at one moment; seen_ns 0: unknown */
 	_Atomic uint64_t deadline_ns; /* as the timer thread sees it */
 };
 
@@ -56,6 +58,11 @@ static inline bool apic_sw_enabled(const struct lapic *l)
 	return apic_hw_enabled(l) && atomic_load_explicit(&l->svr, memory_order_relaxed) &
 						APIC_SVR_ENABLE;
 }
+
+/* --- lapic_irq.c --- */
+uint32_t apic_ppr(const struct lapic *l);
+void apic_eoi(struct lapic *l);
+void apic_recheck(struct lapic *l); /* priorities fell: something that waited may go now */
 
 /* --- lapic_ipi.c --- */
 /* One message to one local APIC. Any thread. */

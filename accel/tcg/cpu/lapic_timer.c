@@ -6,12 +6,19 @@
  * The vCPU keeps when the timer expires (expires_ns). What the timer thread is to watch is a copy,
  * deadline_ns, that either side takes out by exchange: who gets it, fires.
  *
+ * A deadline that translated code writes is placed on the clock by the last pair of readings of TSC
+ * and clock, if that is not older than 10 ms: two clocks that differ by 500 ppm, more than NTP ever
+ * makes of them, are 5 us apart then. If the timer comes early it is set again.
+ *
+ * Compiled for general registers only, for that: see fill.c.
+ *
  * Refs: Intel SDM vol. 3A, "APIC Timer", "TSC-Deadline Mode".
  */
 #include "accel/tcg/cpu/lapic_regs.h"
 
 /* A periodic timer faster than this is served at this rate: a guest cannot make the host spin. */
 enum { MIN_PERIOD_NS = 10000 };
+enum { SEEN_MAX_MS = 10 };
 
 static const uint64_t never = UINT64_MAX;
 
@@ -110,11 +117,13 @@ void apic_timer_set_lvt(struct lapic *l, uint32_t lvt)
 }
 
 /* When the TSC of this vCPU reaches the deadline; in the past counts as now. */
-static uint64_t deadline_to_ns(const struct lapic *l, uint64_t tsc)
+static uint64_t deadline_to_ns(struct lapic *l, uint64_t tsc)
 {
 	uint64_t now_tsc = cpu_rdtsc(l->cpu), now = clock_now_ns(), ns;
 	unsigned __int128 d;
 
+	l->seen_tsc = now_tsc;
+	l->seen_ns = now;
 	if ((int64_t)(tsc - now_tsc) <= 0)
 		return now;
 	d = (unsigned __int128)(tsc - now_tsc) * 1000000 / l->cpu->vm->tsc_khz + 1;
@@ -138,10 +147,36 @@ void lapic_write_tsc_deadline(struct cpu *c, uint64_t val)
 	arm(l, val ? deadline_to_ns(l, val) : never);
 }
 
+bool lapic_write_tsc_deadline_quick(struct cpu *c, uint64_t val)
+{
+#if defined(__x86_64__)
+	struct lapic *l = c->lapic;
+	uint64_t khz = c->vm->tsc_khz, now = __builtin_ia32_rdtsc() + c->tsc_offset;
+	uint64_t ahead = val - l->seen_tsc;
+
+	if (mode_of(l) != APIC_TIMER_DEADLINE || !c->vm->tsc_native)
+		return false;
+	if (!val) {
+		l->tsc_deadline = 0;
+		arm(l, never);
+		return true;
+	}
+	if (!l->seen_ns || now - l->seen_tsc > khz * SEEN_MAX_MS || (int64_t)(val - now) <= 0 ||
+	    ahead >> 40)
+		return false;
+	l->tsc_deadline = val;
+	arm(l, l->seen_ns + ahead * 1000000 / khz + 1);
+	return true;
+#else
+	return false;
+#endif
+}
+
 void lapic_tsc_moved(struct cpu *c)
 {
 	struct lapic *l = c->lapic;
 
+	l->seen_ns = 0;
 	if (l->tsc_deadline && l->expires_ns != never)
 		arm(l, deadline_to_ns(l, l->tsc_deadline));
 }

@@ -32,16 +32,14 @@ enum {
 	MSR_MCG_STATUS = 0x17a, MSR_MISC_ENABLE = 0x1a0, MSR_DEBUGCTL = 0x1d9,
 	MSR_MTRR_VAR = 0x200, MSR_MTRR_FIX64K = 0x250, MSR_MTRR_FIX16K = 0x258,
 	MSR_MTRR_FIX4K = 0x268, MSR_PAT = 0x277, MSR_MTRR_DEF = 0x2ff, MSR_MC0 = 0x400,
-	MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800, MSR_XSS = 0xda0,
+	MSR_XSS = 0xda0,
 };
 enum { MSR_KVM_WALL = 0x4b564d00, MSR_KVM_TIME, MSR_KVM_ASYNC_PF, MSR_KVM_STEAL, MSR_KVM_EOI,
        MSR_KVM_POLL };
-#define MSR_EFER           0xc0000080u
 #define MSR_STAR           0xc0000081u
 #define MSR_LSTAR          0xc0000082u
 #define MSR_CSTAR          0xc0000083u
 #define MSR_SFMASK         0xc0000084u
-#define MSR_TSC_AUX        0xc0000103u
 #define MSR_HWCR           0xc0010015u
 #define MSR_DE_CFG         0xc0011029u
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests: what a vCPU does about those that others made (halt.c: cpu_request()).
+ * Requests: what a vCPU does about those that others made (cpu_request()).
  *
  * Order of service: maintenance (exclusive sections, TLBs, code), the timer, INIT and SIPI, NMI,
  * external interrupts.

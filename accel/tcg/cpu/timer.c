@@ -9,6 +9,8 @@
  * and then looks at wake_ns (both sequentially consistent), so at least one of them sees the
  * other; and `word` makes a wake-up between look and sleep refuse the sleep.
  *
+ * Compiled for general registers only, as translated code sets deadlines: see fill.c.
+ *
  * Refs: futex(2).
  */
 #include "accel/tcg/cpu/futex.h"

@@ -50,14 +50,9 @@ struct jit_ret fast_go(struct cpu *c)
 	return (struct jit_ret){c->rip, j->rx + j->blocks[block].entry_ind};
 }
 
-static bool is_quick(const struct cpu *c)
-{
-	return !c->jit->j->nochain && c->mode & MODE_CS64;
-}
-
 struct jit_ret fast_jump(struct cpu *c, uint32_t site, uint64_t pc)
 {
-	if (!is_quick(c) || !la_is_canonical(pc))
+	if (!fast_is_quick(c) || !la_is_canonical(pc))
 		return (struct jit_ret){0, JIT_TO_SLOW};
 	c->rip = pc;
 	return fast_go(c);
@@ -75,7 +70,7 @@ struct jit_ret fast_link(struct cpu *c, uint32_t exit, uint64_t unused)
 	bool counts;
 
 	counts = !__atomic_load_n(&e->to, __ATOMIC_RELAXED);
-	if (!is_quick(c) || exit & JIT_EXIT_MOVED || e->mode & JIT_PLAIN ||
+	if (!fast_is_quick(c) || exit & JIT_EXIT_MOVED || e->mode & JIT_PLAIN ||
 	    (counts && !jit_exit_counts(j, e)))
 		return (struct jit_ret){0, JIT_TO_SLOW};
 	c->rip = from->user ? jit_pc_of(c, from, e->target) : (uint64_t)e->target;
@@ -107,7 +102,7 @@ uint8_t *fast_page(struct cpu *c, uint64_t la, unsigned acc, bool *fault, uint32
 	*fault = false;
 	if (t->tag == (la & ~0xfffull))
 		return (uint8_t *)(uintptr_t)(la + t->addend);
-	if (!is_quick(c) || !la_is_canonical(la))
+	if (!fast_is_quick(c) || !la_is_canonical(la))
 		return NULL;
 	c->jit->st.fast_fills++;
 	r = tlb_refill(c, la, acc, c->tlb_idx, WALK_QUICK, &p, ec);

@@ -134,7 +134,7 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 		[HELPER_SIMD] = run_simd,     [HELPER_JUMP_MISS] = run_jump_miss,
 		[HELPER_STRING] = string_run, [HELPER_SYSTEM] = fast_system,
 		[HELPER_FAST_JUMP] = fast_jump, [HELPER_FAST_LINK] = fast_link,
-		[HELPER_XSTATE] = fast_xstate,
+		[HELPER_XSTATE] = fast_xstate, [HELPER_FAST_POLL] = fast_poll,
 	};
 
 	void (*const commit)(struct cpu *) = fast_commit;
@@ -214,9 +214,11 @@ void jit_log_stats(const struct jit *j)
 			 c->jit->st.dispatches, c->jit->st.interp_calls, c->jit->st.mem_misses,
 			 c->jit->st.mem_interp, c->jit->st.jump_flushes);
 		log_info(NULL, "jit: vcpu %u: without leaving SIMD state: %" PRIu64 " fills, %" PRIu64
-			 " faults, %" PRIu64 " system instructions, %" PRIu64 " jumps, %" PRIu64 " state images", i,
-			 c->jit->st.fast_fills, c->jit->st.fast_faults, c->jit->st.fast_ops,
-			 c->jit->st.fast_jumps, c->jit->st.fast_xstates);
+			 " faults, %" PRIu64 " interrupts, %" PRIu64 " system instructions, %" PRIu64
+			 " jumps, %" PRIu64 " state images", i,
+			 c->jit->st.fast_fills, c->jit->st.fast_faults,
+			 c->jit->st.fast_interrupts, c->jit->st.fast_ops, c->jit->st.fast_jumps,
+			 c->jit->st.fast_xstates);
 		log_interp_ops(c);
 		if (j->sums)
 			log_info(NULL, "jit: vcpu %u: paranoid-smc: %" PRIu64 " blocks compared, %"
@@ -265,6 +267,7 @@ void jit_counters(const struct jit *j, const struct accel_counter_sink *s)
 			{"jump_cache_flushes", v ? v->jump_flushes : 0},
 			{"fast_fills", v ? v->fast_fills : 0},
 			{"fast_faults", v ? v->fast_faults : 0},
+			{"fast_interrupts", v ? v->fast_interrupts : 0},
 			{"fast_system_instructions", v ? v->fast_ops : 0},
 			{"fast_jumps", v ? v->fast_jumps : 0},
 		};

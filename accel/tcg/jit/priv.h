@@ -115,7 +115,8 @@ struct jit_cpu_stats {
 	uint32_t interp_ops[X86_N_OPS]; /* calls of the interpreter by operation */
 	uint64_t checks, stale; /* paranoid.c */
 	uint64_t dispatches, links, interp_calls, mem_misses, mem_interp, enters, jump_flushes,
-		 fast_ops, fast_faults, fast_fills, fast_jumps, fast_xstates;
+		 fast_ops, fast_faults, fast_fills, fast_jumps, fast_xstates,
+		 fast_interrupts;
 };
 
 struct jit_cpu {
@@ -211,7 +212,8 @@ static inline unsigned jit_no_slot_bit(gpaddr gpa)
 
 enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH,
        HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS, HELPER_STRING, HELPER_SYSTEM,
-       HELPER_FAST_JUMP, HELPER_FAST_LINK, HELPER_XSTATE };
+       HELPER_FAST_JUMP, HELPER_FAST_LINK, HELPER_XSTATE,
+       HELPER_FAST_POLL };
 
 static inline uint8_t *jit_rw(const struct jit *j, uint32_t off)
 {
@@ -331,6 +333,7 @@ bool paranoid_check(struct cpu *c, uint32_t block);
 struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la);
 struct jit_ret fast_jump(struct cpu *c, uint32_t site, uint64_t pc);
 struct jit_ret fast_link(struct cpu *c, uint32_t exit, uint64_t unused);
+struct jit_ret fast_poll(struct cpu *c, uint32_t unused, uint64_t pc); /* fast_event.c */
 struct jit_ret fast_system(struct cpu *c, uint32_t site, uint64_t val); /* fast_sys.c */
 struct jit_ret fast_xstate(struct cpu *c, uint32_t site, uint64_t la); /* fast_xstate.c */
 void fast_commit(struct cpu *c);

@@ -192,23 +192,6 @@ static void emit_enter(struct jit *j, struct jit_buf *b)
 	emit_rr(b, 0xff, false, 4, H_T1);
 }
 
-static void emit_exit(struct jit *j, struct jit_buf *b)
-{
-	static const uint8_t pop[] = {0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c,
-				      0x5d, 0x5b, 0xc3};
-
-	/* T0 = rip: a block's entry found a request. */
-	j->stub_poll = here(j, b);
-	emit_cpu(b, OP_STORE, true, H_T0, OFF_RIP);
-	save_regs(b, 0);
-	save_simd(j, b, 0);
-	/* Everything is saved. */
-	j->stub_exit_saved = (uint32_t)(b->p - j->rw);
-	emit_cpu(b, OP_LOAD, true, H_CPU, OFF_HOST_SP);
-	memcpy(b->p, pop, sizeof(pop));
-	b->p += sizeof(pop);
-}
-
 static const uint8_t caller_saved[] = {X86_RAX, X86_RCX, X86_RDX, X86_RSI, X86_RDI, X86_R8,
 				       X86_RSP};
 
@@ -258,6 +241,28 @@ static uint8_t *try_fast(struct jit_buf *b, unsigned helper, int sp)
 	declined = emit_jcc(b, CC_E);
 	fast_follow(b, sp);
 	return declined;
+}
+
+static void emit_exit(struct jit *j, struct jit_buf *b)
+{
+	static const uint8_t pop[] = {0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c,
+				      0x5d, 0x5b, 0xc3};
+
+	uint8_t *no;
+
+	/* T0 = rip: a block's entry found a request. fast_poll() serves it, or it is for poll.c. */
+	j->stub_poll = here(j, b);
+	save_caller_saved(b, 0);
+	emit_cpu(b, OP_STORE, true, H_T0, OFF_RIP);
+	no = try_fast(b, HELPER_FAST_POLL, 0);
+	emit_fix32(no, b->p);
+	save_callee_saved(b, 0);
+	save_simd(j, b, 0);
+	/* Everything is saved. */
+	j->stub_exit_saved = (uint32_t)(b->p - j->rw);
+	emit_cpu(b, OP_LOAD, true, H_CPU, OFF_HOST_SP);
+	memcpy(b->p, pop, sizeof(pop));
+	b->p += sizeof(pop);
 }
 
 /* A helper for general registers with T0 and T1, and behind it the way to another one that saves

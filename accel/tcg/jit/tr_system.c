@@ -53,6 +53,7 @@ bool tr_system_ok(struct jit *j, const struct x86_insn *in, uint32_t mode)
 	case X86_SYSRET:
 	case X86_IRET:
 		return kernel(mode) && mode & MODE_CS64 && in->opsize == 8;
+	case X86_RDMSR:
 	case X86_WRMSR:
 		return kernel(mode) && mode & MODE_CS64;
 	case X86_INVLPG:

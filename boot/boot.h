@@ -55,8 +55,8 @@ struct boot_config {
 	const struct boot_platform *platform;
 	bool fdt; /* hand a Linux kernel a device tree, in place of an MP table */
 	/* Unpack a bzImage's payload on the host and enter the kernel itself: saves the guest the
-	 * work, and it runs at its linked address (no KASLR). A payload in a format not known here
-	 * is left to the guest. */
+	 * work. It goes to a random place, as its own decompressor would have it (KASLR), unless the
+	 * command line has "nokaslr". A payload in a format not known here is left to the guest. */
 	bool direct;
 };
 

@@ -3,7 +3,7 @@
  * Linux's bzImage, entered by the 64-bit boot protocol, or by the 32-bit one when the kernel has no
  * 64-bit entry (i386 kernels, memtest86+ for i386). The real-mode setup code is not run; the
  * payload stays compressed and unpacks itself, unless boot_config.direct asks us to do that and to
- * enter the ELF kernel in it.
+ * enter the ELF kernel in it, at a random place (kaslr.c).
  *
  * The protected-mode part goes to the kernel's preferred address even if it is relocatable: the
  * kernel moves itself there anyway and needs init_size bytes from it.
@@ -15,6 +15,7 @@
  * Refs: Linux Documentation/arch/x86/boot.rst, zero-page.rst; arch/x86/include/uapi/asm/bootparam.h.
  */
 #include "boot/elf.h"
+#include "boot/kaslr.h"
 #include "boot/layout.h"
 #include "boot/load.h"
 #include "boot/unpack.h"
@@ -35,6 +36,8 @@ enum {
 	HDR_LOADFLAGS = 0x211,
 	HDR_CODE32_START = 0x214,
 	HDR_INITRD_ADDR_MAX = 0x22c,
+	HDR_KERNEL_ALIGNMENT = 0x230,
+	HDR_RELOCATABLE = 0x234,
 	HDR_XLOADFLAGS = 0x236,
 	HDR_CMDLINE_SIZE = 0x238,
 	HDR_PAYLOAD_OFFSET = 0x248,
@@ -47,9 +50,13 @@ enum {
 
 enum {
 	SECTOR = 512,
+	PAGE_BYTES = 4096,
 	DEFAULT_SETUP_SECTS = 4,
 	PARAGRAPH = 16,
 	LOADFLAGS_LOADED_HIGH = 1 << 0,
+	LOADFLAGS_KASLR = 1 << 1,
+	ALIGNMENT_MIN = 2 << 20,
+	ALIGNMENT_MAX = 1 << 30,
 	XLF_KERNEL_64 = 1 << 0,
 	ENTRY64_OFF = 0x200,
 	VMLINUX_TEXT_OFF = 2 << 20,
@@ -174,27 +181,73 @@ static int parse_placement(const struct boot_load *b, const struct image *img, s
  * Where to unpack to, so that the first segment of an x86-64 vmlinux, 2 MiB into the file, comes to
  * lie where it belongs, and the rest a little too high. 0 if that is no place for it.
  */
-static gpaddr unpack_base(const struct bzimage *z)
+static gpaddr unpack_base(gpaddr load)
 {
-	return z->load >= LAYOUT_HIGH + VMLINUX_TEXT_OFF ? z->load - VMLINUX_TEXT_OFF : 0;
+	return load >= LAYOUT_HIGH + VMLINUX_TEXT_OFF ? load - VMLINUX_TEXT_OFF : 0;
 }
 
-static int unpack_and_load(struct boot_load *b, const struct image *img, uint64_t off,
-			   uint64_t len, gpaddr at, struct elf_file *elf, struct err *e)
+/* Where it may go: its pages and the initrd's lie apart. */
+static bool choose_place(const struct boot_load *b, const struct bzimage *z,
+			 struct kaslr_place *place)
 {
-	struct image vmlinux;
+	uint64_t align = load_le32(z->raw + HDR_KERNEL_ALIGNMENT);
+	uint64_t initrd = b->initrd ? align_up(b->initrd->size_bytes, PAGE_BYTES) : 0;
+	uint64_t end = z->initrd_last < b->low_top ? z->initrd_last + 1 : b->low_top;
+	struct kaslr_room room = {.lowest = z->load, .need_bytes = z->need_bytes,
+				  .end = end > initrd ? (end - initrd) & ~(PAGE_BYTES - 1ull) : 0,
+				  .align = align < ALIGNMENT_MIN ? ALIGNMENT_MIN : align};
+
+	*place = (struct kaslr_place){.phys = z->load};
+	return z->raw[HDR_RELOCATABLE] && align <= ALIGNMENT_MAX && !(align & (align - 1)) &&
+	       z->load % room.align == 0 && kaslr_choose(b->cmdline, &room, place);
+}
+
+static void shift_segments(struct elf_file *elf, uint64_t by)
+{
+	for (unsigned i = 0; i < elf->n_segments; i++)
+		elf->segment[i].paddr += by;
+	elf->entry += by;
+	elf->lo += by;
+	elf->hi += by;
+}
+
+/* Loads the unpacked kernel, which lies in RAM at `at` or in a buffer. */
+static int load_vmlinux(struct boot_load *b, const struct image *vmlinux, struct bzimage *z,
+			const struct kaslr_place *place, bool kaslr, gpaddr at, struct err *e)
+{
+	struct kaslr_relocs relocs;
+	struct elf_file elf;
+	uint64_t shift = 0;
 	int r;
 
-	r = unpack_payload(img, off, len, b->m, at, &vmlinux, e);
+	r = elf_parse(vmlinux, &elf, e);
+	if (r == 0) /* they lie where segments may go to */
+		r = kaslr_read(vmlinux, &elf, &relocs, e);
 	if (r < 0)
 		return r;
-	r = elf_parse(&vmlinux, elf, e);
-	if (r == 0 && vmlinux.owned)
-		r = elf_load(elf, &vmlinux, b->m, e);
-	else if (r == 0 && !elf_settle(elf, at, b->m))
+	kaslr = kaslr && relocs.all;
+	if (kaslr && elf.lo >= z->load && elf.hi <= z->load + z->need_bytes)
+		shift = place->phys - z->load;
+	shift_segments(&elf, shift);
+	if (vmlinux->owned)
+		r = elf_load(&elf, vmlinux, b->m, e);
+	else if (!elf_settle(&elf, at, b->m))
 		r = -EAGAIN; /* needs a buffer */
-	image_close(&vmlinux);
-	return r;
+	if (r == 0 && kaslr) {
+		r = kaslr_apply(&relocs, &elf, b->m, shift, place->virt_shift);
+		if (r < 0)
+			image_fail(vmlinux, e, -r, "has relocations outside its kernel");
+		else
+			z->raw[HDR_LOADFLAGS] |= LOADFLAGS_KASLR;
+	}
+	kaslr_free(&relocs);
+	if (r < 0)
+		return r;
+	z->load += shift;
+	z->entry = elf.entry;
+	if (elf.hi > z->load + z->need_bytes)
+		z->need_bytes = elf.hi - z->load;
+	return 0;
 }
 
 /* Unpacks the payload and loads the ELF kernel in it. 1: done; 0: the guest has to do it. */
@@ -203,20 +256,28 @@ static int load_direct(struct boot_load *b, const struct image *img, struct bzim
 {
 	uint64_t off = z->code_off + load_le32(z->raw + HDR_PAYLOAD_OFFSET);
 	uint64_t len = load_le32(z->raw + HDR_PAYLOAD_LENGTH);
-	struct elf_file elf;
+	struct kaslr_place place;
+	bool kaslr;
+	gpaddr at;
 	int r;
 
 	if (!z->entry64 || !len)
 		return 0;
-	r = unpack_and_load(b, img, off, len, unpack_base(z), &elf, e);
-	if (r == -EAGAIN)
-		r = unpack_and_load(b, img, off, len, 0, &elf, e);
+	kaslr = choose_place(b, z, &place);
+	at = unpack_base(place.phys);
+	do {
+		struct image vmlinux;
+
+		r = unpack_payload(img, off, len, b->m, at, &vmlinux, e);
+		if (r < 0)
+			break;
+		r = load_vmlinux(b, &vmlinux, z, &place, kaslr, at, e);
+		image_close(&vmlinux);
+		at = 0;
+	} while (r == -EAGAIN);
 	if (r < 0)
 		return r == -ENOTSUP ? 0 : r;
-	z->entry = elf.entry;
 	z->protocol = "direct64";
-	if (elf.hi > z->load + z->need_bytes)
-		z->need_bytes = elf.hi - z->load;
 	return 1;
 }
 

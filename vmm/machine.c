@@ -142,7 +142,8 @@ static int load_guest(struct machine *m, struct err *e)
 	int r;
 	struct boot_config c = {
 		.kernel_path = m->config.kernel_path,
-		.direct = m->config.unpack_kernel,
+		.direct = m->config.unpack == UNPACK_HOST ||
+			  (m->config.unpack == UNPACK_AUTO && !strcmp(m->accel->name, "tcg")),
 		.fdt = m->config.fdt,
 		.initrd_path = m->config.initrd_path,
 		.cmdline = m->config.cmdline,

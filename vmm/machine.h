@@ -63,13 +63,16 @@ struct machine_vsock { /* connections between programs of the guest and of the h
 
 enum machine_bus { MACHINE_BUS_MMIO, MACHINE_BUS_PCI };
 
+/* AUTO: the host where the guest would do it in translated code. */
+enum machine_unpack { UNPACK_AUTO, UNPACK_HOST, UNPACK_GUEST };
+
 struct machine_config { /* plain data; strings are borrowed for the machine's life */
 	unsigned n_vcpus;
 	uint64_t mem_bytes;
 	const char *accel; /* "kvm", "tcg" or "auto" */
 	const char *kernel_path;
 	bool fdt;                /* a device tree in place of an MP table */
-	bool unpack_kernel;      /* on the host, see boot_config.direct */
+	enum machine_unpack unpack; /* who unpacks a bzImage; on the host: see boot_config.direct */
 	const char *initrd_path; /* or NULL */
 	const char *cmdline;
 	struct machine_disk disks[MACHINE_MAX_DISKS];

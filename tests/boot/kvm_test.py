@@ -160,7 +160,7 @@ def plan_linux(plan):
              "code=$?; cat /tmp/twice; exit $code", 129, r"(?s)reached.*reached", BAD, limit=240)
     plan.add("guest crash ends with 33", linux("cloud-6.1", 1, "mayfly.crash panic=-1 reboot=t", "--no-reboot"), 33,
              [boots, "sysrq triggered crash"])
-    plan.add("cloud-6.1 unpacked on the host", linux("cloud-6.1", 1, extra="--unpack"), 0, boots, BAD)
+    plan.add("cloud-6.1 unpacked on the host", linux("cloud-6.1", 1, extra="--unpack host"), 0, boots, BAD)
     def disk(name, kernel, initrd_name, extra, irqs):
         plan.add(name, "truncate -s 32M /tmp/disk.img; echo first-sector | dd of=/tmp/disk.img "
                  f"conv=notrunc 2>/dev/null; /bin/mayfly run --accel kvm --mem 256M --kernel /guest/{kernel} --initrd "

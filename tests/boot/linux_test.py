@@ -147,6 +147,35 @@ def devices_on_pci(kernel, cpus, words="", interrupts=r"PCI-MSI"):
                                  rf"{interrupts}.*virtio0"], not_out=BAD + PCI_COMPLAINTS)
 
 
+KASLR_SCRIPT = """#!/bin/sh
+grep ' _text$' /proc/kallsyms
+grep 'Kernel code' /proc/iomem
+poweroff -f
+"""
+
+
+def kernel_places(kernel, tmp, unpack, words=""):
+    """Virtual and physical address of the kernel's code."""
+    res = run(["run", "--accel", "tcg", "--unpack", unpack, "--net", "none", "--kernel", guest(kernel), "--initrd",
+               script_initrd(tmp, kernel, [], KASLR_SCRIPT), "--cmdline", "console=ttyS0 quiet " + words, "--timeout", "60s"],
+              timeout=80)
+    expect(res, code=0, out=[r"[0-9a-f]{16} T _text", r"[0-9a-f]{8}-[0-9a-f]{8} : Kernel code"], not_out=BAD)
+    return (int(re.search(r"([0-9a-f]{16}) T _text", res.out).group(1), 16),
+            int(re.search(r"([0-9a-f]{8})-[0-9a-f]{8} : Kernel code", res.out).group(1), 16))
+
+
+def kernel_goes_to_random_places(kernel):
+    """Unpacked by the host as by the guest: somewhere else each time, but where it is linked to without KASLR."""
+    linked = (0xffffffff81000000, 0x1000000)
+    with tempfile.TemporaryDirectory(prefix="mayfly-test-") as tmp:
+        # two of some 100,000 pairs
+        places = {kernel_places(kernel, tmp, "host") for _ in range(2)}
+        if len(places) != 2 or linked in places or kernel_places(kernel, tmp, "guest") == linked:
+            raise AssertionError(f"the kernel is where it is linked to, or in the same place twice: {places}")
+        if kernel_places(kernel, tmp, "host", "nokaslr") != linked:
+            raise AssertionError("nokaslr is not heeded")
+
+
 def gnumach_prints_banner():
     res = run(["run", "--accel", "tcg", "--mem", "128M", "--kernel", guest("gnumach"), "--cmdline", "console=com0",
                "--timeout", "20s", "--no-reboot"], timeout=40)
@@ -181,6 +210,8 @@ def main():
     suite.check("tcg: PCI with all addresses assigned anew",
                 lambda: devices_on_pci("cloud-6.12", 2, "pci=realloc=on"))
     suite.check("tcg: PCI without ACPI", lambda: devices_on_pci("cloud-6.12", 1, "acpi=off", r"XT-PIC"))
+    for kernel in KERNELS:
+        suite.check(f"tcg: KASLR, {kernel}", lambda k=kernel: kernel_goes_to_random_places(k))
     suite.check("tcg: interpreter alone boots",
                 lambda: boots_and_powers_off("cloud-6.1", 1, ["--debug", "nojit"], timeout=300))
     suite.check("tcg: timers calibrate without kvm-clock",

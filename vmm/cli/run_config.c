@@ -56,11 +56,13 @@ enum run_option {
 static const char *const accel_names[] = { "auto", "kvm", "tcg" };
 
 static const char *const bus_names[] = { "mmio", "pci" };
+static const char *const unpack_names[] = { "auto", "host", "guest" };
 
 static const char *const cpu_names[] = { "host", "v2", "v3" };
 
 static const struct opt_key accel_keys[] = { { "type", OPT_CHOICE, "auto|kvm|tcg" }, { 0 } };
 static const struct opt_key bus_keys[] = { { "type", OPT_CHOICE, "mmio|pci" }, { 0 } };
+static const struct opt_key unpack_keys[] = { { "where", OPT_CHOICE, "auto|host|guest" }, { 0 } };
 static const struct opt_key cpu_keys[] = { { "model", OPT_CHOICE, "host|v2|v3" }, { 0 } };
 static const struct opt_key cpus_keys[] = { { "count", OPT_UINT, "N" }, { 0 } };
 static const struct opt_key mem_keys[] = { { "size", OPT_SIZE, "SIZE" }, { 0 } };
@@ -84,8 +86,8 @@ static const struct opt_key log_keys[] = {
 static const struct opt run_options[] = {
 	{ RUN_KERNEL, "kernel", file_keys, "kernel to boot: bzImage, vmlinux (PVH), Multiboot" },
 	{ RUN_INITRD, "initrd", file_keys, "initial ramdisk" },
-	{ RUN_UNPACK, "unpack", NULL,
-	  "unpack a bzImage on the host: starts sooner under the translator, but without KASLR" },
+	{ RUN_UNPACK, "unpack", unpack_keys,
+	  "who unpacks a bzImage: the guest, the host, or the host under the translator (the default)" },
 	{ RUN_FDT, "fdt", NULL,
 	  "hand a device tree to a Linux that does not use ACPI (acpi=off) and knows CONFIG_OF" },
 	{ RUN_CMDLINE, "cmdline", text_keys,
@@ -190,7 +192,7 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		m->kernel_path = v[0].text;
 		return 0;
 	case RUN_UNPACK:
-		m->unpack_kernel = true;
+		m->unpack = (enum machine_unpack)v[0].num;
 		return 0;
 	case RUN_FDT:
 		m->fdt = true;
@@ -464,10 +466,12 @@ void run_config_print_json(const struct run_config *c)
 	cli_print_json_member("cpu", m->cpu ? m->cpu : "host");
 	printf(", ");
 	cli_print_json_member("bus", bus_names[m->bus]);
-	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"unpack\": %s, \"fdt\": %s, \"no_reboot\": %s, "
+	printf(", ");
+	cli_print_json_member("unpack", unpack_names[m->unpack]);
+	printf(", \"mem_bytes\": %llu, \"rng\": %s, \"fdt\": %s, \"no_reboot\": %s, "
 	       "\"timeout_ms\": %llu, ",
 	       (unsigned long long)m->mem_bytes, m->rng ? "true" : "false",
-	       m->unpack_kernel ? "true" : "false", m->fdt ? "true" : "false",
+	       m->fdt ? "true" : "false",
 	       m->no_reboot ? "true" : "false", (unsigned long long)(c->timeout_ns / 1000000));
 	cli_print_json_member("serial", serials[c->serial]);
 	printf(", ");

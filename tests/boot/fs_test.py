@@ -6,7 +6,7 @@ A stock kernel without initrd has this host's root directory, read-only, as its 
 second directory to work in, where git, dpkg, python, sqlite and tests/boot/guest/fsops.c do what they do
 on local disks; what fsops reads and finds must be what it does here.
 
-MAYFLY_FS_OPS (4000) operations of fsops per seed, MAYFLY_FS_SEEDS (1) of them.
+MAYFLY_FS_OPS (3000) operations of fsops per seed, MAYFLY_FS_SEEDS (1) of them.
 """
 import contextlib
 import os
@@ -132,7 +132,7 @@ def program(script, needs):
 
 
 def fsops(cache):
-    ops, seeds = os.environ.get("MAYFLY_FS_OPS", "4000"), int(os.environ.get("MAYFLY_FS_SEEDS", "1"))
+    ops, seeds = os.environ.get("MAYFLY_FS_OPS", "3000"), int(os.environ.get("MAYFLY_FS_SEEDS", "1"))
     if os.geteuid():
         raise Skip("needs root, to be the guest's")
     with directory() as tmp:

@@ -205,7 +205,11 @@ def run_group(a, group, tmp, helpers, results):
             pids = descendants(e.proc.pid) + [pid for p in extra for pid in descendants(p.pid)]
             engines.append((e, number, pids))
             signalled(pids, signal.SIGSTOP)
+        end = time.monotonic() + a.minutes * 60 / len(a.groups.split(","))
         for turn in range(a.rounds):
+            if turn and time.monotonic() > end:
+                print(f"bench: {group}: {turn} of {a.rounds} rounds, for want of time", file=sys.stderr)
+                break
             for job in jobs:
                 for e, number, pids in engines if turn % 2 == 0 else engines[::-1]:
                     signalled(pids, signal.SIGCONT)

@@ -2,7 +2,8 @@
 /*
  * The control socket of a running machine.
  *
- * Requests: "stats text" and "stats json": what the machine is and has counted. One client at a
+ * Requests: "stats text" and "stats json": what the machine is and has counted; "tell COMMAND": see
+ * live_cmd.h, answered by text, or by a line that begins with "error: ". One client at a
  * time, served on the event loop; a client that sends no line within REQUEST_NS is dropped, and so
  * is what does not fit into the socket's buffer (an answer does by far). The directory belongs to
  * the user alone (0700), so whoever gets in may ask.
@@ -25,12 +26,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "vmm/cli/live_cmd.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/loop.h"
 #include "vmm/machine.h"
 
-enum { ANSWER_MAX = 64 << 10, REQUEST_MAX = 64 };
+enum { ANSWER_MAX = 64 << 10, REQUEST_MAX = 192 };
 #define REQUEST_NS 1000000000ull
 
 struct control {
@@ -116,6 +118,20 @@ static void on_patience_over(struct loop_timer *t)
 	drop_client(container_of(t, struct control, patience));
 }
 
+static void answer_command(struct control *c, const char *line, struct answer *a)
+{
+	char text[LIVE_ANSWER_MAX];
+	struct err e = { 0 };
+	int r = live_command(c->machine, line, text, &e);
+
+	if (r == -ENOENT)
+		say(a, "error: no command '%.60s'\n%s", line, live_help);
+	else if (r < 0)
+		say(a, "error: %s%s%s\n", e.msg, e.hint[0] ? "; " : "", e.hint);
+	else
+		say(a, "%s", text[0] ? text : "ok\n");
+}
+
 static void answer_request(struct control *c)
 {
 	struct answer *a = calloc(1, sizeof(*a));
@@ -125,6 +141,8 @@ static void answer_request(struct control *c)
 		return;
 	if (!strcmp(c->request, "stats text") || !strcmp(c->request, "stats json"))
 		answer_stats(c, c->request[6] == 'j', a);
+	else if (!strncmp(c->request, "tell ", 5))
+		answer_command(c, c->request + 5, a);
 	n = send(c->client.fd, a->text, a->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	(void)n; /* gone, or not reading: its loss */
 	free(a);
@@ -271,7 +289,7 @@ int control_ask(long pid, const char *request, struct err *e)
 	struct timeval patience = { .tv_sec = 10 };
 	struct sockaddr_un addr;
 	char dir[96], buf[4096];
-	bool any = false;
+	bool any = false, failed = false;
 	ssize_t n;
 	int fd, r = make_address(pid, &addr, dir, sizeof(dir), e);
 
@@ -290,9 +308,15 @@ int control_ask(long pid, const char *request, struct err *e)
 		goto out;
 	}
 	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0) {
+		failed |= !any && n > 7 && !memcmp(buf, "error: ", 7);
 		any = true;
-		fwrite(buf, 1, (size_t)n, stdout);
+		if (failed)
+			err_set(e, EINVAL, "%.*s", (int)n - 8, buf + 7); /* without the newline */
+		else
+			fwrite(buf, 1, (size_t)n, stdout);
 	}
+	if (failed)
+		r = -e->code;
 	if (!any)
 		r = err_set(e, n < 0 ? errno : EPROTO, "process %ld does not answer", pid);
 out:

@@ -185,7 +185,7 @@ def gnumach_prints_banner():
 
 def memtest_starts():
     res = run(["run", "--accel", "tcg", "--mem", "64M", "--kernel", guest("memtest"), "--cmdline",
-               "console=ttyS0,115200", "--timeout", "12s"], timeout=40)
+               "console=ttyS0,115200", "--timeout", "20s"], timeout=60)
     if not re.search(r"Memtest86\+", res.out) or res.code != 124:
         raise AssertionError(f"no screen, exit {res.code}\n" + res.tail())
 

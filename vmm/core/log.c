@@ -6,11 +6,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 static enum log_level log_max_level = LOG_LEVEL_WARN;
 static int log_fd = 2;
+
+static struct log_style log_style;
+static _Thread_local const char *log_thread;
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
@@ -40,16 +44,61 @@ bool log_level_parse(const char *s, enum log_level *out)
 	return false;
 }
 
-void log_line(enum log_level lvl, const struct device *dev, const char *fmt, ...)
+void log_set_style(const struct log_style *s)
 {
-	char buf[512];
+	log_style = *s;
+}
+
+void log_set_thread(const char *name)
+{
+	log_thread = name;
+}
+
+/* Everything in front of a line's text. */
+static int add_head(char *buf, size_t len, enum log_level lvl, const char *file, int line)
+{
+	static const char *const names[] = { "ERROR", "WARN", "INFO", "DEBUG" };
+	char thread[16] = "main", when[32], origin[128] = "";
+	struct timespec ts;
+	struct tm tm;
+
+	if (!log_style.instance_id)
+		return snprintf(buf, len, "mayfly: %s: ", level_names[lvl]);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	localtime_r(&ts.tv_sec, &tm);
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+	if (log_thread)
+		snprintf(thread, sizeof(thread), "%s", log_thread);
+	else if (gettid() != getpid())
+		prctl(PR_GET_NAME, thread);
+	if (log_style.show_origin)
+		snprintf(origin, sizeof(origin), ":%.100s:%d", file, line);
+	return snprintf(buf, len, "%s.%09ld [%.64s:%s%s%s%s] ", when, ts.tv_nsec,
+			log_style.instance_id, thread, log_style.show_level ? ":" : "",
+			log_style.show_level ? names[lvl] : "", origin);
+}
+
+static const char *source_path(const char *file)
+{
+	while (!strncmp(file, "../", 3)) /* from the build directory */
+		file += 3;
+	return file;
+}
+
+void log_emit(enum log_level lvl, const struct device *dev, const char *file, int line,
+	       const char *fmt, ...)
+{
+	char buf[1024];
 	va_list ap;
 	int n;
 
-	if (!log_enabled(lvl))
+	file = source_path(file);
+	if (!log_enabled(lvl) ||
+	    (log_style.only && strncmp(file, log_style.only, strlen(log_style.only))))
 		return;
-	n = snprintf(buf, sizeof(buf), "mayfly: %s: %s%s", level_names[lvl], dev ? dev->id : "",
-		     dev ? ": " : "");
+	n = add_head(buf, sizeof(buf) / 2, lvl, file, line);
+	if (dev)
+		n += snprintf(buf + n, sizeof(buf) - (size_t)n, "%s: ", dev->id);
 	va_start(ap, fmt);
 	n += vsnprintf(buf + n, sizeof(buf) - (size_t)n, fmt, ap);
 	va_end(ap);

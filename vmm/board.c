@@ -12,7 +12,8 @@
  *	0x0f4              debug exit              0 i8254 *, 1 keyboard, 4 COM1, 8 RTC, 9 SCI,
  *	0x3f8-0x3ff        ns16550, COM1           5 6 7 10 11 12 16..23 virtio slots 0..13
  *	0x600-0x60b        ACPI power management
- *	0xcf9              reset                   * if the accelerator has none of its own
+ *	0xcf9              reset                   0xc0000000  boot timer, if asked for
+ *	                                           * if the accelerator has none of its own
  *
  * or, with --bus pci, in place of the virtio-mmio slots:
  *
@@ -29,6 +30,7 @@
 
 #include "boot/boot.h"
 #include "devices/legacy/acpi_pm.h"
+#include "devices/legacy/boot_timer.h"
 #include "devices/legacy/debug_exit.h"
 #include "devices/legacy/debugcon.h"
 #include "devices/legacy/i8042.h"
@@ -360,6 +362,22 @@ static int solder_debug_ports(struct board *b, struct err *e)
 	return 0;
 }
 
+static int solder_boot_timer(struct board *b, const struct machine_boot_timer *t, struct err *e)
+{
+	const struct boot_timer_config c = {
+		.id = "boot-timer",
+		.base = PC_BOOT_TIMER,
+		.start_us = t->start_us,
+		.start_cpu_us = t->start_cpu_us,
+	};
+	struct device *d;
+	int r = boot_timer_create(&c, b->mmio, &d, e);
+
+	if (r == 0)
+		board_keep(b, d);
+	return r;
+}
+
 int board_populate(struct board *b, const struct machine_config *c, const struct accel_ops *accel,
 		   struct accel_vm *vm, uint32_t caps, struct err *e)
 {
@@ -389,6 +407,8 @@ int board_populate(struct board *b, const struct machine_config *c, const struct
 		r = solder_reset(b, e);
 	if (r == 0)
 		r = solder_debug_ports(b, e);
+	if (r == 0 && c->boot_timer.present)
+		r = solder_boot_timer(b, &c->boot_timer, e);
 	return r < 0 ? r : board_plug_all(b, c, e);
 }
 

@@ -12,6 +12,7 @@
 struct board;
 struct boot_platform;
 struct loop;
+struct limiter_bucket_config;
 struct machine_config;
 
 struct board_events { /* called on vCPU threads with the chip's lock held: only post */
@@ -41,6 +42,13 @@ void board_reset(struct board *b);
 /* False if the guest does not listen to its power button. */
 bool board_power_button(struct board *b);
 void board_ctrl_alt_del(struct board *b);
+/* See machine_set_disk() and those after it. */
+int board_set_disk(struct board *b, unsigned i, const char *path, struct err *e);
+int board_limit_disk(struct board *b, unsigned i, const struct limiter_bucket_config *bandwidth,
+		     const struct limiter_bucket_config *ops, struct err *e);
+int board_limit_net(struct board *b, unsigned i, bool rx,
+		    const struct limiter_bucket_config *bandwidth,
+		    const struct limiter_bucket_config *ops, struct err *e);
 size_t board_serial_rx(struct board *b, const uint8_t *p, size_t n);
 
 #endif

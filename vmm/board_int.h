@@ -5,6 +5,8 @@
  * What the board's own files share: board.c (chips), plug.c (slots) and plug_*.c, which make one
  * kind of virtio device each from its part of the configuration.
  */
+#include <sys/types.h>
+
 #include "vmm/board.h"
 #include "vmm/core/device.h"
 #include "vmm/core/irq.h"
@@ -21,6 +23,12 @@ struct board_console {
 	unsigned port;
 };
 
+struct board_image { /* what a disk's image was opened as, for live changes */
+	bool read_only, lenient, direct;
+	dev_t dev;
+	ino_t ino;
+};
+
 struct board {
 	struct gmem *mem;
 	struct loop *loop;
@@ -33,6 +41,8 @@ struct board {
 	unsigned n_devices;
 	struct io_thread *io_threads[BOARD_MAX_IO_THREADS];
 	unsigned n_io_threads;
+	struct virtio *disks[MACHINE_MAX_DISKS], *nets[MACHINE_MAX_NETS]; /* as configured */
+	struct board_image images[MACHINE_MAX_DISKS];
 	bool started;
 	uint32_t caps;
 	bool has_pci;     /* virtio devices are on it, not on the memory bus */

@@ -259,7 +259,11 @@ static void handle_event(struct loop_work *w)
 
 static int create_vcpus(struct machine *m, struct err *e)
 {
-	const struct vcpu_thread_owner owner = { .stopped = on_vcpu_stopped, .ctx = m };
+	const struct vcpu_thread_owner owner = {
+		.stopped = on_vcpu_stopped,
+		.ctx = m,
+		.name = m->config.vcpu_threads,
+	};
 	unsigned i;
 	int r;
 
@@ -413,6 +417,30 @@ void machine_power_button(struct machine *m)
 struct board *machine_board(struct machine *m)
 {
 	return m->board;
+}
+
+void machine_ctrl_alt_del(struct machine *m)
+{
+	if (m->state == MACHINE_RUNNING || m->state == MACHINE_PAUSED)
+		board_ctrl_alt_del(m->board);
+}
+
+int machine_set_disk(struct machine *m, unsigned i, const char *path, struct err *e)
+{
+	return board_set_disk(m->board, i, path, e);
+}
+
+int machine_limit_disk(struct machine *m, unsigned i, const struct limiter_bucket_config *bandwidth,
+		       const struct limiter_bucket_config *ops, struct err *e)
+{
+	return board_limit_disk(m->board, i, bandwidth, ops, e);
+}
+
+int machine_limit_net(struct machine *m, unsigned i, bool rx,
+		      const struct limiter_bucket_config *bandwidth,
+		      const struct limiter_bucket_config *ops, struct err *e)
+{
+	return board_limit_net(m->board, i, rx, bandwidth, ops, e);
 }
 
 size_t machine_serial_rx(struct machine *m, const uint8_t *p, size_t n)

@@ -28,6 +28,7 @@ struct machine_disk {
 	const char *id; /* or NULL: "disk0", "disk1", ... */
 	const char *serial; /* or NULL: as id */
 	bool read_only;
+	bool lenient; /* an empty image, or one that ends in a part of a sector, is fine */
 	const char *overlay; /* a file that takes the writes; "" for a nameless one; or NULL */
 	unsigned cache;      /* enum blk_cache: writeback, none, unsafe */
 	unsigned engine;     /* enum blk_engine: auto, io_uring, sync */
@@ -41,13 +42,15 @@ enum machine_net_kind { MACHINE_NET_USER, MACHINE_NET_PASST, MACHINE_NET_TAP, MA
 struct machine_net {
 	enum machine_net_kind kind;
 	const char *name;      /* of the tap, or the socket's path */
-	int fd;                /* of MACHINE_NET_FD */
+	int fd;                /* of MACHINE_NET_FD, which the machine takes */
+	bool keep_fd;          /* but not this one: it uses a copy */
 	const char *id;        /* or NULL: "net0", "net1", ... */
 	uint8_t mac[6];        /* all zero: one is made up */
 	unsigned mtu;          /* 0: the default of the kind */
 	unsigned n_queues;     /* pairs, of a tap; 0: one */
 	const char *const *forwards; /* of MACHINE_NET_USER, see vmm/net/port.h */
 	unsigned n_forwards;
+	struct limiter_config rx, tx;
 };
 
 struct machine_fs { /* a shared directory */
@@ -85,6 +88,11 @@ enum machine_bus { MACHINE_BUS_MMIO, MACHINE_BUS_PCI };
 /* AUTO: the host where the guest would do it in translated code. */
 enum machine_unpack { UNPACK_AUTO, UNPACK_HOST, UNPACK_GUEST };
 
+struct machine_boot_timer { /* logs when the guest says that it has booted */
+	bool present;
+	uint64_t start_us, start_cpu_us; /* of CLOCK_MONOTONIC and the process's CPU clock */
+};
+
 struct machine_config { /* plain data; strings are borrowed for the machine's life */
 	unsigned n_vcpus;
 	uint64_t mem_bytes;
@@ -109,6 +117,8 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	unsigned n_fs;
 	struct machine_vsock vsock;
 	bool no_reboot; /* a guest's reboot ends the machine */
+	const char *vcpu_threads; /* their names without the number; NULL: "vcpu" */
+	struct machine_boot_timer boot_timer;
 	uint64_t code_cache_bytes; /* translator only; 0: default */
 	const char *cpu;           /* processor model: "host", or the translator's; NULL: host */
 	const char *debug;         /* translator only; or NULL */
@@ -147,6 +157,21 @@ void machine_pause(struct machine *m);  /* returns when no vCPU runs; twice is h
 void machine_resume(struct machine *m); /* twice is harmless; nothing once ended */
 void machine_reset(struct machine *m);  /* as the guest's own reset would do */
 void machine_power_button(struct machine *m);
+void machine_ctrl_alt_del(struct machine *m); /* three keys of the keyboard */
+
+/* Changes of running devices, which are numbered as in the configuration. -ENOENT: no such one. */
+/* Another image in place of disk i's, as read-only as that was. Names file and remedy. */
+int machine_set_disk(struct machine *m, unsigned i, const char *path, struct err *e);
+/* A bucket that is NULL stays as it is. */
+int machine_limit_disk(struct machine *m, unsigned i, const struct limiter_bucket_config *bandwidth,
+		       const struct limiter_bucket_config *ops, struct err *e);
+int machine_limit_net(struct machine *m, unsigned i, bool rx,
+		      const struct limiter_bucket_config *bandwidth,
+		      const struct limiter_bucket_config *ops, struct err *e);
+/* Whether `name` can be a network's tap: opens it for MACHINE_NET_FD. Returns the descriptor. */
+int machine_open_tap(const char *name, struct err *e);
+/* Whether `path` can be a disk's image: opens it and lets go. */
+int machine_check_disk(const char *path, bool read_only, struct err *e);
 /* Bytes for the UART's receiver; returns how many it took. */
 size_t machine_serial_rx(struct machine *m, const uint8_t *p, size_t n);
 

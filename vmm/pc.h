@@ -32,6 +32,7 @@ enum {
 #define PC_MMIO_HOLE   0xc0000000ull /* up to 4 GiB */
 #define PC_PCI_BASE    0xc0000000ull /* window of PCI memory below 4 GiB */
 #define PC_PCI_LEN     0x10000000ull
+#define PC_BOOT_TIMER  0xc0000000ull /* where no BAR of ours is put */
 #define PC_VIRTIO_BASE 0xd0000000ull
 #define PC_ECAM_BASE   0xe0000000ull
 #define PC_PCI64_LEN   0x400000000ull /* window above 4 GiB and above RAM: 16 GiB */

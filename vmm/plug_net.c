@@ -6,6 +6,7 @@
  * the wire, always the same one; else a random one.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -14,6 +15,7 @@
 #include "devices/virtio/net_port.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
+#include "vmm/core/device.h"
 #include "vmm/core/err.h"
 #include "vmm/io_thread.h"
 #include "vmm/machine.h"
@@ -36,6 +38,15 @@ static int open_tap(const struct machine_net *net, unsigned n_pairs, struct net_
 	return r;
 }
 
+static int open_fd(const struct machine_net *net, struct net_port **ports, struct err *e)
+{
+	int fd = net->keep_fd ? fcntl(net->fd, F_DUPFD_CLOEXEC, 3) : net->fd;
+
+	if (fd < 0)
+		return err_set(e, errno, "network fd %d: %s", net->fd, strerror(errno));
+	return net_port_from_fd(fd, ports, e);
+}
+
 static int open_ports(const struct machine_net *net, unsigned n_pairs, unsigned mtu,
 		      struct net_port **ports, struct err *e)
 {
@@ -45,7 +56,7 @@ static int open_ports(const struct machine_net *net, unsigned n_pairs, unsigned 
 	case MACHINE_NET_TAP:
 		return open_tap(net, n_pairs, ports, e);
 	case MACHINE_NET_FD:
-		return net_port_from_fd(net->fd, ports, e);
+		return open_fd(net, ports, e);
 	case MACHINE_NET_UNIX:
 		return net_unix_connect(net->name, ports, e);
 	case MACHINE_NET_PASST:
@@ -92,6 +103,8 @@ static int plug_net(struct board *b, const struct machine_net *net, unsigned ind
 	snprintf(id, sizeof(id), "net%u", index);
 	c.id = net->id ? net->id : id;
 	c.mtu = (uint16_t)(net->mtu || !is_private(net) ? net->mtu : NET_USER_MTU);
+	c.rx = net->rx;
+	c.tx = net->tx;
 	choose_mac(net, index, c.mac);
 	r = io_thread_create(id, &t, e);
 	if (r < 0)
@@ -102,7 +115,11 @@ static int plug_net(struct board *b, const struct machine_net *net, unsigned ind
 	if (r < 0)
 		return err_wrap(e, "%s", c.id);
 	r = virtio_net_create(&c, &w, &v, e);
-	return r < 0 ? r : board_plug(b, v, e);
+	if (r == 0)
+		r = board_plug(b, v, e);
+	if (r == 0)
+		b->nets[index] = v;
+	return r;
 }
 
 int board_plug_nets(struct board *b, const struct machine_config *c, struct err *e)
@@ -114,4 +131,35 @@ int board_plug_nets(struct board *b, const struct machine_config *c, struct err 
 			return r;
 	}
 	return 0;
+}
+
+int board_limit_net(struct board *b, unsigned i, bool rx,
+		    const struct limiter_bucket_config *bandwidth,
+		    const struct limiter_bucket_config *ops, struct err *e)
+{
+	struct virtio *v = i < MACHINE_MAX_NETS ? b->nets[i] : NULL;
+
+	if (!v)
+		return err_set(e, ENOENT, "there is no network %u", i);
+	device_lock(&v->dev);
+	if (rx)
+		virtio_net_limit_rx(v, bandwidth, ops);
+	else
+		virtio_net_limit_tx(v, bandwidth, ops);
+	device_unlock(&v->dev);
+	return 0;
+}
+
+int machine_open_tap(const char *name, struct err *e)
+{
+	struct net_port *port;
+	int fd, r = net_tap_open(name, 1, &port, e);
+
+	if (r < 0)
+		return r;
+	fd = fcntl(port->fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		r = err_set(e, errno, "tap %s: %s", name, strerror(errno));
+	port->ops->close(port);
+	return r < 0 ? r : fd;
 }

@@ -47,7 +47,8 @@ static void *vcpu_thread_main(void *arg)
 	struct vcpu_thread *t = arg;
 	char name[16];
 
-	snprintf(name, sizeof(name), "vcpu%u", t->index);
+	snprintf(name, sizeof(name), "%s%u", t->owner.name ? t->owner.name : "vcpu",
+		 t->index);
 	pthread_setname_np(pthread_self(), name);
 	/* A guest's timers are not to be late by the host's default slack of 50 us. */
 	prctl(PR_SET_TIMERSLACK, 1);

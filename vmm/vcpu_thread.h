@@ -19,6 +19,7 @@ struct vcpu_thread_owner {
 	/* On the vCPU thread, which parks right after. */
 	void (*stopped)(void *ctx, unsigned index, enum vcpu_stop why, const struct err *e);
 	void *ctx;
+	const char *name; /* of the threads, before the number; NULL: "vcpu" */
 };
 
 /* Starts a parked thread. Borrows cpu until vcpu_thread_destroy(). */

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * InstanceStart: the machine that the configuration describes.
+ *
+ * The command line is the operator's (or Firecracker's default), then "pci=off" unless devices are
+ * on PCI, then the root device: "root=/dev/vda" or "root=PARTUUID=...", and "ro" or "rw". Drives
+ * are in the order they were configured, the root device first.
+ *
+ * What is configured and cannot be had is refused here, before anything is made: a guest must not
+ * run with less than its operator asked for.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/vm.h"
+#include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
+
+#define DEFAULT_BOOT_ARGS                                                                          \
+	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd "         \
+	"swiotlb=noforce"
+
+/* --- what there is not ------------------------------------------------------------------------ */
+
+static bool template_changes_anything(const struct cpu_config_body *c)
+{
+	return c && (c->kvm_capabilities.n || c->cpuid_modifiers.n || c->msr_modifiers.n);
+}
+
+static int refuse(struct err *e, const char *what, const char *hint)
+{
+	err_set(e, ENOTSUP, "%s", what);
+	err_hint(e, "%s", hint);
+	return -ENOTSUP;
+}
+
+static int check_supported(const struct vm *vm, struct err *e)
+{
+	const struct machine_body *m = vm->config.machine_config;
+
+	if (m->cpu_template.given && m->cpu_template.v != CPU_NONE)
+		return refuse(e, "Failed to get CPU template: mayfly has no static CPU templates",
+			      "set cpu_template to None");
+	if (template_changes_anything(vm->cpu_config))
+		return refuse(e, "Failed to get CPU template: mayfly does not change CPUID or MSRs",
+			      "leave out /cpu-config, or make it empty");
+	if (m->huge_pages.v == HUGE_2M)
+		return refuse(e, "Invalid Memory Configuration: mayfly has no hugetlbfs memory",
+			      "set huge_pages to None or Transparent");
+	if (vm->config.pmem.n)
+		return refuse(e, "mayfly has no virtio-pmem device", "leave out /pmem");
+	if (vm->config.memory_hotplug)
+		return refuse(e, "mayfly has no virtio-mem device", "leave out /hotplug/memory");
+	return 0;
+}
+
+/* --- the parts -------------------------------------------------------------------------------- */
+
+static int make_cmdline(struct vm *vm, struct err *e)
+{
+	const struct boot_source *b = vm->config.boot_source;
+	const struct drive_body *root = vm->config.drives.n ? vm->config.drives.items[0] : NULL;
+	struct text t = { 0 };
+	int r = 0;
+
+	text_add(&t, b->boot_args ? b->boot_args : DEFAULT_BOOT_ARGS);
+	if (vm->host.bus == MACHINE_BUS_MMIO)
+		text_add(&t, " pci=off");
+	if (root && root->is_root_device.v) {
+		if (root->partuuid)
+			text_printf(&t, " root=PARTUUID=%s", root->partuuid);
+		else
+			text_add(&t, " root=/dev/vda");
+		text_add(&t, root->is_read_only.v ? " ro" : " rw");
+	}
+	if (t.failed || t.len >= VM_MAX_CMDLINE) {
+		r = err_set(e, EINVAL, "Invalid kernel command line: %zu bytes are too many", t.len);
+		err_hint(e, "with what is added to boot_args it takes up to %d", VM_MAX_CMDLINE - 1);
+	} else {
+		memcpy(vm->cmdline, text_str(&t), t.len + 1);
+	}
+	text_free(&t);
+	return r;
+}
+
+static bool is_machine_id(const char *id)
+{
+	return *id && strlen(id) <= 20 && strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+						     "0123456789_") == strlen(id);
+}
+
+static void fill_drive(const struct drive_body *d, struct machine_disk *out)
+{
+	/* enum blk_cache and enum blk_engine, see struct machine_disk */
+	enum { CACHE_WRITEBACK = 0, CACHE_UNSAFE = 2, ENGINE_AUTO = 0, ENGINE_SYNC = 2 };
+
+	*out = (struct machine_disk){
+		.path = d->path_on_host,
+		.id = is_machine_id(d->drive_id) ? d->drive_id : NULL,
+		.read_only = d->is_read_only.v,
+		.lenient = true,
+		.cache = d->cache_type.v == DRIVE_UNSAFE ? CACHE_UNSAFE : CACHE_WRITEBACK,
+		.engine = d->io_engine.v == DRIVE_SYNC ? ENGINE_SYNC : ENGINE_AUTO,
+	};
+	vm_limits(d->rate_limiter, &out->limits);
+}
+
+static void fill_net(const struct net_body *n, int fd, struct machine_net *out)
+{
+	unsigned i;
+
+	*out = (struct machine_net){
+		.kind = MACHINE_NET_FD,
+		.fd = fd,
+		.keep_fd = true, /* a start that fails can be tried again */
+		.id = is_machine_id(n->iface_id) ? n->iface_id : NULL,
+		.mtu = n->mtu.given ? (unsigned)n->mtu.v : 0,
+	};
+	for (i = 0; n->guest_mac && i < 6; i++)
+		out->mac[i] = (uint8_t)strtoul(n->guest_mac + 3 * i, NULL, 16);
+	vm_limits(n->rx_rate_limiter, &out->rx);
+	vm_limits(n->tx_rate_limiter, &out->tx);
+}
+
+static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e)
+{
+	const struct config_file *c = &vm->config;
+	size_t i;
+
+	if (c->drives.n > MACHINE_MAX_DISKS)
+		return err_set(e, EINVAL, "%zu drives are too many; at most %d", c->drives.n,
+			       MACHINE_MAX_DISKS);
+	for (i = 0; i < c->drives.n; i++)
+		fill_drive(c->drives.items[i], &out->disks[i]);
+	out->n_disks = (unsigned)c->drives.n;
+	for (i = 0; i < c->network_interfaces.n; i++)
+		fill_net(c->network_interfaces.items[i], vm->tap_fds[i], &out->nets[i]);
+	out->n_nets = (unsigned)c->network_interfaces.n;
+	out->rng = c->entropy != NULL;
+	return 0;
+}
+
+int vm_machine_config(struct vm *vm, struct machine_config *out, struct err *e)
+{
+	const struct machine_body *m = vm->config.machine_config;
+	int r;
+
+	*out = (struct machine_config){
+		.n_vcpus = (unsigned)m->vcpu_count.v,
+		.accel = vm->host.accel,
+		.cmdline = vm->cmdline,
+		.bus = vm->host.bus,
+		.no_reboot = true,
+		.vcpu_threads = "fc_vcpu ",
+	};
+	if (!*vm->config.boot_source->kernel_image_path)
+		return err_set(e, EINVAL, "Cannot start microvm without kernel configuration.");
+	r = check_supported(vm, e);
+	if (r == 0)
+		r = make_cmdline(vm, e);
+	if (r == 0)
+		r = fill_devices(vm, out, e);
+	if (r < 0)
+		return r;
+	if (!ck_mul(m->mem_size_mib.v, 1 << 20, &out->mem_bytes))
+		return err_set(e, EINVAL, "Invalid Memory Configuration: %llu MiB are too many",
+			       (unsigned long long)m->mem_size_mib.v);
+	snprintf(vm->kernel_path, sizeof(vm->kernel_path), "/proc/self/fd/%d", vm->kernel_fd);
+	snprintf(vm->initrd_path, sizeof(vm->initrd_path), "/proc/self/fd/%d", vm->initrd_fd);
+	out->kernel_path = vm->kernel_path;
+	out->initrd_path = vm->initrd_fd >= 0 ? vm->initrd_path : NULL;
+	out->boot_timer = (struct machine_boot_timer){
+		.present = vm->host.boot_timer,
+		.start_us = vm->host.start_us,
+		.start_cpu_us = vm->host.start_cpu_us,
+	};
+	return machine_config_check(out, e);
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+static int open_serial(struct vm *vm, struct err *e)
+{
+	struct limiter_bucket_config limit;
+	int fd = vm->serial_fd;
+
+	if (!vm->serial)
+		return vm->host.open_serial(vm->host.ctx, -1, NULL, e);
+	vm_bucket(vm->serial->rate_limiter, &limit);
+	if (fd >= 0)
+		fd = dup(fd);
+	return vm->host.open_serial(vm->host.ctx, fd, vm->serial->rate_limiter ? &limit : NULL, e);
+}
+
+int vm_start(struct vm *vm, struct err *e)
+{
+	struct machine_config c;
+	struct machine *m = NULL;
+	int r = vm_machine_config(vm, &c, e);
+
+	if (r == 0)
+		r = open_serial(vm, e);
+	if (r == 0)
+		r = machine_create(&c, &vm->host.events, vm->loop, &m, e);
+	if (r == 0)
+		r = vm->host.use_machine(vm->host.ctx, m, e);
+	if (r == 0)
+		r = machine_start(m, e);
+	if (r < 0) {
+		vm->host.use_machine(vm->host.ctx, NULL, NULL);
+		machine_destroy(m);
+		return r;
+	}
+	vm->machine = m;
+	vm_close_taps(vm);
+	return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /vsock, /entropy, /serial and /hotplug/memory. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/resources.h"
+#include "api/vm.h"
+
+enum { MIN_GUEST_CID = 3, MIN_BLOCK_MIB = 2, MIN_SLOT_MIB = 128 };
+
+/* Longer names would not fit with "_PORT" behind them. */
+enum { MAX_UDS_PATH = sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("_4294967295") };
+
+void api_put_vsock(struct api_call *c)
+{
+	struct vsock_body *b = c->object;
+
+	c->deprecated = b->vsock_id != NULL;
+	if (b->guest_cid.v < MIN_GUEST_CID) {
+		api_fault(c, "Vsock config error: The guest CID must be at least %d.", MIN_GUEST_CID);
+		return;
+	}
+	if (!*b->uds_path || strlen(b->uds_path) > MAX_UDS_PATH) {
+		api_fault(c, "Vsock config error: The path of the Unix socket must have 1 to %d bytes.",
+			  MAX_UDS_PATH);
+		return;
+	}
+	schema_free(&schema_vsock, c->vm->config.vsock);
+	c->vm->config.vsock = b;
+	c->object = NULL;
+}
+
+void api_put_entropy(struct api_call *c)
+{
+	struct entropy_body *b = c->object;
+
+	vm_tidy_limits(&b->rate_limiter);
+	schema_free(&schema_entropy, c->vm->config.entropy);
+	c->vm->config.entropy = b;
+	c->object = NULL;
+}
+
+void api_put_serial(struct api_call *c)
+{
+	struct serial_body *b = c->object;
+	char buf[API_OS_ERROR];
+	int fd = -1;
+
+	if (b->serial_out_path) { /* both ways, so that a FIFO without a reader opens too */
+		fd = open(b->serial_out_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+			  0644);
+		if (fd < 0) {
+			api_fault(c, "Serial config error: Failed to open the serial output: %s",
+				  api_os_error(errno, buf));
+			return;
+		}
+	}
+	if (c->vm->serial_fd >= 0)
+		close(c->vm->serial_fd);
+	c->vm->serial_fd = fd;
+	schema_free(&schema_serial, c->vm->serial);
+	c->vm->serial = b;
+	c->object = NULL;
+}
+
+/* --- memory that comes and goes --------------------------------------------------------------- */
+
+void api_put_hotplug(struct api_call *c)
+{
+	struct hotplug_body *b = c->object;
+	unsigned long long total = b->total_size_mib.v, block = b->block_size_mib.v;
+	unsigned long long slot = b->slot_size_mib.v;
+
+	if (block < MIN_BLOCK_MIB) {
+		api_fault(c, "Memory hotplug config error: Block size must not be lower than %d MiB",
+			  MIN_BLOCK_MIB);
+	} else if (block & (block - 1)) {
+		api_fault(c, "Memory hotplug config error: Block size must be a power of 2");
+	} else if (slot < MIN_SLOT_MIB) {
+		api_fault(c, "Memory hotplug config error: Slot size must not be lower than %d MiB",
+			  MIN_SLOT_MIB);
+	} else if (slot % block) {
+		api_fault(c, "Memory hotplug config error: Slot size must be a multiple of block size "
+			     "(%llu MiB)", block);
+	} else if (total < slot) {
+		api_fault(c, "Memory hotplug config error: Total size must not be lower than slot "
+			     "size (%llu MiB)", slot);
+	} else if (total % slot) {
+		api_fault(c, "Memory hotplug config error: Total size must be a multiple of slot size "
+			     "(%llu MiB)", slot);
+	} else {
+		schema_free(&schema_hotplug, c->vm->config.memory_hotplug);
+		c->vm->config.memory_hotplug = b;
+		c->object = NULL;
+	}
+}
+
+/* A machine with the device does not start, so there is none. */
+void api_get_hotplug(struct api_call *c)
+{
+	api_fault(c, "Internal VMM error: Device not found");
+}
+
+void api_patch_hotplug(struct api_call *c)
+{
+	api_fault(c, "Memory hotplug update error: Device not found");
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /drives/{drive_id} and /pmem/{id}. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/resources.h"
+#include "api/vm.h"
+#include "vmm/core/err.h"
+
+/* Hot-plug needs PCI, and a device model that can come and go. */
+static void fault_hotplug(struct api_call *c)
+{
+	if (c->vm->host.bus == MACHINE_BUS_PCI)
+		api_fault(c, "The requested operation is not supported: mayfly does not plug or "
+			     "unplug devices of a running microVM");
+	else
+		api_fault(c, "PCI manager error: PCI is not enabled");
+}
+
+void api_delete_device(struct api_call *c)
+{
+	fault_hotplug(c);
+}
+
+static int find_drive(const struct vm *vm, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < vm->config.drives.n; i++) {
+		const struct drive_body *d = vm->config.drives.items[i];
+
+		if (!strcmp(d->drive_id, id))
+			return (int)i;
+	}
+	return -1;
+}
+
+static bool append(struct schema_list *l, void *item)
+{
+	void **items = realloc(l->items, (l->n + 1) * sizeof(*items));
+
+	if (!items)
+		return false;
+	l->items = items;
+	l->items[l->n++] = item;
+	return true;
+}
+
+/* Says what opening the image says, in the words of Firecracker; NULL: it can be used. */
+static const char *check_image(const char *path, bool read_only, struct text *why)
+{
+	char buf[API_OS_ERROR];
+	struct err e = { 0 };
+	int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0) {
+		text_printf(why, "Error manipulating the backing file: %s %s",
+			    api_os_error(errno, buf), path);
+		return text_str(why);
+	}
+	close(fd);
+	if (machine_check_disk(path, read_only, &e) == 0)
+		return NULL;
+	text_printf(why, "Error manipulating the backing file: %s%s%s%s", e.msg, e.hint[0] ? " (" : "",
+		    e.hint, e.hint[0] ? ")" : "");
+	return text_str(why);
+}
+
+static bool check_drive(struct api_call *c, const struct drive_body *d)
+{
+	struct text why = { 0 };
+	const char *bad;
+
+	if (d->socket && (d->path_on_host || d->is_read_only.given || d->rate_limiter ||
+			  d->io_engine.given)) {
+		api_fault(c, "Drive config error: Unable to create the vhost-user block device: "
+			     "Invalid block config.");
+		return false;
+	}
+	if (d->socket) {
+		api_fault(c, "Drive config error: Unable to create the vhost-user block device: "
+			     "mayfly has no vhost-user devices; give path_on_host");
+		return false;
+	}
+	if (!d->path_on_host) {
+		api_fault(c, "Drive config error: Unable to create the virtio block device: Invalid "
+			     "block config.");
+		return false;
+	}
+	bad = check_image(d->path_on_host, d->is_read_only.v, &why);
+	if (bad)
+		api_fault(c, "Drive config error: Unable to create the virtio block device: Virtio "
+			     "backend error: %s", bad);
+	text_free(&why);
+	return !bad;
+}
+
+static void insert_drive(struct api_call *c, struct drive_body *d, int at)
+{
+	struct schema_list *l = &c->vm->config.drives;
+	void *first;
+
+	if (at < 0) {
+		if (!append(l, d)) {
+			api_fault(c, "Drive config error: out of memory");
+			return;
+		}
+		at = (int)l->n - 1;
+		if (d->is_root_device.v) { /* to the front; the others keep their order */
+			memmove(l->items + 1, l->items, (l->n - 1) * sizeof(*l->items));
+			l->items[0] = d;
+		}
+	} else {
+		schema_free(&schema_drive, l->items[at]);
+		l->items[at] = d;
+		if (at && d->is_root_device.v) {
+			first = l->items[0];
+			l->items[0] = d;
+			l->items[at] = first;
+		}
+	}
+	c->object = NULL;
+}
+
+void api_put_drive(struct api_call *c)
+{
+	struct drive_body *d = c->object;
+	const struct drive_body *first;
+	int at = find_drive(c->vm, d->drive_id);
+
+	if (c->vm->machine) {
+		fault_hotplug(c);
+		return;
+	}
+	first = c->vm->config.drives.n ? c->vm->config.drives.items[0] : NULL;
+	if (d->is_root_device.v && first && first->is_root_device.v && at != 0) {
+		api_fault(c, "Drive config error: A root block device already exists!");
+		return;
+	}
+	if (!check_drive(c, d))
+		return;
+	vm_tidy_limits(&d->rate_limiter);
+	d->is_read_only.given = true;
+	if (!d->io_engine.given)
+		d->io_engine = (struct schema_value){ DRIVE_SYNC, true };
+	insert_drive(c, d, at);
+}
+
+/* --- a running one ---------------------------------------------------------------------------- */
+
+static bool change_path(struct api_call *c, const struct drive_body *d, unsigned at,
+			const char *path)
+{
+	struct text why = { 0 };
+	struct err e = { 0 };
+	const char *bad = NULL;
+	char buf[API_OS_ERROR];
+	int fd = open(path, (d->is_read_only.v ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0) {
+		text_printf(&why, "Error manipulating the backing file: %s %s",
+			    api_os_error(errno, buf), path);
+		bad = text_str(&why);
+	} else {
+		close(fd);
+		if (machine_set_disk(c->vm->machine, at, path, &e) < 0)
+			bad = e.msg;
+	}
+	if (bad)
+		api_fault(c, "Drive config error: Unable to patch the block device: Virtio backend "
+			     "error: %s Please verify the request arguments.", bad);
+	text_free(&why);
+	return !bad;
+}
+
+void api_patch_drive(struct api_call *c)
+{
+	struct drive_update *u = c->object;
+	struct limiter_config limits;
+	struct drive_body *d;
+	struct err e = { 0 };
+	int at = find_drive(c->vm, u->drive_id);
+
+	if (at < 0) {
+		api_fault(c, "Drive config error: Unable to patch the block device: Device not found "
+			     "Please verify the request arguments.");
+		return;
+	}
+	d = c->vm->config.drives.items[at];
+	if (u->path_on_host) {
+		if (!change_path(c, d, (unsigned)at, u->path_on_host))
+			return;
+		free(d->path_on_host);
+		d->path_on_host = u->path_on_host;
+		u->path_on_host = NULL;
+	}
+	if (!u->rate_limiter)
+		return;
+	vm_limits(u->rate_limiter, &limits);
+	if (machine_limit_disk(c->vm->machine, (unsigned)at,
+			       u->rate_limiter->bandwidth ? &limits.bandwidth : NULL,
+			       u->rate_limiter->ops ? &limits.ops : NULL, &e) < 0)
+		api_fault_err(c, "Drive config error: Unable to patch the block device", &e);
+	else
+		vm_merge_limits(&d->rate_limiter, &u->rate_limiter);
+}
+
+/* --- pmem ------------------------------------------------------------------------------------- */
+
+static bool has_root(const struct vm *vm, int but)
+{
+	size_t i;
+
+	for (i = 0; i < vm->config.pmem.n; i++) {
+		const struct pmem_body *p = vm->config.pmem.items[i];
+
+		if ((int)i != but && p->root_device.v)
+			return true;
+	}
+	for (i = 0; i < vm->config.drives.n; i++) {
+		const struct drive_body *d = vm->config.drives.items[i];
+
+		if (d->is_root_device.v)
+			return true;
+	}
+	return false;
+}
+
+void api_put_pmem(struct api_call *c)
+{
+	struct schema_list *l = &c->vm->config.pmem;
+	struct pmem_body *p = c->object;
+	struct text why = { 0 };
+	const char *bad;
+	int at;
+
+	if (c->vm->machine) {
+		fault_hotplug(c);
+		return;
+	}
+	for (at = (int)l->n - 1; at >= 0; at--)
+		if (!strcmp(((const struct pmem_body *)l->items[at])->id, p->id))
+			break;
+	if (p->root_device.v && has_root(c->vm, at)) {
+		api_fault(c, "Pmem config error: Attempt to add pmem as a root device while the root "
+			     "device defined as a block device");
+		return;
+	}
+	bad = check_image(p->path_on_host, p->read_only.v, &why);
+	if (bad) {
+		api_fault(c, "Pmem config error: Error creating the pmem device: %s", bad);
+	} else if (at >= 0) {
+		schema_free(&schema_pmem, l->items[at]);
+		l->items[at] = p;
+		c->object = NULL;
+	} else if (append(l, p)) {
+		c->object = NULL;
+	} else {
+		api_fault(c, "Pmem config error: out of memory");
+	}
+	text_free(&why);
+}
+
+/* A machine with one does not start. */
+void api_patch_pmem(struct api_call *c)
+{
+	api_fault(c, "Pmem config error: Device not found");
+}

@@ -2,6 +2,7 @@
 /* The mayfly program: finds the command and runs it. Nothing below prints errors or exits. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +16,8 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } commands[] = {
-	{ "run", run_main },	     { "debug", debug_main },
+	{ "run", run_main },	     { "api", api_main },
+	{ "ctl", ctl_main },	     { "debug", debug_main },
 	{ "doctor", doctor_main }, { "version", version_main },
 	{ "--version", version_main }, { "help", help_main },	{ "--help", help_main },
 	{ "-h", help_main },
@@ -62,23 +64,33 @@ static int unknown_command(const char *word)
 	return cli_fail(EXIT_USAGE, &e);
 }
 
+static bool is_firecracker(const char *argv0)
+{
+	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
+
+	return argv0 && !strcmp(slash ? slash + 1 : argv0, "firecracker");
+}
+
+static int finish(int code)
+{
+	return fflush(stdout) == EOF && code == 0 ? EXIT_RUNTIME : code;
+}
+
 int main(int argc, char **argv)
 {
 	size_t i;
 
 	if (open_standard_files() < 0)
 		return EXIT_HOST;
+	if (is_firecracker(argv[0]))
+		return finish(firecracker_main(argc - 1, argv + 1));
 	if (argc < 2) {
 		help_main(0, NULL);
 		return EXIT_USAGE;
 	}
 	for (i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0) {
-			int code = commands[i].main(argc - 2, argv + 2);
-
-			if (fflush(stdout) == EOF && code == 0)
-				return EXIT_RUNTIME;
-			return code;
+			return finish(commands[i].main(argc - 2, argv + 2));
 		}
 	}
 	return unknown_command(argv[1]);

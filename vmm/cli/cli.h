@@ -19,6 +19,9 @@ enum exit_code {
 
 /* Commands take the words after their name and return an exit code. */
 int run_main(int argc, char **argv);
+int api_main(int argc, char **argv);
+int ctl_main(int argc, char **argv);
+int firecracker_main(int argc, char **argv); /* argv[0] is firecracker */
 int debug_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int version_main(int argc, char **argv);
@@ -27,6 +30,8 @@ int help_main(int argc, char **argv);
 /* One line on standard error: what failed and what to do about it. Returns code. */
 int cli_fail(int code, const struct err *e);
 void run_print_options(void);
+void api_print_options(void);
+void ctl_print_verbs(void);
 /* Writes s as a JSON string, quotes included, to standard output. */
 void cli_print_json_string(const char *s);
 void cli_print_json_member(const char *name, const char *value); /* value NULL: null */

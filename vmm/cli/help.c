@@ -25,6 +25,24 @@ static void help_run(void)
 	       "frequencies; what the host lacks is interpreted. KVM has --cpu host only.\n");
 }
 
+static void help_api(void)
+{
+	printf("mayfly api [OPTIONS]    wait for a virtual machine to be described and started by an API\n\n");
+	api_print_options();
+	printf("\nThe API is that of Firecracker, HTTP over a Unix socket (docs/api.md):\n\n"
+	       "  curl --unix-socket S -X PUT http://localhost/boot-source \\\n"
+	       "       -d '{\"kernel_image_path\": \"vmlinux\"}'\n"
+	       "  curl --unix-socket S -X PUT http://localhost/actions \\\n"
+	       "       -d '{\"action_type\": \"InstanceStart\"}'\n\n"
+	       "Under the name firecracker, mayfly takes Firecracker's options and has its exit codes.\n");
+}
+
+static void help_ctl(void)
+{
+	printf("mayfly ctl SOCKET VERB    one request to the API that listens on SOCKET\n\n");
+	ctl_print_verbs();
+}
+
 static void help_keys(void)
 {
 	printf("When standard input is a terminal it is in raw mode and Ctrl-A is the escape key\n"
@@ -74,6 +92,8 @@ static const struct {
 	void (*print)(void);
 } topics[] = {
 	{ "run", "the options of `mayfly run`", help_run },
+	{ "api", "the options of `mayfly api`", help_api },
+	{ "ctl", "the verbs of `mayfly ctl`", help_ctl },
 	{ "keys", "the escape key", help_keys },
 	{ "exit-codes", "what mayfly's exit status means", help_exit_codes },
 	{ "signals", "what signals do", help_signals },
@@ -86,6 +106,8 @@ static void help_overview(void)
 
 	printf("mayfly: a lightweight virtual machine monitor\n\n"
 	       "  mayfly run [OPTIONS]      boot one virtual machine in the foreground\n"
+	       "  mayfly api --socket PATH  wait for Firecracker's API to describe and start one\n"
+	       "  mayfly ctl SOCKET VERB    ask such a process something\n"
 	       "  mayfly doctor [--json]    check what this host offers, and how to fix what is missing\n"
 	       "  mayfly debug stats PID [--json]\n"
 	       "                            what a running machine has counted\n"

@@ -1,0 +1,636 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Conformance of the API: every answer is compared byte for byte. usage: api_test.py [REGEX]
+
+The server is the real one; where a started machine is needed its guest is a few bytes of code
+under MAYFLY_TEST_ACCEL (tcg).
+"""
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import conversations
+import process
+from fc import (DONE, HEAD, JSON_ERROR, POST_ONLY, PRE_ONLY, Server, compact, fault, http_error, request,
+                response)
+from harness import Skip, Suite
+from objects import REQUESTS, body_cases
+
+
+class Cases:
+    """Many small comparisons that are one line of output."""
+
+    def __init__(self, suite):
+        self.suite, self.n = suite, 0
+
+    def group(self, name, cases):
+        def run():
+            n = 0
+            wrong = []
+            for what, got, want in cases():
+                n += 1
+                if got != want:
+                    wrong.append(f"{what}\n#   got  {got!r}\n#   want {want!r}")
+            self.n += n
+            if wrong:
+                raise AssertionError(f"{len(wrong)} of {n} differ: " + "\n".join(wrong[:5]))
+            return f"{n} requests"
+        self.suite.check(name, run)
+
+
+def bodies():
+    with Server() as s, s.connect() as c:
+        for method, path, obj in REQUESTS:
+            for body, message in body_cases(obj):
+                yield f"{method} {path} {body!r}", c.call(method, path, body), fault(JSON_ERROR + message + ".")
+        yield "still there", c.call("GET", "/")[:13], b"HTTP/1.1 200 "
+
+
+# --- which request when -------------------------------------------------------------------------
+
+def phases(s):
+    """(method, path, good body, phase, answer in it or None: not compared)"""
+    image = s.file("image", 4096)
+    mem = s.file("mem", 4096)
+    none = "No balloon device found."
+    bucket = {"size": 10, "refill_time": 100}
+    return [
+        ("GET", "/", None, "any", None),
+        ("GET", "/version", None, "any", None),
+        ("GET", "/machine-config", None, "any", None),
+        ("GET", "/vm/config", None, "any", None),
+        ("GET", "/mmds", None, "any", None),
+        ("GET", "/balloon", None, "any", None),
+        ("GET", "/balloon/statistics", None, "post", fault("Internal VMM error: " + none)),
+        ("GET", "/balloon/hinting/status", None, "post", fault("Balloon update error: " + none)),
+        ("GET", "/hotplug/memory", None, "post", fault("Internal VMM error: Device not found")),
+        ("PUT", "/logger", {"level": "Error"}, "pre", DONE),
+        ("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 32}, "pre", DONE),
+        ("PATCH", "/machine-config", {"vcpu_count": 1}, "pre", DONE),
+        ("PUT", "/cpu-config", {}, "pre", DONE),
+        ("PUT", "/boot-source", {"kernel_image_path": s.kernel()}, "pre", DONE),
+        ("PUT", "/entropy", {}, "pre", DONE),
+        ("PUT", "/serial", {"rate_limiter": {"size": 1000, "refill_time": 100}}, "pre", DONE),
+        ("PUT", "/drives/one", {"drive_id": "one", "is_root_device": False, "path_on_host": image}, "pre-pci", DONE),
+        ("PATCH", "/drives/one", {"drive_id": "one"}, "post", DONE),
+        ("PATCH", "/drives/one", {"drive_id": "one", "path_on_host": image}, "post", DONE),
+        ("PATCH", "/drives/one", {"drive_id": "one", "rate_limiter": {"ops": bucket, "bandwidth": None}}, "post", DONE),
+        ("PATCH", "/drives/two", {"drive_id": "two"}, "post",
+         fault("Drive config error: Unable to patch the block device: Device not found Please verify the request arguments.")),
+        ("DELETE", "/drives/one", None, "post", fault("PCI manager error: PCI is not enabled")),
+        ("DELETE", "/pmem/one", None, "post", fault("PCI manager error: PCI is not enabled")),
+        ("DELETE", "/network-interfaces/one", None, "post", fault("PCI manager error: PCI is not enabled")),
+        ("PATCH", "/network-interfaces/one", {"iface_id": "one"}, "post",
+         fault("Network config error: Unable to update the net device: Device not found")),
+        ("PATCH", "/pmem/one", {"id": "one"}, "post", fault("Pmem config error: Device not found")),
+        ("PATCH", "/balloon", {"amount_mib": 1}, "post", fault("Balloon update error: " + none)),
+        ("PATCH", "/balloon/statistics", {"stats_polling_interval_s": 1}, "post", fault("Balloon update error: " + none)),
+        ("PATCH", "/balloon/hinting/start", {"acknowledge_on_stop": False}, "post", fault("Balloon update error: " + none)),
+        ("PATCH", "/balloon/hinting/start", None, "post", fault("Balloon update error: " + none)),
+        ("PATCH", "/balloon/hinting/stop", None, "post", fault("Balloon update error: " + none)),
+        ("PATCH", "/balloon/hinting/stop", "not even JSON", "post", fault("Balloon update error: " + none)),
+        ("PATCH", "/hotplug/memory", {"requested_size_mib": 1}, "post", fault("Memory hotplug update error: Device not found")),
+        ("PATCH", "/vm", {"state": "Resumed"}, "post", DONE),
+        ("PUT", "/actions", {"action_type": "SendCtrlAltDel"}, "post", DONE),
+        ("PUT", "/snapshot/create", {"snapshot_path": "s", "mem_file_path": mem, "snapshot_type": "Diff"}, "post", None),
+    ]
+
+
+def check_phase(c, rows, started):
+    for method, path, body, phase, answer in rows:
+        got = c.call(method, path, body)
+        name = f"{method} {path} {'after' if started else 'before'} the start"
+        if phase == "pre" and started:
+            yield name, got, fault(PRE_ONLY)
+        elif phase == "pre-pci" and started:
+            yield name, got, fault("PCI manager error: PCI is not enabled")
+        elif phase == "post" and not started:
+            yield name, got, fault(POST_ONLY)
+        elif answer is not None:
+            yield name, got, answer
+        else:
+            yield name, b"HTTP/1.1 " in got and POST_ONLY.encode() not in got and PRE_ONLY.encode() not in got, True
+
+
+def phase_matrix():
+    with Server() as s, s.connect() as c:
+        rows = phases(s)
+        yield from check_phase(c, rows, False)
+        yield "start", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), DONE
+        yield "start twice", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(PRE_ONLY)
+        yield from check_phase(c, rows, True)
+        yield "pause", c.call("PATCH", "/vm", {"state": "Paused"}), DONE
+        yield from check_phase(c, [r for r in rows if r[1] != "/vm"], True)
+        yield "start while paused", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(PRE_ONLY)
+
+
+# --- what requests mean -------------------------------------------------------------------------
+
+def machine_config():
+    machine = {"vcpu_count": 1, "mem_size_mib": 128, "smt": False, "track_dirty_pages": False, "huge_pages": "None"}
+    vcpus = fault("Machine config error: The number of vCPUs must be greater than 0, less than 32 and must be 1 or an "
+                  "even number if SMT is enabled.")
+    memory = fault("Machine config error: The memory size (MiB) is either 0, or not a multiple of the configured page size.")
+    with Server() as s, s.connect() as c:
+        def get():
+            return c.call("GET", "/machine-config")
+        yield "defaults", get(), response(200, compact(machine))
+        for body, want in [({"vcpu_count": 0, "mem_size_mib": 1}, vcpus), ({"vcpu_count": 33, "mem_size_mib": 1}, vcpus),
+                           ({"vcpu_count": 3, "mem_size_mib": 1, "smt": True}, vcpus),
+                           ({"vcpu_count": 1, "mem_size_mib": 0}, memory),
+                           ({"vcpu_count": 1, "mem_size_mib": 3, "huge_pages": "2M"}, memory),
+                           ({"vcpu_count": 1, "mem_size_mib": 3, "huge_pages": "Transparent"}, memory)]:
+            yield f"PUT {body}", c.call("PUT", "/machine-config", body), want
+            yield "unchanged", get(), response(200, compact(machine))
+        machine.update(vcpu_count=32, mem_size_mib=3, smt=True)
+        yield "PUT smt", c.call("PUT", "/machine-config", {"vcpu_count": 32, "mem_size_mib": 3, "smt": True}), DONE
+        yield "all of it", get(), response(200, compact(machine))
+        machine.update(vcpu_count=1, mem_size_mib=4, smt=False)
+        yield "PUT sets defaults", c.call("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 4}), DONE
+        yield "all of it again", get(), response(200, compact(machine))
+        yield "empty PATCH", c.call("PATCH", "/machine-config", {}), fault("Empty PATCH request.")
+        yield "PATCH of null", c.call("PATCH", "/machine-config", {"smt": None}), fault("Empty PATCH request.")
+        for field, value in [("vcpu_count", 5), ("mem_size_mib", 300), ("track_dirty_pages", True), ("huge_pages", "2M"),
+                             ("huge_pages", "None")]:
+            machine[field] = value
+            yield f"PATCH {field}", c.call("PATCH", "/machine-config", {field: value}), DONE
+            yield f"{field} is set", get(), response(200, compact(machine))
+        yield "PATCH odd", c.call("PATCH", "/machine-config", {"smt": True}), vcpus
+        yield "template", c.call("PATCH", "/machine-config", {"cpu_template": "T2"}), response(204, deprecated=True)
+        with_template = {}
+        for k, v in machine.items():
+            with_template[k] = v
+            if k == "smt":
+                with_template["cpu_template"] = "T2"
+        yield "template is told", get(), response(200, compact(with_template))
+        yield "no template", c.call("PATCH", "/machine-config", {"cpu_template": "None"}), response(204, deprecated=True)
+        yield "none is told", get(), response(200, compact(machine))
+
+
+def drives():
+    with Server() as s, s.connect() as c:
+        image, other = s.file("image", 8192), s.file("other", 512)
+
+        def drive(name, root=False, path=image, **more):
+            return c.call("PUT", "/drives/" + name, {"drive_id": name, "is_root_device": root, "path_on_host": path, **more})
+
+        def order():
+            got = c.call("GET", "/vm/config").split(b"\r\n\r\n")[1]
+            return [d["drive_id"] for d in json.loads(got)["drives"]]
+        create = "Drive config error: Unable to create the virtio block device: "
+        yield "no file", drive("a", path="/no/such"), fault(
+            create + "Virtio backend error: Error manipulating the backing file: No such file or directory (os error 2) /no/such")
+        yield "a directory", drive("a", path=s.tmp), fault(
+            create + f"Virtio backend error: Error manipulating the backing file: Is a directory (os error 21) {s.tmp}")
+        yield "no path", c.call("PUT", "/drives/a", {"drive_id": "a", "is_root_device": False}), fault(
+            create + "Invalid block config.")
+        yield "vhost-user and more", c.call("PUT", "/drives/a", {"drive_id": "a", "is_root_device": False, "socket": "s",
+                                                                 "is_read_only": True}), fault(
+            "Drive config error: Unable to create the vhost-user block device: Invalid block config.")
+        yield "another id", c.call("PUT", "/drives/b", {"drive_id": "a", "is_root_device": False}), fault(
+            "The id from the path does not match the id from the body!")
+        for path in ["/drives", "/drives/", "/drives//a"]:
+            yield f"no id {path}", c.call("PUT", path, {}), fault("The ID cannot be empty.")
+        for name in ["a-b", "a.b", "a%20b", "$"]:
+            yield f"id {name}", c.call("PUT", "/drives/" + name, {}), fault(
+                "API Resource IDs can only contain alphanumeric characters and underscores.")
+        yield "first", drive("one"), DONE
+        yield "second", drive("two"), DONE
+        yield "root comes first", drive("root", True), DONE
+        yield "order", order(), ["root", "one", "two"]
+        yield "another root", drive("three", True), fault("Drive config error: A root block device already exists!")
+        yield "the same root again", drive("root", True, path=other), DONE
+        yield "replaced", drive("one", path=other, is_read_only=True), DONE
+        yield "order stays", order(), ["root", "one", "two"]
+        yield "not root any more", drive("root"), DONE
+        yield "another becomes it", drive("two", True), DONE
+        yield "they change places", order(), ["two", "one", "root"]
+        limits = {"bandwidth": {"size": 5, "one_time_burst": 7, "refill_time": 9}, "ops": {"size": 0, "refill_time": 1}}
+        yield "limits", drive("two", True, rate_limiter=limits, io_engine="Async", cache_type="Writeback", partuuid="u"), DONE
+        yield "letters of other scripts", drive("\u00e4", path=other), DONE
+        rest = '"rate_limiter":null,"io_engine":"Sync","socket":null}'
+        drives_json = (
+            '"drives":[{"drive_id":"two","partuuid":"u","is_root_device":true,"cache_type":"Writeback","is_read_only":false,'
+            f'"path_on_host":"{image}","rate_limiter":{{"bandwidth":{{"size":5,"one_time_burst":7,"refill_time":9}},"ops":null}},'
+            '"io_engine":"Async","socket":null},'
+            '{"drive_id":"one","partuuid":null,"is_root_device":false,"cache_type":"Unsafe","is_read_only":true,'
+            f'"path_on_host":"{other}",{rest},'
+            '{"drive_id":"root","partuuid":null,"is_root_device":false,"cache_type":"Unsafe","is_read_only":false,'
+            f'"path_on_host":"{image}",{rest},'
+            '{"drive_id":"\u00e4","partuuid":null,"is_root_device":false,"cache_type":"Unsafe","is_read_only":false,'
+            f'"path_on_host":"{other}",{rest}]')
+        yield "all of them", c.call("GET", "/vm/config"), response(200, (
+            '{"balloon":null,' + drives_json + ',"boot-source":{"kernel_image_path":"","initrd_path":null,"boot_args":null},'
+            '"cpu-config":null,"logger":null,"machine-config":{"vcpu_count":1,"mem_size_mib":128,"smt":false,'
+            '"track_dirty_pages":false,"huge_pages":"None"},"metrics":null,"mmds-config":null,"network-interfaces":[],'
+            '"vsock":null,"entropy":null,"pmem":[],"memory-hotplug":null}'))
+
+
+def other_resources():
+    with Server() as s, s.connect() as c:
+        kernel, image = s.kernel(), s.file("image", 4096)
+        boot = "Boot source error: "
+        for body, want in [
+                ({"kernel_image_path": "/no"}, boot + "The kernel file cannot be opened: No such file or directory (os error 2)"),
+                ({"kernel_image_path": s.tmp}, boot + "The kernel file cannot be opened: Is a directory (os error 21)"),
+                ({"kernel_image_path": kernel, "initrd_path": "/no"}, boot + "The initrd file cannot be opened due to invalid "
+                 "path or invalid permissions. No such file or directory (os error 2)")]:
+            yield f"PUT /boot-source {body}", c.call("PUT", "/boot-source", body), fault(want)
+        yield "no kernel", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(
+            "Start microvm error: Cannot start microvm without kernel configuration.")
+        yield "boot source", c.call("PUT", "/boot-source", {"kernel_image_path": kernel, "boot_args": "a=b"}), DONE
+        hot = "Memory hotplug config error: "
+        for body, want in [
+                ({"total_size_mib": 128, "block_size_mib": 1}, hot + "Block size must not be lower than 2 MiB"),
+                ({"total_size_mib": 128, "block_size_mib": 3}, hot + "Block size must be a power of 2"),
+                ({"total_size_mib": 128, "slot_size_mib": 64}, hot + "Slot size must not be lower than 128 MiB"),
+                ({"total_size_mib": 128, "block_size_mib": 4, "slot_size_mib": 130},
+                 hot + "Slot size must be a multiple of block size (4 MiB)"),
+                ({"total_size_mib": 64}, hot + "Total size must not be lower than slot size (128 MiB)"),
+                ({"total_size_mib": 200}, hot + "Total size must be a multiple of slot size (128 MiB)")]:
+            yield f"PUT /hotplug/memory {body}", c.call("PUT", "/hotplug/memory", body), fault(want)
+        yield "hotplug", c.call("PUT", "/hotplug/memory", {"total_size_mib": 256}), DONE
+        yield "balloon, absent", c.call("GET", "/balloon"), fault("Balloon config error: No balloon device found.")
+        yield "balloon, too large", c.call("PUT", "/balloon", {"amount_mib": 129, "deflate_on_oom": True}), fault(
+            "Balloon config error: Amount of pages requested is too large.")
+        yield "balloon", c.call("PUT", "/balloon", {"amount_mib": 64, "deflate_on_oom": True}), DONE
+        yield "balloon again", c.call("GET", "/balloon"), response(200, compact({
+            "amount_mib": 64, "deflate_on_oom": True, "stats_polling_interval_s": 0, "free_page_hinting": False,
+            "free_page_reporting": False}))
+        yield "balloon, other path", c.call("GET", "/balloon/x"), fault("Unrecognized GET request path `x`.")
+        yield "hinting", c.call("GET", "/balloon/hinting"), fault("Unrecognized GET request path `/hinting/`.")
+        yield "hinting x", c.call("PATCH", "/balloon/hinting/x"), fault("Unrecognized PATCH request path `/hinting/x`.")
+        yield "memory below the balloon", c.call("PATCH", "/machine-config", {"mem_size_mib": 63}), fault(
+            "Machine config error: The memory size (MiB) is smaller than the previously set balloon device target size.")
+        yield "old name of vsock", c.call("PUT", "/vsock", {"guest_cid": 3, "uds_path": s.tmp + "/v", "vsock_id": "x"}), \
+            response(204, deprecated=True)
+        yield "vsock", c.call("PUT", "/vsock", {"guest_cid": 4, "uds_path": s.tmp + "/w"}), DONE
+        yield "vsock, host", c.call("PUT", "/vsock", {"guest_cid": 2, "uds_path": "v"}), fault(
+            "Vsock config error: The guest CID must be at least 3.")
+        mac = '{"iface_id":"a","host_dev_name":"t","guest_mac":"06:00"}'
+        yield "mac", c.call("PUT", "/network-interfaces/a", mac), fault(
+            JSON_ERROR + f"The MAC address is not correctly formatted: 06:00 at line 1 column {len(mac) - 1}.")
+        yield "net id", c.call("PUT", "/network-interfaces/a", {"iface_id": "b", "host_dev_name": "t"}), fault(
+            "The id from the path [a] does not match the id from the body [b]!")
+        yield "pmem", c.call("PUT", "/pmem/p", {"id": "p", "path_on_host": image}), DONE
+        yield "level", c.call("PUT", "/logger", {"level": "loud"}), fault(
+            "Logger error: Failed to parse string to level filter: loud")
+        yield "log", c.call("PUT", "/logger", {"log_path": "/no/log"}), fault(
+            "Logger error: Failed to open target file: No such file or directory (os error 2)")
+        for level in ["Off", "trace", "DEBUG", "Info", "warn", "Warning", "error"]:
+            yield f"level {level}", c.call("PUT", "/logger", {"level": level, "log_path": s.tmp + "/log"}), DONE
+        yield "serial", c.call("PUT", "/serial", {"serial_out_path": s.tmp + "/serial"}), DONE
+        yield "cpu", c.call("PUT", "/cpu-config", {"msr_modifiers": [{"addr": "0x10", "bitmap": "0b2"}]}), fault(
+            "Configure CPU error: Failed to parse string [0b2] as a number or bitmap")
+        yield "cpu, good", c.call("PUT", "/cpu-config", {
+            "kvm_capabilities": ["121", "!5"], "msr_modifiers": [{"addr": "0x10", "bitmap": "0b1x0_1"}], "cpuid_modifiers": [
+                {"leaf": "0x1", "subleaf": "0b0", "flags": 0, "modifiers": [{"register": "eax", "bitmap": "0bx"}]}]}), DONE
+        yield "pmem cannot be had", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(
+            "Start microvm error: Failed to get CPU template: mayfly does not change CPUID or MSRs (leave out /cpu-config, "
+            "or make it empty)")
+        yield "cpu, nothing", c.call("PUT", "/cpu-config", {}), DONE
+        yield "pmem", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(
+            "Start microvm error: mayfly has no virtio-pmem device (leave out /pmem)")
+
+
+def snapshots():
+    load = {"snapshot_path": "/s", "mem_backend": {"backend_type": "File", "backend_path": "/m"}}
+    none = JSON_ERROR + "missing field: either `mem_backend` or `mem_file_path` is required."
+    both = JSON_ERROR + "too many fields: either `mem_backend` or `mem_file_path` exclusively is required."
+    with Server() as s, s.connect() as c:
+        yield "no verb", c.call("PUT", "/snapshot", {}), fault("Missing snapshot operation type.")
+        yield "no verb of ours", c.call("PUT", "/snapshot/take", {}), fault(
+            "Invalid request method and/or path: PUT /snapshot/take.")
+        yield "no memory", c.call("PUT", "/snapshot/load", {"snapshot_path": "/s"}), fault(none)
+        yield "two memories", c.call("PUT", "/snapshot/load", {**load, "mem_file_path": "/m"}), fault(both, True)
+        yield "old name", c.call("PUT", "/snapshot/load", {"snapshot_path": "/s", "mem_file_path": "/m"}), fault(
+            "Load snapshot error: this version of mayfly reads no snapshots", True)
+        yield "no phase", c.call("PUT", "/snapshot/create", {"snapshot_path": "/s", "mem_file_path": "/m"}), fault(POST_ONLY)
+        for path, body in [("/logger", {}), ("/serial", {}), ("/cpu-config", {})]:
+            yield path, c.call("PUT", path, body), DONE
+            yield "allowed after " + path, c.call("PUT", "/snapshot/load", load), fault(
+                "Load snapshot error: this version of mayfly reads no snapshots")
+        yield "machine", c.call("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 32}), DONE
+        yield "not allowed", c.call("PUT", "/snapshot/load", load), fault(
+            "Load snapshot error: Loading a microVM snapshot not allowed after configuring boot-specific resources.")
+        s.boot()
+        create = {"snapshot_path": "/s", "mem_file_path": "/m"}
+        yield "running", c.call("PUT", "/snapshot/create", create), fault(
+            "Create snapshot error: Cannot save the microVM state: Operation not allowed: save/restore unavailable while running")
+        yield "pause", c.call("PATCH", "/vm", {"state": "Paused"}), DONE
+        yield "paused", c.call("PUT", "/snapshot/create", create), fault(
+            "Create snapshot error: this version of mayfly writes no snapshots")
+        yield "load", c.call("PUT", "/snapshot/load", load), fault(PRE_ONLY)
+
+
+def states():
+    def info(state):
+        return response(200, compact({"id": "my-vm-1", "state": state, "vmm_version": "1.17.0-dev", "app_name": "Firecracker"}))
+    with Server(["--id", "my-vm-1"], firecracker=True) as s, s.connect() as c:
+        yield "version", c.call("GET", "/version"), response(200, '{"firecracker_version":"1.17.0-dev"}')
+        yield "before", c.call("GET", "/"), info("Not started")
+        s.boot()
+        yield "running", c.call("GET", "/"), info("Running")
+        for state, want in [("Paused", "Paused"), ("Paused", "Paused"), ("Resumed", "Running"), ("Resumed", "Running")]:
+            yield state, c.call("PATCH", "/vm", {"state": state}), DONE
+            yield want, c.call("GET", "/"), info(want)
+
+
+def live_changes():
+    with Server() as s, s.connect() as c:
+        small, large = s.file("small", 4096), s.file("large", 1 << 20)
+        yield "drive", c.call("PUT", "/drives/d", {"drive_id": "d", "is_root_device": False, "path_on_host": small}), DONE
+        s.boot()
+        yield "another image", c.call("PATCH", "/drives/d", {"drive_id": "d", "path_on_host": large}), DONE
+        yield "the same once more", c.call("PATCH", "/drives/d", {"drive_id": "d", "path_on_host": large}), DONE
+        os.truncate(large, 1 << 21)
+        yield "it has grown", c.call("PATCH", "/drives/d", {"drive_id": "d", "path_on_host": large}), DONE
+        yield "no such file", c.call("PATCH", "/drives/d", {"drive_id": "d", "path_on_host": "/no"}), fault(
+            "Drive config error: Unable to patch the block device: Virtio backend error: Error manipulating the backing file: "
+            "No such file or directory (os error 2) /no Please verify the request arguments.")
+        one, two = {"size": 1, "refill_time": 1}, {"size": 2, "one_time_burst": 3, "refill_time": 4}
+        yield "bandwidth", c.call("PATCH", "/drives/d", {"drive_id": "d", "rate_limiter": {"bandwidth": one}}), DONE
+        yield "operations", c.call("PATCH", "/drives/d", {"drive_id": "d", "rate_limiter": {"ops": two}}), DONE
+        want = ('"rate_limiter":{"bandwidth":{"size":1,"one_time_burst":null,"refill_time":1},'
+                '"ops":{"size":2,"one_time_burst":3,"refill_time":4}}')
+        got = c.call("GET", "/vm/config").decode()
+        yield "both are told", want in got and f'"path_on_host":"{large}"' in got, True
+        zero = {"size": 0, "refill_time": 0}
+        yield "off", c.call("PATCH", "/drives/d", {"drive_id": "d", "rate_limiter": {"bandwidth": zero, "ops": zero}}), DONE
+        yield "none is told", '"rate_limiter":null' in c.call("GET", "/vm/config").decode(), True
+
+
+def networks():
+    """In a network namespace of its own, where taps are nobody else's."""
+    if os.geteuid() or not os.path.exists("/dev/net/tun") or subprocess.run(["unshare", "-n", "true"],
+                                                                           capture_output=True).returncode:
+        raise Skip("root and /dev/net/tun are needed")
+    code = subprocess.run(["unshare", "-n", sys.executable, os.path.abspath(__file__), "--networks"], capture_output=True,
+                          text=True)
+    if code.returncode:
+        raise AssertionError(code.stdout[-2000:] + code.stderr[-2000:])
+    return code.stdout.strip()
+
+
+def network_cases():
+    with Server() as s, s.connect() as c:
+        def net(name, tap, **more):
+            return c.call("PUT", "/network-interfaces/" + name, {"iface_id": name, "host_dev_name": tap, **more})
+        yield "first", net("eth0", "tap0", guest_mac="06:00:00:00:00:0A", mtu=1400), DONE
+        yield "same MAC", net("eth1", "tap1", guest_mac="06:00:00:00:00:0a"), fault(
+            "Network config error: The MAC address is already in use: 06:00:00:00:00:0a")
+        yield "same tap", net("eth1", "tap0"), fault(
+            "Network config error: Could not create the network device: Open tap device failed: Error while creating ifreq "
+            "structure: Device or resource busy (os error 16). Invalid TUN/TAP Backend provided by tap0. Check our "
+            "documentation on setting up the network devices.")
+        yield "second", net("eth1", "tap1"), DONE
+        yield "again", net("eth0", "tap0", guest_mac="06:00:00:00:00:0b"), DONE
+        yield "another tap", net("eth1", "tap2"), DONE
+        yield "small mtu", net("eth2", "tap3", mtu=67), fault("Network config error: The MTU 67 is not between 68 and 65535")
+        want = ('"network-interfaces":[{"iface_id":"eth0","host_dev_name":"tap0","guest_mac":"06:00:00:00:00:0b","mtu":null,'
+                '"rx_rate_limiter":null,"tx_rate_limiter":null},{"iface_id":"eth1","host_dev_name":"tap2","guest_mac":null,'
+                '"mtu":null,"rx_rate_limiter":null,"tx_rate_limiter":null}]')
+        got = c.call("GET", "/vm/config").decode()
+        yield "both are told", want if want in got else got, want
+        s.boot()
+        limits = {"bandwidth": {"size": 1000, "refill_time": 100}}
+        yield "limits", c.call("PATCH", "/network-interfaces/eth1", {"iface_id": "eth1", "rx_rate_limiter": limits,
+                                                                     "tx_rate_limiter": {"ops": None}}), DONE
+        yield "told", '"rx_rate_limiter":{"bandwidth":{"size":1000,"one_time_burst":null' in \
+            c.call("GET", "/vm/config").decode(), True
+
+
+# --- the wire -----------------------------------------------------------------------------------
+
+def routes():
+    def unknown(method, path):
+        return fault(f"Invalid request method and/or path: {method} {path}.")
+    with Server() as s, s.connect() as c:
+        for method, path, body, want in [
+                ("GET", "/foo", None, unknown("GET", "foo")), ("GET", "/foo/bar", None, unknown("GET", "foo")),
+                ("PUT", "/foo", "{}", unknown("PUT", "foo")), ("PATCH", "/foo", "{}", unknown("PATCH", "foo")),
+                ("DELETE", "/foo", None, unknown("DELETE", "foo")), ("PUT", "/", "{}", unknown("PUT", "")),
+                ("GET", "/vm", None, unknown("GET", "vm")), ("GET", "/vm/x", None, unknown("GET", "vm")),
+                ("GET", "/hotplug", None, unknown("GET", "hotplug")), ("PUT", "/hotplug/cpu", "{}", unknown("PUT", "hotplug")),
+                ("GET", "/drives/a", None, unknown("GET", "drives")), ("GET", "/logger", None, unknown("GET", "logger")),
+                ("PATCH", "/logger", "{}", unknown("PATCH", "logger")), ("PATCH", "/vsock", "{}", unknown("PATCH", "vsock")),
+                ("PUT", "/vm", "{}", unknown("PUT", "vm")), ("PUT", "/version", "{}", unknown("PUT", "version")),
+                ("DELETE", "/vsock", None, unknown("DELETE", "vsock")),
+                ("GET", "/", "x", fault("GET request cannot have a body.")),
+                ("GET", "/foo", "x", fault("GET request cannot have a body.")),
+                ("PUT", "/foo", None, fault("Empty PUT request.")), ("PUT", "/logger", None, fault("Empty PUT request.")),
+                ("PATCH", "/vm", None, fault("Empty PATCH request.")), ("PATCH", "/balloon", None, fault("Empty PATCH request.")),
+                ("DELETE", "/drives/a", "x", fault("Empty Delete request.")),
+                ("PUT", "/logger/and/more", "{}", DONE), ("PUT", "//logger", "{}", DONE), ("PUT", "/logger/", "{}", DONE),
+                ("PUT", "http://localhost/logger", "{}", DONE), ("PUT", "http://a:80/logger", "{}", DONE),
+                ("PATCH", "/vm/", "{}", fault(JSON_ERROR + "missing field `state` at line 1 column 2."))]:
+            yield f"{method} {path} {body}", c.call(method, path, body), want
+        for target in ["logger", "http://localhost", "http://", "*"]:  # no path: the root
+            yield target, c.call("GET", target)[:13], b"HTTP/1.1 200 "
+
+
+def wire():
+    version = response(200, '{"firecracker_version":"0.1.0"}')
+    get = b"GET /version HTTP/1.1\r\n\r\n"
+    header = "Invalid header. Reason: "
+    good = [
+        ("the least", get, [version]), ("HTTP/1.0", b"GET /version HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", [version]),
+        ("two at once", get + get, [version, version]), ("a hundred at once", get * 100, [version] * 100),
+        ("any header", b"GET /version HTTP/1.1\r\nX-Y: z\r\nAccept: */*\r\nhost:a\r\n\r\n", [version]),
+        ("no blank after the colon", b"PUT /logger HTTP/1.1\r\ncontent-length:2\r\n\r\n{}", [DONE]),
+        ("blanks around the length", b"PUT /logger HTTP/1.1\r\nContent-Length: \t 2 \r\n\r\n{}", [DONE]),
+        ("the same length twice", b"PUT /logger HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}", [DONE]),
+        ("an empty body", b"PUT /logger HTTP/1.1\r\nContent-Length: 0\r\n\r\n", [fault("Empty PUT request.")]),
+        ("identity", b"GET /version HTTP/1.1\r\nTransfer-Encoding: identity\r\n\r\n", [version]),
+        ("1022 bytes of path", b"GET /" + b"a" * 1008 + b" HTTP/1.1\r\n\r\n",
+         [fault("Invalid request method and/or path: GET " + "a" * 1008 + ".")]),
+        ("1022 bytes of header", b"GET /version HTTP/1.1\r\nX: " + b"a" * 1019 + b"\r\n\r\n", [version]),
+        ("wait for 100", b"PUT /logger HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}",
+         [b"HTTP/1.1 100 \r\n" + HEAD + b"\r\n", DONE]),
+        ("a body of the longest kind", b"PUT /logger HTTP/1.1\r\nContent-Length: 51200\r\n\r\n" + b" " * 51198 + b"{}", [DONE]),
+        ("NUL in a body", b"PUT /logger HTTP/1.1\r\nContent-Length: 1\r\n\r\n\0",
+         [fault(JSON_ERROR + "expected value at line 1 column 1.")]),
+    ]
+    bad = [
+        ("no method", b"/ HTTP/1.1\r\n\r\n", "Invalid request."), ("one word", b"GET\r\n\r\n", "Invalid request."),
+        ("an empty line", b"\r\n\r\n", "Invalid request."), ("two words", b"GET /\r\n\r\n", "Invalid request."),
+        ("POST", b"POST / HTTP/1.1\r\n\r\n", "Invalid HTTP Method: Unsupported HTTP method."),
+        ("small letters", b"get / HTTP/1.1\r\n\r\n", "Invalid HTTP Method: Unsupported HTTP method."),
+        ("two blanks", b"GET  / HTTP/1.1\r\n\r\n", "Invalid URI: Empty URI not allowed."),
+        ("no UTF-8", b"GET /\xff HTTP/1.1\r\n\r\n", "Invalid URI: Cannot parse URI as UTF-8."),
+        ("HTTP/2", b"GET / HTTP/2\r\n\r\n", "Invalid HTTP Version: Unsupported HTTP version."),
+        ("HTTP/1.2", b"GET / HTTP/1.2\r\n\r\n", "Invalid HTTP Version: Unsupported HTTP version."),
+        ("a long path", b"GET /" + b"a" * 1020, "Invalid request."),
+        ("no colon", b"GET / HTTP/1.1\r\nfoo\r\n\r\n", header + "Header is incorrectly formatted. Key: foo"),
+        ("a long header", b"GET / HTTP/1.1\r\n" + b"a" * 1024, header + "Invalid content length. Header: " + "a" * 1024),
+        ("no UTF-8 in a header", b"GET / HTTP/1.1\r\nA: \xff\r\n\r\n",
+         header + "Header contains invalid characters. Key: invalid utf-8 sequence of 1 bytes from index 3"),
+        ("chunks", b"PUT /logger HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+         header + "Unsupported feature. Key: Transfer-Encoding; Value: chunked"),
+        ("a blank before the colon", b"PUT /logger HTTP/1.1\r\nContent-Length : 2\r\n\r\n{}",
+         header + "Unsupported feature. Key: Content-Length; Value: 2"),
+        ("two lengths", b"PUT /logger HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+         header + "Invalid value. Key:Content-Length; Value: 3"),
+        ("51201 bytes", b"PUT /logger HTTP/1.1\r\nContent-Length: 51201\r\n\r\n",
+         "Request payload with size 51201 is larger than the limit of 51200 allowed by server."),
+        ("many headers", b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 65, header + "Too many header fields."),
+    ] + [(f"length {v}", f"PUT /logger HTTP/1.1\r\nContent-Length: {v}\r\n\r\n".encode(),
+          header + f"Invalid value. Key:Content-Length; Value: {v}")
+         for v in ["-1", "+2", "x", "", "2 3", "0x2", "4294967296", "18446744073709551616", "99999999999999999999999"]]
+    with Server() as s:
+        for name, data, answers in good:
+            with s.connect() as c:
+                c.send(data)
+                for answer in answers:
+                    yield name, c.read_response(), answer
+                c.send(get)
+                yield name + ", then another", c.read_response(), version
+        for name, data, message in bad:
+            with s.connect() as c:
+                c.send(data)
+                yield name, c.read_response(), http_error(message)
+                yield name + ": closed", c.at_end(), True
+        with s.connect() as c:
+            c.send(get + b"BAD\r\n")
+            yield "what came before is answered", c.read_response(), version
+            yield "then the error", c.read_response(), http_error("Invalid request.")
+        for data in [b"GET /version HTTP/1.1\r\nConnection: close\r\n\r\n", b"GET /version HTTP/1.0\r\n\r\n"]:
+            with s.connect() as c:
+                c.send(data)
+                yield "close", c.read_response(), version
+                yield "closed", c.at_end(), True
+    with Server(["--http-api-max-payload-size", "250"], firecracker=True) as s, s.connect() as c:
+        c.send(b"PUT /mmds/config HTTP/1.1\r\nContent-Length: 260\r\n\r\nsome body")
+        yield "a smaller limit", c.read_response(), http_error(
+            "Request payload with size 260 is larger than the limit of 250 allowed by server.")
+
+
+def json_texts():
+    """Texts that are no JSON, or odd JSON, as a whole body."""
+    deep = 127
+    with Server() as s, s.connect() as c:
+        for text, message in [
+                ('{"level":"\\x"}', "invalid escape at line 1 column 12"),
+                ('{"level":"\\u12"}', "invalid escape at line 1 column 16"),
+                ('{"level":"\\u12', "EOF while parsing a string at line 1 column 14"),
+                ('{"level":"\\ud800"}', "unexpected end of hex escape at line 1 column 17"),
+                ('{"level":"\\udc00"}', "lone leading surrogate in hex escape at line 1 column 16"),
+                ('{"level":"a\tb"}', "control character (\\u0000-\\u001F) found while parsing a string at line 1 column 12"),
+                ('{"level":"a', "EOF while parsing a string at line 1 column 11"),
+                ('{"level" "a"}', "expected `:` at line 1 column 10"),
+                ('{"level"', "EOF while parsing an object at line 1 column 8"),
+                ('{"level":', "EOF while parsing a value at line 1 column 9"),
+                ('{"level":"info" "x"}', "expected `,` or `}` at line 1 column 17"),
+                ('{"show_level":1e5}', "invalid type: floating point `100000.0`, expected a boolean at line 1 column 17"),
+                ('{"show_level":1e400}', "number out of range at line 1 column 19"),
+                ('{"show_level":-0}', "invalid type: floating point `-0.0`, expected a boolean at line 1 column 16"),
+                ('{"show_level":-}', "invalid number at line 1 column 16"),
+                ('{"show_level":1.}', "invalid number at line 1 column 17"),
+                ('{"show_level":1e}', "invalid number at line 1 column 17"),
+                ('{"show_level":.5}', "expected value at line 1 column 15"),
+                ('{"show_level":NaN}', "expected value at line 1 column 15"),
+                ('{"show_level":tru}', "expected ident at line 1 column 18"),
+                ('{"show_level":true', "EOF while parsing an object at line 1 column 18"),
+                ('{"show_level":0.000001}', "invalid type: floating point `1e-6`, expected a boolean at line 1 column 22"),
+                ('{"show_level":12345678901234567890123}',
+                 "invalid type: floating point `1.2345678901234568e22`, expected a boolean at line 1 column 37"),
+                ("\ufeff{}", "expected value at line 1 column 1")]:
+            yield text, c.call("PUT", "/logger", text), fault(JSON_ERROR + message + ".")
+        yield "no UTF-8", c.call("PUT", "/logger", b'{"level":"\xff"}'), fault(
+            JSON_ERROR + "invalid unicode code point at line 1 column 12.")
+        for text in ['{"level":"\\u0049nfo"}', ' {\n"level"\t:\r"info"} \n', '{"module":"\\ud83d\\ude00\\/"}']:
+            yield text, c.call("PUT", "/logger", text), DONE
+        bucket = '{"rate_limiter":{"size":1,"refill_time":1,"x":%s}}'
+        yield "deep", c.call("PUT", "/serial", bucket % ("[" * (deep - 2) + "]" * (deep - 2))), DONE
+        at = bucket.index("%s") + deep - 1
+        yield "too deep", c.call("PUT", "/serial", bucket % ("[" * deep + "]" * deep)), fault(
+            JSON_ERROR + f"recursion limit exceeded at line 1 column {at}.")
+
+
+def robust():
+    get = b"GET /version HTTP/1.1\r\n\r\n"
+    version = response(200, '{"firecracker_version":"0.1.0"}')
+    put = request("PUT", "/logger", {"level": "Error"})
+    full = (b"HTTP/1.1 503\r\nServer: Firecracker API\r\nConnection: close\r\nContent-Length: 40\r\n\r\n"
+            b'{ "error": "Too many open connections" }')
+    with Server() as s:
+        fds = s.n_fds()
+        for cut in range(1, len(put)):  # a client may leave at any byte
+            with s.connect() as c:
+                c.send(put[:cut])
+        for cut in range(1, len(put)):
+            with s.connect() as c:
+                c.send(put[:cut])
+                c.send(put[cut:])
+                yield f"cut at {cut}", c.read_response(), DONE
+        with s.connect() as c:
+            for i in range(len(put)):
+                c.send(put[i:i + 1])
+            yield "byte by byte", c.read_response(), DONE
+        ten = [s.connect() for _ in range(10)]
+        for c in ten:
+            c.send(get)
+            yield "ten clients", c.read_response(), version
+        for _ in range(20):
+            with s.connect() as c:
+                yield "the eleventh", c.read_response(), full
+        for c in ten:
+            c.close()
+        for _ in range(300):  # half-open ones come and go
+            with s.connect() as c:
+                c.send(b"PUT /logger HT")
+        with s.connect() as c:
+            yield "afterwards", (c.send(get), c.read_response())[1], version
+        with s.connect() as lazy, s.connect() as c:  # asks and never reads
+            lazy.sock.setblocking(False)
+            try:
+                for _ in range(100000):
+                    lazy.sock.send(get * 20)
+            except BlockingIOError:
+                pass
+            yield "others are served", (c.send(get), c.read_response())[1], version
+            yield "and memory stays", s.rss_kib() < 12 << 10, True
+        with s.connect() as c:
+            c.send(get * 3)
+            c.sock.shutdown(socket.SHUT_WR)
+            yield "half-closed", [c.read_response() for _ in range(3)], [version] * 3
+            yield "then closed", c.at_end(), True
+        with s.connect() as c:
+            rights = struct.pack("i", 0)
+            c.sock.sendmsg([get], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights * 5)])
+            yield "descriptors on the side", c.read_response(), version
+        for _ in range(100):
+            if s.n_fds() == fds:
+                break
+            time.sleep(0.02)
+        yield "no descriptor is left", s.n_fds(), fds
+        os.unlink(s.path)
+        yield "still alive without its socket", s.proc.poll(), None
+
+
+def main():
+    if sys.argv[1:] == ["--networks"]:
+        n = 0
+        for what, got, want in network_cases():
+            n += 1
+            assert got == want, f"{what}\ngot  {got!r}\nwant {want!r}"
+        print(f"{n} requests")
+        return
+    suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
+    cases = Cases(suite)
+    for group in (bodies, phase_matrix, machine_config, drives, other_resources, snapshots, states, live_changes, routes, wire,
+                  json_texts, robust):
+        cases.group("api: " + group.__name__.replace("_", " "), group)
+    suite.check("api: networks", networks)
+    for name, case in conversations.CASES + process.CASES:
+        suite.check("api: " + name, case)
+    print(f"{cases.n} requests compared byte for byte")
+    sys.exit(suite.finish())
+
+
+if __name__ == "__main__":
+    main()

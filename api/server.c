@@ -33,7 +33,7 @@
 #define PATIENCE_NS 30000000000ull
 #define SWEEP_NS    5000000000ull
 
-enum { INPUT_BYTES = 4096, OUTPUT_MAX = 256 << 10, TURN = 32, BACKLOG = 128 };
+enum { INPUT_BYTES = 4096, OUTPUT_MAX = 256 << 10, TURN = 32, BACKLOG = 1024 };
 
 struct client {
 	struct loop_source source; /* fd: -1 when there is nobody */

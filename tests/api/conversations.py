@@ -8,8 +8,8 @@ import stat
 import subprocess
 import time
 
-import payload
 from fc import DONE, Connection, Server, compact, response
+import payload
 from harness import MAYFLY, Skip
 
 BUSY = payload.print_text("up.\n") + payload.SPIN
@@ -195,13 +195,19 @@ def python_clients():
         try:
             import requests
             from requests.adapters import HTTPAdapter
+            from urllib3.connection import HTTPConnection
             from urllib3.connectionpool import HTTPConnectionPool
         except ImportError:
             return "without requests"
 
+        class Unix(HTTPConnection):
+            def connect(self):
+                self.sock = socket.socket(socket.AF_UNIX)
+                self.sock.connect(s.path)
+
         class Pool(HTTPConnectionPool):
             def _new_conn(self):
-                return UnixConnection.http(s.path)
+                return Unix("localhost")
 
         class Adapter(HTTPAdapter):
             def get_connection(self, url, proxies=None):

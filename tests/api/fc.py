@@ -59,7 +59,12 @@ class Connection:
     def __init__(self, path, timeout=10):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(timeout)
-        self.sock.connect(path)
+        for _ in range(1000):
+            try:
+                self.sock.connect(path)
+                break
+            except BlockingIOError:  # many wait to be accepted
+                time.sleep(0.01)
         self.buffer = b""
 
     def send(self, data):

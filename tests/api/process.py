@@ -8,8 +8,8 @@ import socket
 import subprocess
 import time
 
-import payload
 from fc import DONE, Server
+import payload
 from harness import MAYFLY, expect, run
 
 
@@ -230,13 +230,13 @@ def systemd():
 
 def many_starts():
     """A start that fails can be tried again, and leaves nothing behind."""
-    with Server() as s:
+    with Server() as s, s.connect() as c:
         bad = s.file("bad", data=b"no kernel at all" * 100)
-        assert s.call("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 32}) == DONE
-        assert s.call("PUT", "/boot-source", {"kernel_image_path": bad}) == DONE
+        assert c.call("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 32}) == DONE
+        assert c.call("PUT", "/boot-source", {"kernel_image_path": bad}) == DONE
         fds = None
         for i in range(8):
-            got = s.call("PUT", "/actions", {"action_type": "InstanceStart"})
+            got = c.call("PUT", "/actions", {"action_type": "InstanceStart"})
             assert got.startswith(b"HTTP/1.1 400 ") and b"Start microvm error: " in got, got
             if i == 1:
                 fds = s.n_fds()

@@ -38,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(r == 0 || e.msg[0]);
 		assert(r < 0 || (c->machine.n_vcpus >= 1 && c->machine.n_vcpus <= MACHINE_MAX_VCPUS));
 	}
+	run_config_free(c);
 	free(text);
 	free(c);
 	return 0;

@@ -432,10 +432,12 @@ int run_main(int argc, char **argv)
 	r->signals.fd = -1;
 	ret = run_config_parse(&r->config, argc, argv, &e);
 	if (ret < 0) {
+		run_config_free(&r->config);
 		free(r);
 		return cli_fail(EXIT_USAGE, &e);
 	}
 	if (r->config.help) {
+		run_config_free(&r->config);
 		free(r);
 		return help_main(1, (char *[]){ (char[]){ "run" }, NULL });
 	}
@@ -443,6 +445,7 @@ int run_main(int argc, char **argv)
 	ret = run_config_resolve(&r->config, &e);
 	if (ret == 0 && r->config.dry_run) {
 		run_config_print_json(&r->config);
+		run_config_free(&r->config);
 		free(r);
 		return 0;
 	}
@@ -463,6 +466,7 @@ int run_main(int argc, char **argv)
 		machine_log_stats(r->machine);
 	tear_down(r);
 	code = ret < 0 ? cli_fail(r->code, &e) : r->code;
+	run_config_free(&r->config);
 	free(r);
 	return code;
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/vm.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/opt.h"
 #include "vmm/cli/run_devices.h"
@@ -53,6 +54,7 @@ enum run_option {
 	RUN_CODE_CACHE,
 	RUN_DEBUG,
 	RUN_DRY_RUN,
+	RUN_CONFIG,
 	RUN_HELP,
 };
 
@@ -126,9 +128,17 @@ static const struct opt run_options[] = {
 	{ RUN_CODE_CACHE, "code-cache", mem_keys, "translator: memory for translated code and its index" },
 	{ RUN_DEBUG, "debug", text_keys, "translator: comma list such as nojit,nochain" },
 	{ RUN_DRY_RUN, "dry-run", NULL, "print the configuration as JSON and end" },
+	{ RUN_CONFIG, "config", file_keys,
+	  "start from a configuration file of Firecracker's; options after it change what it says" },
 	{ RUN_HELP, "help", NULL, "this text" },
 	{ 0 },
 };
+
+static void ignore_log(void *ctx, const struct logger_body *b)
+{
+	(void)ctx;
+	(void)b;
+}
 
 void run_print_options(void)
 {
@@ -161,11 +171,42 @@ static int add_cmdline(struct run_config *c, const char *s, struct err *e)
 	return 0;
 }
 
+/* Nothing of a machine is made by it; who answers for one is `mayfly run` itself. */
+static int load_config(struct run_config *c, const char *path, struct err *e)
+{
+	const struct vm_host host = { .id = "run", .accel = c->machine.accel, .set_log = ignore_log };
+	struct text error = { 0 };
+	int r;
+
+	if (c->n_options > 1) {
+		err_set(e, EINVAL, "--config comes first");
+		err_hint(e, "options after it change what the file says");
+		return -EINVAL;
+	}
+	r = vm_create(NULL, &host, &c->described, e);
+	if (r < 0)
+		return r;
+	if (!vm_load_config_file(c->described, path, &error)) {
+		err_set(e, EINVAL, "--config: %s", text_str(&error));
+		text_free(&error);
+		return -EINVAL;
+	}
+	r = vm_machine_config(c->described, &c->machine, e);
+	if (r < 0)
+		return err_wrap(e, "--config");
+	c->machine.no_reboot = false;
+	c->machine.vcpu_threads = NULL;
+	c->cmdline_given = c->machine.cmdline;
+	c->net_none = c->machine.n_nets == 0;
+	return 0;
+}
+
 static int set_option(void *ctx, const struct opt *o, const struct opt_value *v, struct err *e)
 {
 	struct run_config *c = ctx;
 	struct machine_config *m = &c->machine;
 
+	c->n_options++;
 	switch ((enum run_option)o->id) {
 	case RUN_ACCEL:
 		m->accel = accel_names[v[0].num];
@@ -240,6 +281,8 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 	case RUN_DEBUG:
 		m->debug = v[0].text;
 		return 0;
+	case RUN_CONFIG:
+		return load_config(c, v[0].text, e);
 	case RUN_DRY_RUN:
 		c->dry_run = true;
 		return 0;
@@ -415,6 +458,12 @@ int run_config_resolve(struct run_config *c, struct err *e)
 		return r;
 	r = make_cmdline(c, e);
 	return r < 0 ? r : machine_config_check(&c->machine, e);
+}
+
+void run_config_free(struct run_config *c)
+{
+	vm_destroy(c->described);
+	c->described = NULL;
 }
 
 void cli_print_json_string(const char *s)

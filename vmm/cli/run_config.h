@@ -24,6 +24,8 @@ struct run_config {
 	enum log_level log_level;
 	bool dry_run, help;
 	bool net_none; /* no network, not even the default one */
+	unsigned n_options;  /* seen so far */
+	struct vm *described; /* what --config read, which strings of machine point into; or NULL */
 
 	/* what strings above may point to */
 	const char *cmdline_given;
@@ -36,6 +38,7 @@ struct run_config {
 int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e);
 /* Finds default images, makes the command line, checks the machine. */
 int run_config_resolve(struct run_config *c, struct err *e);
+void run_config_free(struct run_config *c); /* what it holds, not itself */
 void run_config_print_json(const struct run_config *c);
 
 #endif

@@ -5,9 +5,9 @@
  * without a reason phrase.
  *
  * Lines end with CR LF and take HTTP_LINE_MAX bytes with it; a body takes what the server allows.
- * Every transfer coding but "identity" and Content-Lengths that contradict each other are refused,
- * since what follows could be read in two ways. Header fields not named here are ignored. After an
- * error the connection has to be closed.
+ * What other readers could understand otherwise is refused: control characters in lines, every
+ * transfer coding but "identity", Content-Lengths that contradict each other. Header fields not
+ * named here are ignored. After an error the connection has to be closed.
  *
  * Refs: RFC 9112 §2 to §6; RFC 9110 §10.1.1.
  */
@@ -83,6 +83,17 @@ static size_t utf8_prefix(const char *s, size_t len)
 	return i;
 }
 
+/* The first control character but a tab, or len. A CR or LF alone ends a line for some readers. */
+static size_t find_control(const char *s, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (((unsigned char)s[i] < 0x20 && s[i] != '\t') || s[i] == 0x7f)
+			break;
+	return i;
+}
+
 /* --- the request line ------------------------------------------------------------------------- */
 
 static bool take_method(struct http_parser *p, const char *word, size_t len)
@@ -107,8 +118,10 @@ static bool take_target(struct http_parser *p, const char *s, size_t len)
 
 	if (!len)
 		return fail(p, "Invalid URI: Empty URI not allowed.");
-	if (memchr(s, 0, len) || utf8_prefix(s, len) < len)
+	if (utf8_prefix(s, len) < len)
 		return fail(p, "Invalid URI: Cannot parse URI as UTF-8.");
+	if (find_control(s, len) < len)
+		return fail(p, "Invalid URI: Control characters are not allowed.");
 	text_clear(&p->path);
 	if (len >= scheme_len && !memcmp(s, scheme, scheme_len))
 		slash = memchr(s + scheme_len, '/', len - scheme_len);
@@ -181,15 +194,15 @@ static char *trim(char *s)
 
 static bool take_header(struct http_parser *p)
 {
-	char raw[HTTP_LINE_MAX + 1], *name = p->line, *value, *colon;
+	char raw[HTTP_LINE_MAX + 1], where[32], *name = p->line, *value, *colon;
 
-	if (memchr(p->line, 0, p->line_len) || utf8_prefix(p->line, p->line_len) < p->line_len) {
-		char where[32];
-
-		snprintf(where, sizeof(where), "%zu", utf8_prefix(p->line, p->line_len));
+	snprintf(where, sizeof(where), "%zu", utf8_prefix(p->line, p->line_len));
+	if (utf8_prefix(p->line, p->line_len) < p->line_len)
 		return fail_header(p, "Header contains invalid characters. Key: invalid utf-8 "
 				      "sequence of 1 bytes from index %s%s", where, "");
-	}
+	if (find_control(p->line, p->line_len) < p->line_len)
+		return fail_header(p, "Header contains invalid characters. Key: control character"
+				      "%s%s", "", "");
 	if (++p->n_headers > HTTP_MAX_HEADERS)
 		return fail(p, "Invalid header. Reason: Too many header fields.");
 	colon = strchr(p->line, ':');

@@ -266,7 +266,7 @@ def output_cases(s, tmp):
         assert res.err.count("using the translator") == 1, res.err
 
     def help_pages():
-        for topic in ("run", "keys", "exit-codes", "signals", "environment"):
+        for topic in ("run", "api", "ctl", "keys", "exit-codes", "signals", "environment"):
             expect(run(["help", topic]), out=r"\w")
         expect(run(["run", "--help"]), out=r"--kernel FILE")
         expect(run(["--help"]), out=r"mayfly run")

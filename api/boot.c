@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api/vm.h"
@@ -143,6 +144,14 @@ static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e
 	return 0;
 }
 
+static uint64_t clock_us(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 int vm_machine_config(struct vm *vm, struct machine_config *out, struct err *e)
 {
 	const struct machine_body *m = vm->config.machine_config;
@@ -174,8 +183,8 @@ int vm_machine_config(struct vm *vm, struct machine_config *out, struct err *e)
 	out->initrd_path = vm->initrd_fd >= 0 ? vm->initrd_path : NULL;
 	out->boot_timer = (struct machine_boot_timer){
 		.present = vm->host.boot_timer,
-		.start_us = vm->host.start_us,
-		.start_cpu_us = vm->host.start_cpu_us,
+		.start_us = clock_us(CLOCK_MONOTONIC),
+		.start_cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID),
 	};
 	return machine_config_check(out, e);
 }

@@ -3,6 +3,9 @@
  * JSON by RFC 8259, read strictly: no comments, no trailing commas, valid UTF-8 only. Lines are
  * counted from 1, columns in bytes from the start of the line.
  *
+ * No library's parser, since none says these words, or where a value stands that is well formed and
+ * of the wrong type.
+ *
  * Two kinds of places: what the value is was known when the error was found ("invalid type" stands
  * behind the value), or the next byte is the wrong one (then its own column is told).
  *

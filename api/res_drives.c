@@ -125,6 +125,16 @@ static void insert_drive(struct api_call *c, struct drive_body *d, int at)
 	c->object = NULL;
 }
 
+static bool pmem_is_root(const struct vm *vm)
+{
+	size_t i;
+
+	for (i = 0; i < vm->config.pmem.n; i++)
+		if (((const struct pmem_body *)vm->config.pmem.items[i])->root_device.v)
+			return true;
+	return false;
+}
+
 void api_put_drive(struct api_call *c)
 {
 	struct drive_body *d = c->object;
@@ -138,6 +148,11 @@ void api_put_drive(struct api_call *c)
 	first = c->vm->config.drives.n ? c->vm->config.drives.items[0] : NULL;
 	if (d->is_root_device.v && first && first->is_root_device.v && at != 0) {
 		api_fault(c, "Drive config error: A root block device already exists!");
+		return;
+	}
+	if (d->is_root_device.v && pmem_is_root(c->vm)) {
+		api_fault(c, "Drive config error: Attempt to add block as a root device while the root "
+			     "device defined as a pmem device");
 		return;
 	}
 	if (!check_drive(c, d))

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "api/resources.h"
 #include "api/vm.h"
@@ -33,6 +34,18 @@ static bool parse_level(const char *s, enum log_level *out)
 	return false;
 }
 
+/* The descriptor of the log stays the same, since another thread may be writing. */
+static void use(struct vm *vm, int fd)
+{
+	if (vm->log_fd < 0) {
+		vm->log_fd = fd;
+		log_set_fd(fd);
+		return;
+	}
+	dup3(fd, vm->log_fd, O_CLOEXEC);
+	close(fd);
+}
+
 void api_put_logger(struct api_call *c)
 {
 	struct logger_body *b = c->object;
@@ -52,7 +65,7 @@ void api_put_logger(struct api_call *c)
 				  api_os_error(errno, buf));
 			return;
 		}
-		log_set_fd(fd); /* the one before stays open: another thread may be writing */
+		use(c->vm, fd);
 	}
 	log_set_level(level);
 	c->vm->host.set_log(c->vm->host.ctx, b);

@@ -34,7 +34,7 @@ int vm_create(struct loop *l, const struct vm_host *host, struct vm **out, struc
 		return err_set(e, ENOMEM, "API: out of memory");
 	vm->loop = l;
 	vm->host = *host;
-	vm->kernel_fd = vm->initrd_fd = vm->serial_fd = -1;
+	vm->kernel_fd = vm->initrd_fd = vm->serial_fd = vm->log_fd = -1;
 	for (i = 0; i < MACHINE_MAX_NETS; i++)
 		vm->tap_fds[i] = -1;
 	if (!set_defaults(vm)) {

@@ -20,7 +20,7 @@ struct vm_host { /* what the program around the API does; copied */
 	const char *accel; /* for machine_config */
 	enum machine_bus bus;
 	bool boot_timer;
-	uint64_t start_us, start_cpu_us; /* when the process began, for the boot timer; 0: unknown */
+	uint64_t start_us, start_cpu_us; /* of the process; 0: unknown */
 	struct machine_events events;
 	/* Makes the other end of the serial port: fd is an open file for its output, which it takes,
 	 * or -1: standard input and output. The limit may be NULL. */
@@ -43,6 +43,7 @@ struct vm {
 	bool boot_configured; /* something that excludes loading a snapshot was set */
 	bool metrics_set;
 	int kernel_fd, initrd_fd, serial_fd; /* -1: none */
+	int log_fd; /* of /logger, in use to the end of the process; -1: none */
 	int tap_fds[MACHINE_MAX_NETS];       /* of config.network_interfaces, in their order */
 	char kernel_path[32], initrd_path[32];
 	char cmdline[VM_MAX_CMDLINE + 1];

@@ -90,7 +90,7 @@ enum machine_unpack { UNPACK_AUTO, UNPACK_HOST, UNPACK_GUEST };
 
 struct machine_boot_timer { /* logs when the guest says that it has booted */
 	bool present;
-	uint64_t start_us, start_cpu_us; /* of CLOCK_MONOTONIC and the process's CPU clock */
+	uint64_t start_us, start_cpu_us; /* by CLOCK_MONOTONIC and the process's CPU clock */
 };
 
 struct machine_config { /* plain data; strings are borrowed for the machine's life */

@@ -276,7 +276,12 @@ def other_resources():
             JSON_ERROR + f"The MAC address is not correctly formatted: 06:00 at line 1 column {len(mac) - 1}.")
         yield "net id", c.call("PUT", "/network-interfaces/a", {"iface_id": "b", "host_dev_name": "t"}), fault(
             "The id from the path [a] does not match the id from the body [b]!")
-        yield "pmem", c.call("PUT", "/pmem/p", {"id": "p", "path_on_host": image}), DONE
+        yield "pmem", c.call("PUT", "/pmem/p", {"id": "p", "path_on_host": image, "root_device": True}), DONE
+        yield "two roots", c.call("PUT", "/drives/r", {"drive_id": "r", "is_root_device": True, "path_on_host": image}), fault(
+            "Drive config error: Attempt to add block as a root device while the root device defined as a pmem device")
+        yield "another two", c.call("PUT", "/pmem/q", {"id": "q", "path_on_host": image, "root_device": True}), fault(
+            "Pmem config error: Attempt to add pmem as a root device while the root device defined as a block device")
+        yield "pmem again", c.call("PUT", "/pmem/p", {"id": "p", "path_on_host": image}), DONE
         yield "level", c.call("PUT", "/logger", {"level": "loud"}), fault(
             "Logger error: Failed to parse string to level filter: loud")
         yield "log", c.call("PUT", "/logger", {"log_path": "/no/log"}), fault(

@@ -241,6 +241,9 @@ def many_starts():
             if i == 1:
                 fds = s.n_fds()
         assert s.n_fds() == fds, f"{s.n_fds()} descriptors, {fds} before"
+        for _ in range(20):
+            assert c.call("PUT", "/logger", {"log_path": os.path.join(s.tmp, "log"), "level": "Error"}) == DONE
+        assert s.n_fds() == fds + 1, "descriptors of the log"
         s.boot(payload.print_text("up.\n") + payload.SPIN)
         s.wait_out("up.")
 

@@ -201,7 +201,7 @@ static void set_log(void *ctx, const struct logger_body *b)
 		style.instance_id = s->config->id;
 	style.show_level = b->show_level.v;
 	style.show_origin = b->show_log_origin.v;
-	style.only = b->module ? strdup(b->module) : NULL; /* borrowed for good */
+	snprintf(style.only, sizeof(style.only), "%s", b->module ? b->module : "");
 	log_set_style(&style);
 }
 

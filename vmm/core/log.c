@@ -94,7 +94,7 @@ void log_emit(enum log_level lvl, const struct device *dev, const char *file, in
 
 	file = source_path(file);
 	if (!log_enabled(lvl) ||
-	    (log_style.only && strncmp(file, log_style.only, strlen(log_style.only))))
+	    strncmp(file, log_style.only, strlen(log_style.only)))
 		return;
 	n = add_head(buf, sizeof(buf) / 2, lvl, file, line);
 	if (dev)

@@ -34,9 +34,9 @@ struct log_style {
 	 * with the level and the place in the source where they come from if asked. */
 	const char *instance_id;
 	bool show_level, show_origin;
-	const char *only; /* lines from files whose path begins so; NULL: all */
+	char only[64]; /* lines from files whose path begins so; empty: all */
 };
-void log_set_style(const struct log_style *s); /* strings are borrowed for good */
+void log_set_style(const struct log_style *s); /* instance_id is borrowed for good */
 /* What this thread is called in lines from now on; NULL: its own name. */
 void log_set_thread(const char *name);
 

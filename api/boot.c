@@ -55,6 +55,13 @@ static int check_supported(const struct vm *vm, struct err *e)
 		return refuse(e, "mayfly has no virtio-pmem device", "leave out /pmem");
 	if (vm->config.memory_hotplug)
 		return refuse(e, "mayfly has no virtio-mem device", "leave out /hotplug/memory");
+	if (vm->config.vsock)
+		return refuse(e, "mayfly has no vsock device", "leave out /vsock");
+	if (vm->config.balloon)
+		return refuse(e, "mayfly has no balloon device", "leave out /balloon");
+	if (vm->config.entropy && vm->config.entropy->rate_limiter)
+		return refuse(e, "mayfly does not limit the entropy device",
+			      "leave the rate_limiter out of /entropy");
 	return 0;
 }
 

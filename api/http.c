@@ -311,7 +311,7 @@ enum http_event http_parse(struct http_parser *p, const char **data, size_t *len
 		case REQUEST_LINE:
 			if (p->line_len == 0)
 				begin_request(p);
-			/* fall through */
+			__attribute__((fallthrough));
 		case HEADERS:
 			if (!*len)
 				return HTTP_MORE;

@@ -31,7 +31,7 @@ bool vm_request(struct vm *vm, const char *path, const char *body, size_t len, s
 	good = c.status < 400;
 	if (!good && c.text.len > sizeof(head)) {
 		json_reader_init(&r, c.text.p + sizeof(head) - 1, c.text.len - sizeof(head));
-		if (json_string(&r))
+		if (jread_string(&r))
 			text_add_bytes(error, text_str(&r.string), r.string.len);
 		json_reader_free(&r);
 	}
@@ -106,15 +106,15 @@ static bool find_member(const char *json, size_t len, const char *name, const ch
 	size_t from;
 
 	json_reader_init(&r, json, len);
-	if (json_peek(&r) == '{' && json_enter(&r)) {
-		while (!found && json_next_key(&r, first, &more) && more) {
+	if (jread_peek(&r) == '{' && jread_enter(&r)) {
+		while (!found && jread_next_key(&r, first, &more) && more) {
 			found = !strcmp(text_str(&r.string), name);
 			first = false;
-			if (!json_colon(&r))
+			if (!jread_colon(&r))
 				break;
-			json_peek(&r);
+			jread_peek(&r);
 			from = r.at;
-			if (!json_skip(&r))
+			if (!jread_skip(&r))
 				break;
 			*at = json + from;
 			*n_bytes = r.at - from;
@@ -137,7 +137,7 @@ static bool load_cpu_config(struct vm *vm, const char *json, size_t len, struct 
 	if (*at != '"')
 		return vm_request(vm, "/cpu-config", at, n, error);
 	json_reader_init(&r, at, n);
-	good = json_string(&r) && vm_request_file(vm, "/cpu-config", text_str(&r.string), error);
+	good = jread_string(&r) && vm_request_file(vm, "/cpu-config", text_str(&r.string), error);
 	json_reader_free(&r);
 	return good;
 }

@@ -47,7 +47,7 @@ static void add_place(struct json_reader *r, size_t at)
 	text_printf(&r->error, " at line %zu column %zu", line, at - start);
 }
 
-bool json_fail(struct json_reader *r, const char *fmt, ...)
+bool jread_fail(struct json_reader *r, const char *fmt, ...)
 {
 	char small[256];
 	va_list ap;
@@ -73,7 +73,7 @@ bool json_fail(struct json_reader *r, const char *fmt, ...)
 	return false;
 }
 
-bool json_fail_peek(struct json_reader *r, const char *what)
+bool jread_fail_peek(struct json_reader *r, const char *what)
 {
 	if (r->error.len)
 		return false;
@@ -84,7 +84,7 @@ bool json_fail_peek(struct json_reader *r, const char *what)
 
 /* --- bytes ------------------------------------------------------------------------------------ */
 
-int json_peek(struct json_reader *r)
+int jread_peek(struct json_reader *r)
 {
 	while (r->at < r->len && strchr(" \t\r\n", r->p[r->at]) && r->p[r->at])
 		r->at++;
@@ -96,7 +96,7 @@ static int peek_here(const struct json_reader *r)
 	return r->at < r->len ? (unsigned char)r->p[r->at] : -1;
 }
 
-bool json_eat(struct json_reader *r, char c)
+bool jread_eat(struct json_reader *r, char c)
 {
 	if (peek_here(r) != (unsigned char)c)
 		return false;
@@ -104,16 +104,16 @@ bool json_eat(struct json_reader *r, char c)
 	return true;
 }
 
-bool json_word(struct json_reader *r, const char *word)
+bool jread_word(struct json_reader *r, const char *word)
 {
 	for (; *word; word++) {
 		int c = peek_here(r);
 
 		if (c < 0)
-			return json_fail(r, "EOF while parsing a value");
+			return jread_fail(r, "EOF while parsing a value");
 		r->at++;
 		if (c != (unsigned char)*word)
-			return json_fail(r, "expected ident");
+			return jread_fail(r, "expected ident");
 	}
 	return true;
 }
@@ -136,7 +136,7 @@ static bool hex4(struct json_reader *r, unsigned *out)
 	*out = 0;
 	if (r->len - r->at < 4) {
 		r->at = r->len;
-		return json_fail(r, "EOF while parsing a string");
+		return jread_fail(r, "EOF while parsing a string");
 	}
 	for (i = 0; i < 4; i++) {
 		int d = hex_digit((unsigned char)r->p[r->at++]);
@@ -144,7 +144,7 @@ static bool hex4(struct json_reader *r, unsigned *out)
 		bad |= d < 0;
 		*out = *out << 4 | (unsigned)(d & 15);
 	}
-	return bad ? json_fail(r, "invalid escape") : true;
+	return bad ? jread_fail(r, "invalid escape") : true;
 }
 
 static void add_utf8(struct text *t, unsigned c)
@@ -178,16 +178,16 @@ static bool unicode_escape(struct json_reader *r)
 	if (!hex4(r, &c))
 		return false;
 	if (c >= 0xdc00 && c < 0xe000)
-		return json_fail(r, "lone leading surrogate in hex escape");
+		return jread_fail(r, "lone leading surrogate in hex escape");
 	if (c >= 0xd800 && c < 0xdc00) {
-		if (!json_eat(r, '\\') || !json_eat(r, 'u')) {
+		if (!jread_eat(r, '\\') || !jread_eat(r, 'u')) {
 			r->at += r->at < r->len;
-			return json_fail(r, "unexpected end of hex escape");
+			return jread_fail(r, "unexpected end of hex escape");
 		}
 		if (!hex4(r, &low))
 			return false;
 		if (low < 0xdc00 || low >= 0xe000)
-			return json_fail(r, "lone leading surrogate in hex escape");
+			return jread_fail(r, "lone leading surrogate in hex escape");
 		c = 0x10000 + ((c - 0xd800) << 10 | (low - 0xdc00));
 	}
 	add_utf8(&r->string, c);
@@ -201,13 +201,13 @@ static bool escape(struct json_reader *r)
 	const char *at;
 
 	if (c < 0)
-		return json_fail(r, "EOF while parsing a string");
+		return jread_fail(r, "EOF while parsing a string");
 	r->at++;
 	if (c == 'u')
 		return unicode_escape(r);
 	at = c ? strchr(from, c) : NULL;
 	if (!at)
-		return json_fail(r, "invalid escape");
+		return jread_fail(r, "invalid escape");
 	text_add_bytes(&r->string, &to[at - from], 1);
 	return true;
 }
@@ -245,7 +245,7 @@ static bool is_utf8(const struct text *t)
 	return true;
 }
 
-bool json_string(struct json_reader *r)
+bool jread_string(struct json_reader *r)
 {
 	text_clear(&r->string);
 	r->at++;
@@ -257,19 +257,19 @@ bool json_string(struct json_reader *r)
 			r->at++;
 		text_add_bytes(&r->string, r->p + from, r->at - from);
 		if (c < 0)
-			return json_fail(r, "EOF while parsing a string");
+			return jread_fail(r, "EOF while parsing a string");
 		r->at++;
 		if (c == '"')
 			break;
 		if (c != '\\')
-			return json_fail(r, "control character (\\u0000-\\u001F) found while parsing a "
+			return jread_fail(r, "control character (\\u0000-\\u001F) found while parsing a "
 					    "string");
 		if (!escape(r))
 			return false;
 	}
 	if (r->string.failed)
-		return json_fail(r, "out of memory");
-	return is_utf8(&r->string) || json_fail(r, "invalid unicode code point");
+		return jread_fail(r, "out of memory");
+	return is_utf8(&r->string) || jread_fail(r, "invalid unicode code point");
 }
 
 /* --- numbers ---------------------------------------------------------------------------------- */
@@ -288,45 +288,45 @@ static bool is_digit(int c)
 /* Past an integer's digits: fraction and exponent, if they are there. */
 static bool fraction(struct json_reader *r, bool *any)
 {
-	if (json_eat(r, '.')) {
+	if (jread_eat(r, '.')) {
 		*any = true;
 		if (!is_digit(peek_here(r)))
-			return json_fail_peek(r, peek_here(r) < 0 ? "EOF while parsing a value" :
+			return jread_fail_peek(r, peek_here(r) < 0 ? "EOF while parsing a value" :
 								    "invalid number");
 		digits(r);
 	}
-	if (json_eat(r, 'e') || json_eat(r, 'E')) {
+	if (jread_eat(r, 'e') || jread_eat(r, 'E')) {
 		int c;
 
 		*any = true;
-		if (!json_eat(r, '+'))
-			json_eat(r, '-');
+		if (!jread_eat(r, '+'))
+			jread_eat(r, '-');
 		c = peek_here(r);
 		if (c < 0)
-			return json_fail(r, "EOF while parsing a value");
+			return jread_fail(r, "EOF while parsing a value");
 		r->at++;
 		if (!is_digit(c))
-			return json_fail(r, "invalid number");
+			return jread_fail(r, "invalid number");
 		digits(r);
 	}
 	return true;
 }
 
-bool json_number(struct json_reader *r, struct json_number *out)
+bool jread_number(struct json_reader *r, struct json_number *out)
 {
-	bool negative = json_eat(r, '-'), is_float = false, big = false;
+	bool negative = jread_eat(r, '-'), is_float = false, big = false;
 	size_t from = r->at, i;
 	char word[64], *copy = word;
 	int c = peek_here(r);
 
 	*out = (struct json_number){ 0 };
 	if (c < 0)
-		return json_fail(r, "EOF while parsing a value");
+		return jread_fail(r, "EOF while parsing a value");
 	r->at++;
 	if (!is_digit(c))
-		return json_fail(r, "invalid number");
+		return jread_fail(r, "invalid number");
 	if (c == '0' && is_digit(peek_here(r)))
-		return json_fail_peek(r, "invalid number");
+		return jread_fail_peek(r, "invalid number");
 	digits(r);
 	for (i = from; i < r->at; i++)
 		big |= __builtin_mul_overflow(out->u, 10u, &out->u) ||
@@ -343,14 +343,14 @@ bool json_number(struct json_reader *r, struct json_number *out)
 	if (r->at - from >= sizeof(word))
 		copy = malloc(r->at - from + 1);
 	if (!copy)
-		return json_fail(r, "out of memory");
+		return jread_fail(r, "out of memory");
 	memcpy(copy, r->p + from, r->at - from);
 	copy[r->at - from] = '\0';
 	out->kind = JSON_FLOAT;
 	out->f = strtod(copy, NULL) * (negative ? -1 : 1);
 	if (copy != word)
 		free(copy);
-	return isfinite(out->f) ? true : json_fail(r, "number out of range");
+	return isfinite(out->f) ? true : jread_fail(r, "number out of range");
 }
 
 /* The shortest digits that read back as f, laid out as Rust's ryu does. */
@@ -386,170 +386,170 @@ static void format_float(char *buf, size_t len, double f)
 			 mantissa + 1, exponent);
 }
 
-bool json_invalid_number(struct json_reader *r, const struct json_number *n, const char *kind,
+bool jread_invalid_number(struct json_reader *r, const struct json_number *n, const char *kind,
 			 const char *expected)
 {
 	char buf[64];
 
 	if (n->kind == JSON_UNSIGNED)
-		return json_fail(r, "invalid %s: integer `%llu`, expected %s", kind,
+		return jread_fail(r, "invalid %s: integer `%llu`, expected %s", kind,
 				 (unsigned long long)n->u, expected);
 	if (n->kind == JSON_NEGATIVE)
-		return json_fail(r, "invalid %s: integer `%lld`, expected %s", kind, (long long)n->i,
+		return jread_fail(r, "invalid %s: integer `%lld`, expected %s", kind, (long long)n->i,
 				 expected);
 	format_float(buf, sizeof(buf), n->f);
-	return json_fail(r, "invalid %s: floating point `%s`, expected %s", kind, buf, expected);
+	return jread_fail(r, "invalid %s: floating point `%s`, expected %s", kind, buf, expected);
 }
 
-bool json_invalid_type(struct json_reader *r, const char *expected)
+bool jread_invalid_type(struct json_reader *r, const char *expected)
 {
 	struct json_number n;
-	int c = json_peek(r);
+	int c = jread_peek(r);
 
 	switch (c) {
 	case 'n':
-		return json_word(r, "null") &&
-		       json_fail(r, "invalid type: null, expected %s", expected);
+		return jread_word(r, "null") &&
+		       jread_fail(r, "invalid type: null, expected %s", expected);
 	case 't':
-		return json_word(r, "true") &&
-		       json_fail(r, "invalid type: boolean `true`, expected %s", expected);
+		return jread_word(r, "true") &&
+		       jread_fail(r, "invalid type: boolean `true`, expected %s", expected);
 	case 'f':
-		return json_word(r, "false") &&
-		       json_fail(r, "invalid type: boolean `false`, expected %s", expected);
+		return jread_word(r, "false") &&
+		       jread_fail(r, "invalid type: boolean `false`, expected %s", expected);
 	case '"': {
 		struct text quoted = { 0 };
 
-		if (!json_string(r))
+		if (!jread_string(r))
 			return false;
 		text_add_debug(&quoted, text_str(&r->string), r->string.len);
-		json_fail(r, "invalid type: string %s, expected %s", text_str(&quoted), expected);
+		jread_fail(r, "invalid type: string %s, expected %s", text_str(&quoted), expected);
 		text_free(&quoted);
 		return false;
 	}
 	case '[':
-		return json_fail(r, "invalid type: sequence, expected %s", expected);
+		return jread_fail(r, "invalid type: sequence, expected %s", expected);
 	case '{':
-		return json_fail(r, "invalid type: map, expected %s", expected);
+		return jread_fail(r, "invalid type: map, expected %s", expected);
 	case -1:
-		return json_fail_peek(r, "EOF while parsing a value");
+		return jread_fail_peek(r, "EOF while parsing a value");
 	default:
 		break;
 	}
 	if (c != '-' && !is_digit(c))
-		return json_fail_peek(r, "expected value");
-	return json_number(r, &n) && json_invalid_number(r, &n, "type", expected);
+		return jread_fail_peek(r, "expected value");
+	return jread_number(r, &n) && jread_invalid_number(r, &n, "type", expected);
 }
 
 /* --- arrays and objects ----------------------------------------------------------------------- */
 
-bool json_enter(struct json_reader *r)
+bool jread_enter(struct json_reader *r)
 {
 	if (r->depth == JSON_MAX_DEPTH)
-		return json_fail_peek(r, "recursion limit exceeded");
+		return jread_fail_peek(r, "recursion limit exceeded");
 	r->depth++;
 	r->at++;
 	return true;
 }
 
-void json_leave(struct json_reader *r)
+void jread_leave(struct json_reader *r)
 {
 	r->depth--;
 }
 
-bool json_next_key(struct json_reader *r, bool first, bool *more)
+bool jread_next_key(struct json_reader *r, bool first, bool *more)
 {
-	int c = json_peek(r);
+	int c = jread_peek(r);
 
 	*more = false;
 	if (c < 0)
-		return json_fail_peek(r, "EOF while parsing an object");
+		return jread_fail_peek(r, "EOF while parsing an object");
 	if (c == '}')
 		return true;
 	if (!first) {
 		if (c != ',')
-			return json_fail_peek(r, "expected `,` or `}`");
+			return jread_fail_peek(r, "expected `,` or `}`");
 		r->at++;
-		c = json_peek(r);
+		c = jread_peek(r);
 		if (c < 0)
-			return json_fail_peek(r, "EOF while parsing a value");
+			return jread_fail_peek(r, "EOF while parsing a value");
 		if (c == '}')
-			return json_fail_peek(r, "trailing comma");
+			return jread_fail_peek(r, "trailing comma");
 	}
 	if (c != '"')
-		return json_fail_peek(r, "key must be a string");
+		return jread_fail_peek(r, "key must be a string");
 	*more = true;
-	return json_string(r);
+	return jread_string(r);
 }
 
-bool json_colon(struct json_reader *r)
+bool jread_colon(struct json_reader *r)
 {
-	int c = json_peek(r);
+	int c = jread_peek(r);
 
 	if (c == ':') {
 		r->at++;
 		return true;
 	}
-	return json_fail_peek(r, c < 0 ? "EOF while parsing an object" : "expected `:`");
+	return jread_fail_peek(r, c < 0 ? "EOF while parsing an object" : "expected `:`");
 }
 
-bool json_end_object(struct json_reader *r)
+bool jread_end_object(struct json_reader *r)
 {
-	int c = json_peek(r);
+	int c = jread_peek(r);
 
 	if (c == '}') {
 		r->at++;
 		return true;
 	}
 	if (c < 0)
-		return json_fail_peek(r, "EOF while parsing an object");
-	return json_fail_peek(r, c == ',' ? "trailing comma" : "trailing characters");
+		return jread_fail_peek(r, "EOF while parsing an object");
+	return jread_fail_peek(r, c == ',' ? "trailing comma" : "trailing characters");
 }
 
-bool json_next_element(struct json_reader *r, bool first, bool *more)
+bool jread_next_element(struct json_reader *r, bool first, bool *more)
 {
-	int c = json_peek(r);
+	int c = jread_peek(r);
 
 	*more = false;
 	if (c < 0)
-		return json_fail_peek(r, "EOF while parsing a list");
+		return jread_fail_peek(r, "EOF while parsing a list");
 	if (c == ']')
 		return true;
 	if (!first) {
 		if (c != ',')
-			return json_fail_peek(r, "expected `,` or `]`");
+			return jread_fail_peek(r, "expected `,` or `]`");
 		r->at++;
-		c = json_peek(r);
+		c = jread_peek(r);
 		if (c == ']')
-			return json_fail_peek(r, "trailing comma");
+			return jread_fail_peek(r, "trailing comma");
 		if (c < 0)
-			return json_fail_peek(r, "EOF while parsing a value");
+			return jread_fail_peek(r, "EOF while parsing a value");
 	}
 	*more = true;
 	return true;
 }
 
-bool json_end_array(struct json_reader *r)
+bool jread_end_array(struct json_reader *r)
 {
-	if (json_peek(r) == ']') {
+	if (jread_peek(r) == ']') {
 		r->at++;
 		return true;
 	}
-	return json_fail_peek(r, "trailing characters");
+	return jread_fail_peek(r, "trailing characters");
 }
 
 static bool skip_object(struct json_reader *r)
 {
 	bool first = true, more;
 
-	if (!json_enter(r))
+	if (!jread_enter(r))
 		return false;
-	while (json_next_key(r, first, &more)) {
+	while (jread_next_key(r, first, &more)) {
 		if (!more) {
-			json_leave(r);
-			return json_end_object(r);
+			jread_leave(r);
+			return jread_end_object(r);
 		}
 		first = false;
-		if (!json_colon(r) || !json_skip(r))
+		if (!jread_colon(r) || !jread_skip(r))
 			return false;
 	}
 	return false;
@@ -559,48 +559,48 @@ static bool skip_array(struct json_reader *r)
 {
 	bool first = true, more;
 
-	if (!json_enter(r))
+	if (!jread_enter(r))
 		return false;
-	while (json_next_element(r, first, &more)) {
+	while (jread_next_element(r, first, &more)) {
 		if (!more) {
-			json_leave(r);
-			return json_end_array(r);
+			jread_leave(r);
+			return jread_end_array(r);
 		}
 		first = false;
-		if (!json_skip(r))
+		if (!jread_skip(r))
 			return false;
 	}
 	return false;
 }
 
-bool json_skip(struct json_reader *r)
+bool jread_skip(struct json_reader *r)
 {
 	struct json_number n;
-	int c = json_peek(r);
+	int c = jread_peek(r);
 
 	switch (c) {
 	case 'n':
-		return json_word(r, "null");
+		return jread_word(r, "null");
 	case 't':
-		return json_word(r, "true");
+		return jread_word(r, "true");
 	case 'f':
-		return json_word(r, "false");
+		return jread_word(r, "false");
 	case '"':
-		return json_string(r);
+		return jread_string(r);
 	case '{':
 		return skip_object(r);
 	case '[':
 		return skip_array(r);
 	case -1:
-		return json_fail_peek(r, "EOF while parsing a value");
+		return jread_fail_peek(r, "EOF while parsing a value");
 	default:
 		if (c == '-' || is_digit(c))
-			return json_number(r, &n);
-		return json_fail_peek(r, "expected value");
+			return jread_number(r, &n);
+		return jread_fail_peek(r, "expected value");
 	}
 }
 
-bool json_end(struct json_reader *r)
+bool jread_end(struct json_reader *r)
 {
-	return json_peek(r) < 0 ? true : json_fail_peek(r, "trailing characters");
+	return jread_peek(r) < 0 ? true : jread_fail_peek(r, "trailing characters");
 }

@@ -18,7 +18,7 @@ struct json_reader {
 	const char *p;
 	size_t len, at; /* at: the next byte */
 	unsigned depth;
-	struct text string; /* of the last json_string() */
+	struct text string; /* of the last jread_string() */
 	struct text error;  /* empty: none yet; later ones are not noted */
 };
 
@@ -36,38 +36,38 @@ void json_reader_free(struct json_reader *r);
 
 /* Both return false. At the place behind the last byte read, or one byte further: at the byte that
  * is next. */
-bool json_fail(struct json_reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool json_fail_peek(struct json_reader *r, const char *what);
+bool jread_fail(struct json_reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool jread_fail_peek(struct json_reader *r, const char *what);
 
 /* Skips blanks; the next byte, not yet read, or -1 at the end. */
-int json_peek(struct json_reader *r);
+int jread_peek(struct json_reader *r);
 /* Reads one byte if it is c. */
-bool json_eat(struct json_reader *r, char c);
+bool jread_eat(struct json_reader *r, char c);
 /* These begin at the value's first byte. */
-bool json_string(struct json_reader *r); /* into r->string */
-bool json_number(struct json_reader *r, struct json_number *out);
-bool json_word(struct json_reader *r, const char *word); /* true, false, null */
+bool jread_string(struct json_reader *r); /* into r->string */
+bool jread_number(struct json_reader *r, struct json_number *out);
+bool jread_word(struct json_reader *r, const char *word); /* true, false, null */
 /* One step into an array or object, already at its first byte, which is read. */
-bool json_enter(struct json_reader *r);
-void json_leave(struct json_reader *r);
+bool jread_enter(struct json_reader *r);
+void jread_leave(struct json_reader *r);
 
 /* After an object's opening brace: the key of the next member is in r->string and *more is set, or
- * the closing brace is next. The value is next after json_colon(). */
-bool json_next_key(struct json_reader *r, bool first, bool *more);
-bool json_colon(struct json_reader *r);
-bool json_end_object(struct json_reader *r);
+ * the closing brace is next. The value is next after jread_colon(). */
+bool jread_next_key(struct json_reader *r, bool first, bool *more);
+bool jread_colon(struct json_reader *r);
+bool jread_end_object(struct json_reader *r);
 /* After an array's opening bracket: whether an element follows; if not the bracket is next. */
-bool json_next_element(struct json_reader *r, bool first, bool *more);
-bool json_end_array(struct json_reader *r);
+bool jread_next_element(struct json_reader *r, bool first, bool *more);
+bool jread_end_array(struct json_reader *r);
 
 /* Reads over any value. */
-bool json_skip(struct json_reader *r);
+bool jread_skip(struct json_reader *r);
 /* Nothing but blanks may follow. */
-bool json_end(struct json_reader *r);
+bool jread_end(struct json_reader *r);
 /* "invalid type: string "x", expected a boolean": reads the value, but only one byte of a list. */
-bool json_invalid_type(struct json_reader *r, const char *expected);
+bool jread_invalid_type(struct json_reader *r, const char *expected);
 /* The same for a number that was read. kind: "type" or "value" */
-bool json_invalid_number(struct json_reader *r, const struct json_number *n, const char *kind,
+bool jread_invalid_number(struct json_reader *r, const struct json_number *n, const char *kind,
 			 const char *expected);
 
 #endif

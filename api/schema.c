@@ -11,19 +11,19 @@
 
 static bool no_memory(struct json_reader *r)
 {
-	return json_fail(r, "out of memory");
+	return jread_fail(r, "out of memory");
 }
 
 /* --- scalars ---------------------------------------------------------------------------------- */
 
 static bool read_string(struct json_reader *r, char **out, const char *expected)
 {
-	if (json_peek(r) != '"')
-		return json_invalid_type(r, expected);
-	if (!json_string(r))
+	if (jread_peek(r) != '"')
+		return jread_invalid_type(r, expected);
+	if (!jread_string(r))
 		return false;
 	if (memchr(text_str(&r->string), 0, r->string.len))
-		return json_fail(r, "a string must not contain a NUL character");
+		return jread_fail(r, "a string must not contain a NUL character");
 	*out = strdup(text_str(&r->string));
 	return *out ? true : no_memory(r);
 }
@@ -44,7 +44,7 @@ static bool read_mac(struct json_reader *r, char **out)
 			good = strchr("0123456789abcdefABCDEF", p[i]) != NULL;
 	}
 	if (!good)
-		return json_fail(r, "The MAC address is not correctly formatted: %s", *out);
+		return jread_fail(r, "The MAC address is not correctly formatted: %s", *out);
 	for (p = *out; *p; p++)
 		if (*p >= 'A' && *p <= 'F')
 			*p = (char)(*p + 32);
@@ -53,13 +53,13 @@ static bool read_mac(struct json_reader *r, char **out)
 
 static bool read_bool(struct json_reader *r, struct schema_value *out)
 {
-	int c = json_peek(r);
+	int c = jread_peek(r);
 
 	if (c != 't' && c != 'f')
-		return json_invalid_type(r, "a boolean");
+		return jread_invalid_type(r, "a boolean");
 	out->v = c == 't';
 	out->given = true;
-	return json_word(r, c == 't' ? "true" : "false");
+	return jread_word(r, c == 't' ? "true" : "false");
 }
 
 static const struct {
@@ -75,16 +75,16 @@ static bool read_uint(struct json_reader *r, enum field_type type, struct schema
 {
 	const char *expected = widths[type].name;
 	struct json_number n;
-	int c = json_peek(r);
+	int c = jread_peek(r);
 
 	if (c != '-' && (c < '0' || c > '9'))
-		return json_invalid_type(r, expected);
-	if (!json_number(r, &n))
+		return jread_invalid_type(r, expected);
+	if (!jread_number(r, &n))
 		return false;
 	if (n.kind == JSON_FLOAT)
-		return json_invalid_number(r, &n, "type", expected);
+		return jread_invalid_number(r, &n, "type", expected);
 	if (n.kind == JSON_NEGATIVE || n.u > widths[type].max)
-		return json_invalid_number(r, &n, "value", expected);
+		return jread_invalid_number(r, &n, "value", expected);
 	out->v = n.u;
 	out->given = true;
 	return true;
@@ -111,12 +111,12 @@ static const char *choice_name(const void *ctx, size_t i)
 static bool read_choice(struct json_reader *r, const char *const *names, struct schema_value *out)
 {
 	struct text list = { 0 };
-	int c = json_peek(r);
+	int c = jread_peek(r);
 	size_t i;
 
 	if (c != '"')
-		return json_fail_peek(r, c < 0 ? "EOF while parsing a value" : "expected value");
-	if (!json_string(r))
+		return jread_fail_peek(r, c < 0 ? "EOF while parsing a value" : "expected value");
+	if (!jread_string(r))
 		return false;
 	for (i = 0; names[i]; i++) {
 		if (strlen(names[i]) == r->string.len &&
@@ -126,7 +126,7 @@ static bool read_choice(struct json_reader *r, const char *const *names, struct 
 		}
 	}
 	list_names(&list, choice_name, names);
-	json_fail(r, "unknown variant `%s`, expected %s", text_str(&r->string), text_str(&list));
+	jread_fail(r, "unknown variant `%s`, expected %s", text_str(&r->string), text_str(&list));
 	text_free(&list);
 	return false;
 }
@@ -138,7 +138,7 @@ static bool append(struct json_reader *r, struct schema_list *l, void *item)
 	void **p;
 
 	if (l->n == SCHEMA_MAX_ITEMS)
-		return json_fail(r, "more than %d elements", SCHEMA_MAX_ITEMS);
+		return jread_fail(r, "more than %d elements", SCHEMA_MAX_ITEMS);
 	p = realloc(l->items, (l->n + 1) * sizeof(*p));
 	if (!p)
 		return no_memory(r);
@@ -175,14 +175,14 @@ static bool read_list(const struct schema_field *f, struct json_reader *r, struc
 {
 	bool first = true, more;
 
-	if (json_peek(r) != '[')
-		return json_invalid_type(r, "a sequence");
-	if (!json_enter(r))
+	if (jread_peek(r) != '[')
+		return jread_invalid_type(r, "a sequence");
+	if (!jread_enter(r))
 		return false;
-	while (json_next_element(r, first, &more)) {
+	while (jread_next_element(r, first, &more)) {
 		if (!more) {
-			json_leave(r);
-			return json_end_array(r);
+			jread_leave(r);
+			return jread_end_array(r);
 		}
 		first = false;
 		if (!read_item(f, r, l))
@@ -204,20 +204,20 @@ static bool read_map(struct json_reader *r, struct schema_list *l)
 	bool first = true, more;
 	char *value;
 
-	if (json_peek(r) != '{')
-		return json_invalid_type(r, "a map");
-	if (!json_enter(r))
+	if (jread_peek(r) != '{')
+		return jread_invalid_type(r, "a map");
+	if (!jread_enter(r))
 		return false;
-	while (json_next_key(r, first, &more)) {
+	while (jread_next_key(r, first, &more)) {
 		if (!more) {
-			json_leave(r);
-			return json_end_object(r);
+			jread_leave(r);
+			return jread_end_object(r);
 		}
 		first = false;
 		value = NULL;
 		if (!append_string(r, l, strdup(text_str(&r->string))))
 			return false;
-		if (!json_colon(r) || !read_string(r, &value, "a string") ||
+		if (!jread_colon(r) || !read_string(r, &value, "a string") ||
 		    !append_string(r, l, value))
 			return false;
 	}
@@ -245,7 +245,7 @@ static bool read_value(const struct schema_field *f, struct json_reader *r, void
 	case FIELD_MAP:
 		return read_map(r, at);
 	case FIELD_NULL:
-		return json_skip(r);
+		return jread_skip(r);
 	default:
 		return read_uint(r, f->type, at);
 	}
@@ -253,8 +253,8 @@ static bool read_value(const struct schema_field *f, struct json_reader *r, void
 
 static bool read_field(const struct schema_field *f, struct json_reader *r, void *obj)
 {
-	if (f->need == FIELD_OPTIONAL && json_peek(r) == 'n')
-		return json_word(r, "null");
+	if (f->need == FIELD_OPTIONAL && jread_peek(r) == 'n')
+		return jread_word(r, "null");
 	return read_value(f, r, (char *)obj + f->offset);
 }
 
@@ -268,13 +268,13 @@ static bool fail_at_key(struct json_reader *r, const char *what, const struct sc
 {
 	struct text list = { 0 };
 
-	if (json_peek(r) == '}')
+	if (jread_peek(r) == '}')
 		r->at++;
 	if (s) {
 		list_names(&list, field_name, s->fields);
-		json_fail(r, "unknown field `%s`, expected %s", what, text_str(&list));
+		jread_fail(r, "unknown field `%s`, expected %s", what, text_str(&list));
 	} else {
-		json_fail(r, "duplicate field `%s`", what);
+		jread_fail(r, "duplicate field `%s`", what);
 	}
 	text_free(&list);
 	return false;
@@ -298,12 +298,12 @@ static bool read_member(const struct schema *s, struct json_reader *r, void *obj
 	if (i < 0) {
 		if (!s->open)
 			return fail_at_key(r, text_str(&r->string), s);
-		return json_colon(r) && json_skip(r);
+		return jread_colon(r) && jread_skip(r);
 	}
 	if (*seen & 1ull << i)
 		return fail_at_key(r, s->fields[i].name, NULL);
 	*seen |= 1ull << i;
-	return json_colon(r) && read_field(&s->fields[i], r, obj);
+	return jread_colon(r) && read_field(&s->fields[i], r, obj);
 }
 
 /* Required members that are not there; the others get their defaults. */
@@ -317,7 +317,7 @@ static bool complete(const struct schema *s, struct json_reader *r, void *obj, u
 		if (seen & 1ull << i)
 			continue;
 		if (f->need == FIELD_REQUIRED)
-			return json_fail(r, "missing field `%s`", f->name);
+			return jread_fail(r, "missing field `%s`", f->name);
 		if (f->need == FIELD_DEFAULT && f->type >= FIELD_BOOL && f->type <= FIELD_CHOICE) {
 			struct schema_value v = { f->fallback, false };
 
@@ -332,18 +332,18 @@ bool schema_read(const struct schema *s, struct json_reader *r, void *obj)
 	bool first = true, more;
 	uint64_t seen = 0;
 
-	if (json_peek(r) != '{') {
+	if (jread_peek(r) != '{') {
 		char expected[80];
 
 		snprintf(expected, sizeof(expected), "struct %s", s->name);
-		return json_invalid_type(r, expected);
+		return jread_invalid_type(r, expected);
 	}
-	if (!json_enter(r))
+	if (!jread_enter(r))
 		return false;
-	while (json_next_key(r, first, &more)) {
+	while (jread_next_key(r, first, &more)) {
 		if (!more) {
-			json_leave(r);
-			return json_end_object(r) && complete(s, r, obj, seen);
+			jread_leave(r);
+			return jread_end_object(r) && complete(s, r, obj, seen);
 		}
 		first = false;
 		if (!read_member(s, r, obj, &seen))
@@ -362,7 +362,7 @@ void *schema_parse(const struct schema *s, const char *p, size_t len, struct tex
 		return NULL;
 	}
 	json_reader_init(&r, p, len);
-	if (!schema_read(s, &r, obj) || !json_end(&r)) {
+	if (!schema_read(s, &r, obj) || !jread_end(&r)) {
 		text_add_bytes(error, text_str(&r.error), r.error.len);
 		schema_free(s, obj);
 		obj = NULL;

@@ -47,7 +47,7 @@ static bool is_json(const struct text *t)
 	bool good;
 
 	json_reader_init(&r, text_str(t), t->len);
-	good = json_skip(&r) && json_end(&r);
+	good = jread_skip(&r) && jread_end(&r);
 	json_reader_free(&r);
 	return good;
 }

@@ -55,8 +55,6 @@ static int check_supported(const struct vm *vm, struct err *e)
 		return refuse(e, "mayfly has no virtio-pmem device", "leave out /pmem");
 	if (vm->config.memory_hotplug)
 		return refuse(e, "mayfly has no virtio-mem device", "leave out /hotplug/memory");
-	if (vm->config.vsock)
-		return refuse(e, "mayfly has no vsock device", "leave out /vsock");
 	if (vm->config.balloon)
 		return refuse(e, "mayfly has no balloon device", "leave out /balloon");
 	if (vm->config.entropy && vm->config.entropy->rate_limiter)
@@ -148,6 +146,11 @@ static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e
 		fill_net(c->network_interfaces.items[i], vm->tap_fds[i], &out->nets[i]);
 	out->n_nets = (unsigned)c->network_interfaces.n;
 	out->rng = c->entropy != NULL;
+	if (c->vsock)
+		out->vsock = (struct machine_vsock){
+			.guest_cid = (uint32_t)c->vsock->guest_cid.v,
+			.uds_path = c->vsock->uds_path,
+		};
 	return 0;
 }
 

@@ -11,8 +11,7 @@
 
 enum { MIN_GUEST_CID = 3, MIN_BLOCK_MIB = 2, MIN_SLOT_MIB = 128 };
 
-/* Longer names would not fit with "_PORT" behind them. */
-enum { MAX_UDS_PATH = sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("_4294967295") };
+enum { MAX_UDS_PATH = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
 
 void api_put_vsock(struct api_call *c)
 {

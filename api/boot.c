@@ -55,11 +55,6 @@ static int check_supported(const struct vm *vm, struct err *e)
 		return refuse(e, "mayfly has no virtio-pmem device", "leave out /pmem");
 	if (vm->config.memory_hotplug)
 		return refuse(e, "mayfly has no virtio-mem device", "leave out /hotplug/memory");
-	if (vm->config.balloon)
-		return refuse(e, "mayfly has no balloon device", "leave out /balloon");
-	if (vm->config.entropy && vm->config.entropy->rate_limiter)
-		return refuse(e, "mayfly does not limit the entropy device",
-			      "leave the rate_limiter out of /entropy");
 	return 0;
 }
 
@@ -131,6 +126,18 @@ static void fill_net(const struct net_body *n, int fd, struct machine_net *out)
 	vm_limits(n->tx_rate_limiter, &out->tx);
 }
 
+static void fill_balloon(const struct balloon_body *b, struct machine_balloon *out)
+{
+	*out = (struct machine_balloon){
+		.present = true,
+		.target_mib = (uint32_t)b->amount_mib.v,
+		.deflate_on_oom = b->deflate_on_oom.v,
+		.stats_interval_s = (uint16_t)b->stats_polling_interval_s.v,
+		.reporting = b->free_page_reporting.v,
+		.hinting = b->free_page_hinting.v,
+	};
+}
+
 static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e)
 {
 	const struct config_file *c = &vm->config;
@@ -151,6 +158,12 @@ static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e
 			.guest_cid = (uint32_t)c->vsock->guest_cid.v,
 			.uds_path = c->vsock->uds_path,
 		};
+	if (c->entropy)
+		vm_limits(c->entropy->rate_limiter, &out->rng_limits);
+	if (c->balloon)
+		fill_balloon(c->balloon, &out->balloon);
+	if (vm->serial)
+		vm_bucket(vm->serial->rate_limiter, &out->serial_limit);
 	return 0;
 }
 
@@ -203,15 +216,9 @@ int vm_machine_config(struct vm *vm, struct machine_config *out, struct err *e)
 
 static int open_serial(struct vm *vm, struct err *e)
 {
-	struct limiter_bucket_config limit;
-	int fd = vm->serial_fd;
+	int fd = vm->serial_fd >= 0 ? dup(vm->serial_fd) : -1;
 
-	if (!vm->serial)
-		return vm->host.open_serial(vm->host.ctx, -1, NULL, e);
-	vm_bucket(vm->serial->rate_limiter, &limit);
-	if (fd >= 0)
-		fd = dup(fd);
-	return vm->host.open_serial(vm->host.ctx, fd, vm->serial->rate_limiter ? &limit : NULL, e);
+	return vm->host.open_serial(vm->host.ctx, fd, e);
 }
 
 int vm_start(struct vm *vm, struct err *e)

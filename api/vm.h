@@ -23,9 +23,8 @@ struct vm_host { /* what the program around the API does; copied */
 	uint64_t start_us, start_cpu_us; /* of the process; 0: unknown */
 	struct machine_events events;
 	/* Makes the other end of the serial port: fd is an open file for its output, which it takes,
-	 * or -1: standard input and output. The limit may be NULL. */
-	int (*open_serial)(void *ctx, int fd, const struct limiter_bucket_config *limit,
-			   struct err *e);
+	 * or -1: standard input and output. */
+	int (*open_serial)(void *ctx, int fd, struct err *e);
 	/* The machine is there and about to start, or (NULL) has gone again. */
 	int (*use_machine)(void *ctx, struct machine *m, struct err *e);
 	void (*set_log)(void *ctx, const struct logger_body *c);

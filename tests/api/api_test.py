@@ -303,6 +303,38 @@ def other_resources():
             "Start microvm error: mayfly has no virtio-pmem device (leave out /pmem)")
 
 
+def balloon():
+    with Server() as s, s.connect() as c:
+        body = {"amount_mib": 4, "deflate_on_oom": False, "stats_polling_interval_s": 1, "free_page_hinting": True,
+                "free_page_reporting": False}
+        yield "configured", c.call("PUT", "/balloon", body), DONE
+        s.boot()
+        yield "size", c.call("PATCH", "/balloon", {"amount_mib": 8}), DONE
+        body["amount_mib"] = 8
+        yield "as told", c.call("GET", "/balloon"), response(200, compact(body))
+        yield "too large", c.call("PATCH", "/balloon", {"amount_mib": 33})[:13], b"HTTP/1.1 400 "
+        yield "no change", c.call("GET", "/balloon"), response(200, compact(body))
+        yield "statistics of a silent guest", c.call("GET", "/balloon/statistics"), response(
+            200, '{"target_pages":2048,"actual_pages":0,"target_mib":8,"actual_mib":0}')
+        yield "interval", c.call("PATCH", "/balloon/statistics", {"stats_polling_interval_s": 5}), DONE
+        yield "off", c.call("PATCH", "/balloon/statistics", {"stats_polling_interval_s": 0}), fault(
+            "Balloon update error: Statistics cannot be enabled/disabled after activation.")
+        body["stats_polling_interval_s"] = 5
+        yield "still on", c.call("GET", "/balloon"), response(200, compact(body))
+        yield "no hints yet", c.call("GET", "/balloon/hinting/status"), response(200, '{"host_cmd":0,"guest_cmd":null}')
+        yield "start", c.call("PATCH", "/balloon/hinting/start"), DONE
+        yield "asked", c.call("GET", "/balloon/hinting/status"), response(200, '{"host_cmd":2,"guest_cmd":null}')
+        yield "stop", c.call("PATCH", "/balloon/hinting/stop"), DONE
+    with Server() as s, s.connect() as c:
+        yield "plain", c.call("PUT", "/balloon", {"amount_mib": 0, "deflate_on_oom": True}), DONE
+        s.boot()
+        yield "no statistics", c.call("GET", "/balloon/statistics"), fault(
+            "Internal VMM error: Received stats querry when stats are disabled.")
+        yield "on", c.call("PATCH", "/balloon/statistics", {"stats_polling_interval_s": 1}), fault(
+            "Balloon update error: Statistics cannot be enabled/disabled after activation.")
+        yield "no hints", c.call("PATCH", "/balloon/hinting/start")[:13], b"HTTP/1.1 400 "
+
+
 def snapshots():
     load = {"snapshot_path": "/s", "mem_backend": {"backend_type": "File", "backend_path": "/m"}}
     none = JSON_ERROR + "missing field: either `mem_backend` or `mem_file_path` is required."
@@ -631,7 +663,7 @@ def main():
         return
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     cases = Cases(suite)
-    for group in (bodies, phase_matrix, machine_config, drives, other_resources, snapshots, states, live_changes, routes, wire,
+    for group in (bodies, phase_matrix, machine_config, drives, other_resources, balloon, snapshots, states, live_changes, routes, wire,
                   json_texts, robust):
         cases.group("api: " + group.__name__.replace("_", " "), group)
     suite.check("api: networks", networks)

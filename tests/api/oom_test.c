@@ -50,11 +50,10 @@ char *__wrap_strdup(const char *s)
 	return fails() ? NULL : __real_strdup(s);
 }
 
-static int open_serial(void *ctx, int fd, const struct limiter_bucket_config *limit, struct err *e)
+static int open_serial(void *ctx, int fd, struct err *e)
 {
 	(void)ctx;
 	(void)fd;
-	(void)limit;
 	return err_set(e, 1, "no machines here");
 }
 

@@ -19,11 +19,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int open_serial(void *ctx, int fd, const struct limiter_bucket_config *limit, struct err *e)
+static int open_serial(void *ctx, int fd, struct err *e)
 {
 	(void)ctx;
 	(void)fd;
-	(void)limit;
 	return err_set(e, 1, "no machines here");
 }
 

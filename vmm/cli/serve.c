@@ -43,9 +43,6 @@ struct serve {
 	struct machine *machine; /* once it is there; the vm's */
 	struct control *control;
 	struct console *console;
-	struct limiter serial_limit;
-	pthread_mutex_t serial_lock; /* of the limit: two chips send */
-	uint64_t serial_dropped;
 	int serial_fd;
 	bool interactive;
 	struct loop_source signals;
@@ -88,24 +85,11 @@ static void on_ended(void *ctx, enum machine_end why, unsigned code, const struc
 	finish(s, end);
 }
 
-/* What exceeds the limit is dropped. */
-static bool may_send(struct serve *s, size_t n)
-{
-	uint64_t later;
-
-	pthread_mutex_lock(&s->serial_lock);
-	later = limiter_take(&s->serial_limit, n, 1);
-	s->serial_dropped += later ? n : 0;
-	pthread_mutex_unlock(&s->serial_lock);
-	return !later;
-}
-
 static void on_serial_tx(void *ctx, const uint8_t *p, size_t n)
 {
 	struct serve *s = ctx;
 
-	if (may_send(s, n))
-		console_tx(s->console, p, n);
+	console_tx(s->console, p, n);
 }
 
 static void on_serial_rx_ready(void *ctx)
@@ -150,7 +134,7 @@ static void close_serial(struct serve *s)
 	s->serial_fd = -1;
 }
 
-static int open_serial(void *ctx, int fd, const struct limiter_bucket_config *limit, struct err *e)
+static int open_serial(void *ctx, int fd, struct err *e)
 {
 	struct serve *s = ctx;
 	struct console_config cc = { .in_fd = -1, .out_fd = fd, .escape = 1 };
@@ -158,7 +142,6 @@ static int open_serial(void *ctx, int fd, const struct limiter_bucket_config *li
 		.rx = on_console_rx, .ctx = s,
 		.quit = on_quit, .pause = on_key, .command = on_line, .key_ctx = s,
 	};
-	struct limiter_config lc = { 0 };
 
 	s->serial_fd = fd;
 	if (fd < 0) {
@@ -167,9 +150,6 @@ static int open_serial(void *ctx, int fd, const struct limiter_bucket_config *li
 			cc.in_fd = STDIN_FILENO;
 		cc.keys = s->interactive = cc.in_fd >= 0 && isatty(STDIN_FILENO);
 	}
-	if (limit)
-		lc.bandwidth = *limit;
-	limiter_init(&s->serial_limit, &lc, loop_now_ns());
 	return console_create(s->loop, &cc, &hooks, &s->console, e);
 }
 
@@ -487,7 +467,6 @@ int serve_run(const struct serve_config *c)
 		return EXIT_HOST;
 	s->config = c;
 	s->signals.fd = s->serial_fd = -1;
-	pthread_mutex_init(&s->serial_lock, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	if (c->firecracker)
 		take_fatal_signals();
@@ -502,7 +481,6 @@ int serve_run(const struct serve_config *c)
 	if (s->signals.fd >= 0)
 		close(s->signals.fd);
 	loop_destroy(s->loop);
-	pthread_mutex_destroy(&s->serial_lock);
 	free(s);
 	return code;
 }

@@ -257,7 +257,7 @@ static int net_start(struct device *d, struct err *e)
 		if (!p->attached && !p->gone)
 			r = attach(p, e);
 		net_watch(p);
-		if (p->rx_throttled || p->pending)
+		if (p->rx_throttled || p->pending || p->port->due_ns)
 			loop_timer_arm(n->v.loop, &p->rx_again, loop_now_ns());
 		if (p->tx_throttled)
 			loop_timer_arm(n->v.loop, &p->tx_again, loop_now_ns());

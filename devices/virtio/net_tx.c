@@ -205,6 +205,7 @@ void net_tx_run(struct net_pair *p)
 	if (n) {
 		virtq_publish(&v->vq[queue]);
 		virtio_signal(v, queue);
+		net_rx_expect(p);
 	}
 	net_watch(p);
 }

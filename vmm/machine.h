@@ -19,6 +19,7 @@
 struct err;
 struct loop;
 struct machine;
+struct mmds;
 
 enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4, MACHINE_MAX_NETS = 4 };
 
@@ -47,6 +48,7 @@ struct machine_net {
 	unsigned n_queues;     /* pairs, of a tap; 0: one */
 	const char *const *forwards; /* of MACHINE_NET_USER, see vmm/net/port.h */
 	unsigned n_forwards;
+	bool mmds;             /* leads to the metadata service */
 };
 
 struct machine_fs { /* a shared directory */
@@ -80,6 +82,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	enum machine_bus bus; /* where virtio devices are */
 	struct machine_net nets[MACHINE_MAX_NETS];
 	unsigned n_nets;
+	struct mmds *mmds; /* vmm/mmds/mmds.h; borrowed; NULL: none */
 	bool rng;
 	struct machine_fs fs[MACHINE_MAX_FS];
 	unsigned n_fs;

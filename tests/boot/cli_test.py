@@ -70,6 +70,9 @@ def usage_cases(s):
         ("key given twice", ["run", "--disk", "/x,ro,ro"], r"ro is given twice"),
         ("shared directory without path", ["run", "--fs", "tag=x"], r"--fs: no directory"),
         ("shared directory, bad cache", ["run", "--fs", "/,cache=some"], r"--fs: .*cache"),
+        ("metadata without file", ["run", "--mmds", "version=V2"], r"--mmds: no file"),
+        ("metadata, address of elsewhere", ["run", "--mmds", "/x,address=10.0.0.1"], r"'10.0.0.1' is not a link-local"),
+        ("metadata without any limit", ["run", "--mmds", "/x,limit=1G"], r"--mmds: limit"),
         ("disk without path", ["run", "--disk", "ro=on"], r"--disk: no path"),
         ("bad size", ["run", "--mem", "much"], r"--mem: size: 'much' is not valid.*512M"),
         ("negative CPUs", ["run", "--cpus", "-1"], r"--cpus: count: '-1'"),
@@ -110,6 +113,13 @@ def config_cases(s, tmp):
         ("shared directory's tag twice", ["--fs", "/,tag=x", "--fs", "/tmp,tag=x"], 3, r"tag 'x' is used twice"),
         ("shared directory is missing", ["--fs", "/nowhere/at/all"], 3, r"/nowhere/at/all: No such file"),
         ("shared directory is a file", ["--fs", k], 3, r"Not a directory"),
+        ("metadata is missing", ["--net", "user", "--mmds", "/no/metadata"], 3, r"--mmds: .*/no/metadata: No such file"),
+        ("metadata is not JSON", ["--net", "user", "--mmds", file_with(tmp, "bad.json", b'{"a":\n tru}')], 3,
+         r"--mmds: .*bad.json: line 2 column \d+"),
+        ("metadata is too long", ["--net", "user", "--mmds", file_with(tmp, "long.json", b'"' + b"x" * 51200 + b'"')], 3,
+         r"more than 51200 bytes.*limit=SIZE"),
+        ("metadata without network", ["--net", "none", "--mmds", "/no/metadata"], 3, r"the machine has no network"),
+        ("metadata for another network", ["--net", "user,id=a", "--mmds", "/x,net=a,net=b"], 3, r"no such network"),
         ("disk id", ["--disk", k + ",id=a b"], 3, r"disk id 'a b' is not valid"),
     ]:
         s.check("config: " + name, lambda a=args, c=code, e=err: fails(

@@ -20,6 +20,7 @@
 #include "vmm/cli/cli.h"
 #include "vmm/cli/control.h"
 #include "vmm/cli/run_config.h"
+#include "vmm/cli/run_devices.h"
 #include "vmm/console.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
@@ -33,6 +34,7 @@ struct run {
 	struct loop *loop;
 	struct console *console;
 	struct machine *machine;
+	struct mmds *mmds; /* or NULL */
 	struct control *control; /* or NULL */
 	struct loop_source signals;
 	struct loop_timer timeout, grace;
@@ -369,6 +371,9 @@ static int set_up(struct run *r, struct err *e)
 	if (ret == 0)
 		ret = open_console(r, e);
 	if (ret == 0)
+		ret = run_open_mmds(&r->config, &r->mmds, e);
+	r->config.machine.mmds = r->mmds;
+	if (ret == 0)
 		ret = machine_create(&r->config.machine, &events, r->loop, &r->machine, e);
 	if (ret == 0)
 		ret = write_pidfile(r, e);
@@ -401,6 +406,7 @@ static void tear_down(struct run *r)
 {
 	control_destroy(r->control);
 	machine_destroy(r->machine);
+	mmds_destroy(r->mmds);
 	console_destroy(r->console);
 	terminal_restore();
 	if (r->signals.fd >= 0)

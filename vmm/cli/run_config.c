@@ -37,6 +37,7 @@ enum run_option {
 	RUN_DISK,
 	RUN_BUS,
 	RUN_NET,
+	RUN_MMDS,
 	RUN_RNG,
 	RUN_FS,
 	RUN_VSOCK,
@@ -105,6 +106,8 @@ static const struct opt run_options[] = {
 	  "where virtio devices are: registers in memory (the default), or PCI" },
 	{ RUN_NET, "net", run_net_keys,
 	  "network: user mode without privileges (the default), a tap, passt, a socket, or none; may be repeated" },
+	{ RUN_MMDS, "mmds", run_mmds_keys,
+	  "metadata service: a JSON file that the guest reads at http://169.254.169.254/" },
 	{ RUN_RNG, "rng", NULL, "give the guest a random number device" },
 	{ RUN_FS, "fs", run_fs_keys,
 	  "share a directory with the guest: mount -t virtiofs TAG /mnt; may be repeated" },
@@ -212,6 +215,8 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return 0;
 	case RUN_NET:
 		return run_add_net(c, v, e);
+	case RUN_MMDS:
+		return run_set_mmds(c, v, e);
 	case RUN_RNG:
 		m->rng = true;
 		return 0;
@@ -412,7 +417,9 @@ int run_config_resolve(struct run_config *c, struct err *e)
 			return r;
 	}
 	run_default_net(c);
-	r = make_cmdline(c, e);
+	r = run_resolve_mmds(c, e);
+	if (r == 0)
+		r = make_cmdline(c, e);
 	return r < 0 ? r : machine_config_check(&c->machine, e);
 }
 
@@ -456,6 +463,7 @@ void run_config_print_json(const struct run_config *c)
 	printf(" },\n");
 	run_print_disks(m);
 	run_print_nets(m);
+	run_print_mmds(c);
 	run_print_fs(m);
 	run_print_vsock(m);
 	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu },\n", m->n_vcpus,

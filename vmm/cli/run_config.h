@@ -6,9 +6,18 @@
 
 #include "vmm/core/log.h"
 #include "vmm/machine.h"
+#include "vmm/mmds/mmds.h"
 #include "vmm/net/port.h"
 
 enum run_serial { RUN_SERIAL_STDIO, RUN_SERIAL_OFF, RUN_SERIAL_FILE };
+
+struct run_mmds {
+	const char *path; /* NULL: no metadata service */
+	struct mmds_config config;
+	uint64_t limit_bytes;
+	const char *nets[16]; /* none: all */
+	unsigned n_nets;
+};
 
 struct run_config {
 	struct machine_config machine;
@@ -19,6 +28,7 @@ struct run_config {
 	const char *log_path, *pidfile;
 	enum log_level log_level;
 	bool dry_run, help;
+	struct run_mmds mmds;
 	bool net_none; /* no network, not even the default one */
 
 	/* what strings above may point to */

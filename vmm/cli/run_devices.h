@@ -10,6 +10,7 @@
 
 struct err;
 struct machine_config;
+struct mmds;
 struct run_config;
 
 extern const struct opt_key run_disk_keys[];
@@ -28,5 +29,12 @@ void run_print_fs(const struct machine_config *m);
 extern const struct opt_key run_vsock_keys[];
 int run_set_vsock(struct machine_config *m, const struct opt_value *v, struct err *e);
 void run_print_vsock(const struct machine_config *m);
+
+extern const struct opt_key run_mmds_keys[];
+int run_set_mmds(struct run_config *c, const struct opt_value *v, struct err *e);
+int run_resolve_mmds(struct run_config *c, struct err *e); /* after all networks */
+/* Leaves *out alone if none is asked for. */
+int run_open_mmds(const struct run_config *c, struct mmds **out, struct err *e);
+void run_print_mmds(const struct run_config *c);
 
 #endif

@@ -26,6 +26,7 @@ struct board {
 	unsigned n_devices;
 	struct io_thread *io_threads[BOARD_MAX_IO_THREADS];
 	unsigned n_io_threads;
+	uint64_t n_exits[BOARD_N_EXITS]; /* by board_exit; of all vCPUs */
 	bool started;
 	uint32_t caps;
 	bool has_pci;     /* virtio devices are on it, not on the memory bus */

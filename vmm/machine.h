@@ -16,6 +16,7 @@
 
 #include "vmm/core/limiter.h"
 
+struct device;
 struct err;
 struct loop;
 struct machine;
@@ -138,6 +139,13 @@ void machine_info(const struct machine *m, struct machine_info *out);
 /* Calls put() for each thing the accelerator counts, such as "vcpu0.faults". */
 void machine_counters(struct machine *m, void (*put)(void *ctx, const char *name, uint64_t value),
 		      void *ctx);
+struct machine_exits { /* accesses of the guest to registers, all vCPUs together */
+	uint64_t io_in, io_out, mmio_read, mmio_write;
+};
+void machine_count_exits(const struct machine *m, struct machine_exits *out);
+/* Calls fn for each device, in the order of creation; device_ops.counters says what it counts. */
+void machine_each_device(const struct machine *m, void (*fn)(void *ctx, const struct device *d),
+			 void *ctx);
 /* Where each vCPU is and what the accelerator counted, at level info. */
 void machine_log_stats(struct machine *m);
 

@@ -159,6 +159,7 @@ static bool deliver(struct net_pair *p)
 
 		if (again_ns) {
 			p->rx_throttled = true;
+			p->net->stats.rx_throttled++;
 			loop_timer_arm(p->net->v.loop, &p->rx_again, again_ns);
 			return false;
 		}

@@ -61,6 +61,22 @@ def namespace_prefix():
     raise Skip("no network namespace with a tap")
 
 
+def counted(metrics, version):
+    """What the guest did is in the metrics."""
+    mmds, net = metrics["mmds"], metrics["net_eth0"]
+    wrong = [name for name, ok in [
+        ("mmds.connections_created", mmds["connections_created"] == mmds["connections_destroyed"] >= 20),
+        ("mmds.tx_bytes", mmds["tx_bytes"] > (20 * len(LONG) if version == "V1" else 1000)),
+        ("mmds.rx_no_token", mmds["rx_no_token"] > 20),
+        ("mmds.rx_invalid_token", mmds["rx_invalid_token"] == 0),
+        ("net.rx_packets_count", net["rx_packets_count"] >= mmds["tx_frames"] > 0),
+        ("net", net == metrics["net"]),
+        ("vcpu.exit_io_out", metrics["vcpu"]["exit_io_out"] > 100),
+    ] if not ok]
+    if wrong:
+        raise AssertionError(f"{wrong}: {mmds} {net}")
+
+
 def serves(kernel, kind, version):
     prefix = namespace_prefix() if kind == "tap" else []
     if kind == "user" and not os.path.exists(os.path.join(os.path.dirname(MAYFLY), "mayfly-slirp")):
@@ -72,10 +88,13 @@ def serves(kernel, kind, version):
         args = ["run", "--accel", "tcg", "--mem", "256M", "--kernel", guest(kernel), "--initrd",
                 initrd(tmp, kernel, SCRIPT % {"route": ROUTES[kind]}), "--cmdline", "console=ttyS0 quiet",
                 "--timeout", "100s", "--net", "tap=tap0,id=eth0" if kind == "tap" else "user,id=eth0",
-                "--mmds", path + ",version=" + version + ",net=eth0"]
+                "--mmds", path + ",version=" + version + ",net=eth0", "--metrics", os.path.join(tmp, "metrics")]
         if prefix:
             args = prefix[1:] + [MAYFLY] + args
         res = run(args, timeout=120, binary=prefix[0] if prefix else None)
+        with open(os.path.join(tmp, "metrics"), encoding="utf-8") as f:
+            metrics = json.loads(f.read())  # one line, at the end
+    counted(metrics, version)
     md5 = hashlib.md5(LONG.encode()).hexdigest()
     if version == "V2":
         expect(res, out=[r"root: \s*$".replace("$", "\r?\n"), r"none: HTTP/1.1 401", r"token: 48",

@@ -15,6 +15,7 @@ struct control;
 struct err;
 struct loop;
 struct machine;
+struct metrics;
 
 /* -ENOENT if there is no directory for it, or what the host says; the machine does without then. */
 int control_create(struct loop *l, struct machine *m, struct control **out, struct err *e);

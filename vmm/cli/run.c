@@ -25,6 +25,7 @@
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/loop.h"
+#include "vmm/metrics/metrics.h"
 #include "vmm/terminal.h"
 
 #define SHUTDOWN_GRACE_NS 5000000000ull
@@ -35,6 +36,7 @@ struct run {
 	struct console *console;
 	struct machine *machine;
 	struct mmds *mmds; /* or NULL */
+	struct metrics *metrics; /* or NULL */
 	struct control *control; /* or NULL */
 	struct loop_source signals;
 	struct loop_timer timeout, grace;
@@ -257,6 +259,8 @@ static void on_signal(struct loop_source *s, uint32_t ready)
 		case SIGUSR1:
 			print_info(r);
 			machine_log_stats(r->machine);
+			if (r->metrics)
+				metrics_flush(r->metrics);
 			break;
 		default:
 			break;
@@ -348,6 +352,21 @@ static int open_console(struct run *r, struct err *e)
 	return console_create(r->loop, &cc, &hooks, &r->console, e);
 }
 
+static int open_metrics(struct run *r, struct err *e)
+{
+	const struct metrics_config c = { 0 };
+	int ret;
+
+	if (!r->config.metrics_path)
+		return 0;
+	ret = metrics_create(&c, r->loop, &r->metrics, e);
+	if (ret == 0)
+		ret = metrics_open(r->metrics, r->config.metrics_path, e);
+	if (ret == 0 && metrics_attach(r->metrics, r->machine, r->mmds) < 0)
+		ret = err_set(e, ENOMEM, "metrics: out of memory");
+	return ret;
+}
+
 static int set_up(struct run *r, struct err *e)
 {
 	const struct machine_events events = {
@@ -375,6 +394,8 @@ static int set_up(struct run *r, struct err *e)
 	r->config.machine.mmds = r->mmds;
 	if (ret == 0)
 		ret = machine_create(&r->config.machine, &events, r->loop, &r->machine, e);
+	if (ret == 0)
+		ret = open_metrics(r, e);
 	if (ret == 0)
 		ret = write_pidfile(r, e);
 	if (ret == 0 && control_create(r->loop, r->machine, &r->control, &control_err) < 0)
@@ -405,6 +426,9 @@ static int start(struct run *r, struct err *e)
 static void tear_down(struct run *r)
 {
 	control_destroy(r->control);
+	if (r->metrics)
+		metrics_flush(r->metrics);
+	metrics_destroy(r->metrics);
 	machine_destroy(r->machine);
 	mmds_destroy(r->mmds);
 	console_destroy(r->console);

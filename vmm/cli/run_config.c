@@ -46,6 +46,7 @@ enum run_option {
 	RUN_TIMEOUT,
 	RUN_NO_REBOOT,
 	RUN_PIDFILE,
+	RUN_METRICS,
 	RUN_LOG,
 	RUN_CODE_CACHE,
 	RUN_DEBUG,
@@ -120,6 +121,8 @@ static const struct opt run_options[] = {
 	{ RUN_TIMEOUT, "timeout", timeout_keys, "end after this time, such as 30s, with code 124" },
 	{ RUN_NO_REBOOT, "no-reboot", NULL, "end when the guest reboots, with code 32" },
 	{ RUN_PIDFILE, "pidfile", file_keys, "write the process id there; removed at the end" },
+	{ RUN_METRICS, "metrics", file_keys,
+	  "write what was counted there every minute, as JSON lines: a file to append to, or a FIFO" },
 	{ RUN_LOG, "log", log_keys, "how much to log, and where; the default is warn" },
 	{ RUN_CODE_CACHE, "code-cache", mem_keys, "translator: memory for translated code and its index" },
 	{ RUN_DEBUG, "debug", text_keys, "translator: comma list such as nojit,nochain" },
@@ -238,6 +241,9 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return 0;
 	case RUN_PIDFILE:
 		c->pidfile = v[0].text;
+		return 0;
+	case RUN_METRICS:
+		c->metrics_path = v[0].text;
 		return 0;
 	case RUN_LOG:
 		if (v[LOG_LEVEL].given)

@@ -25,7 +25,7 @@ struct run_config {
 	const char *serial_path;
 	uint8_t escape;
 	uint64_t timeout_ns; /* 0: none */
-	const char *log_path, *pidfile;
+	const char *log_path, *pidfile, *metrics_path;
 	enum log_level log_level;
 	bool dry_run, help;
 	struct run_mmds mmds;

@@ -19,7 +19,7 @@ ALLOWED = {  # directory prefix -> prefixes it may include from; longest prefix 
     "devices/virtio/pci": ["devices/virtio", "devices/pci", "vmm/core"],  # the transport's files
     "devices/legacy": ["devices/legacy", "vmm/core"],
     "boot": ["boot", "accel/x86_state.h", "vmm/core", "config.h"],
-    "vmm": ["vmm", "accel/accel.h", "accel/x86_state.h", "accel/kvm/probe.h", "devices", "boot", "config.h"],
+    "vmm": ["vmm", "accel/accel.h", "accel/x86_state.h", "accel/kvm/probe.h", "devices", "boot", "config.h", "guest_init.h"],
     "api": ["api", "vmm/machine.h", "vmm/core", "config.h"],
 }
 # Only these may see what their neighbours must not.

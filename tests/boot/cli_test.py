@@ -70,6 +70,7 @@ def usage_cases(s):
         ("key given twice", ["run", "--disk", "/x,ro,ro"], r"ro is given twice"),
         ("shared directory without path", ["run", "--fs", "tag=x"], r"--fs: no directory"),
         ("shared directory, bad cache", ["run", "--fs", "/,cache=some"], r"--fs: .*cache"),
+        ("no command after --", ["run", "--"], r"no command follows --"),
         ("metadata without file", ["run", "--mmds", "version=V2"], r"--mmds: no file"),
         ("metadata, address of elsewhere", ["run", "--mmds", "/x,address=10.0.0.1"], r"'10.0.0.1' is not a link-local"),
         ("metadata without any limit", ["run", "--mmds", "/x,limit=1G"], r"--mmds: limit"),

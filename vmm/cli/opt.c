@@ -378,6 +378,8 @@ int opt_parse(const struct opt *table, int argc, char **argv, const struct opt_s
 
 	for (i = 0; i < argc; i++) {
 		if (!only_words && strcmp(argv[i], "--") == 0) {
+			if (sink->rest)
+				return sink->rest(sink->ctx, argv + i + 1, e);
 			only_words = true;
 			continue;
 		}

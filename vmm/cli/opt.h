@@ -56,11 +56,14 @@ struct opt_value { /* one per key, in the table's order */
 struct opt_sink {
 	int (*option)(void *ctx, const struct opt *o, const struct opt_value *v, struct err *e);
 	int (*word)(void *ctx, const char *word, struct err *e); /* not an option; may be NULL */
+	/* All that follows `--`, ending with NULL; without it they are words. */
+	int (*rest)(void *ctx, char **words, struct err *e);
 	void *ctx;
 };
 
 /* Splits the arguments in place: texts given to the sink live as long as argv.
- * -EINVAL with a message that names the option for anything the table does not allow. */
+ * -EINVAL with a message that names the option for anything the table does not allow. With `rest`,
+ * argv[argc] is NULL. */
 int opt_parse(const struct opt *table, int argc, char **argv, const struct opt_sink *sink,
 	      struct err *e);
 

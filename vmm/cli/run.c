@@ -25,6 +25,7 @@
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/loop.h"
+#include "vmm/guest/command.h"
 #include "vmm/metrics/metrics.h"
 #include "vmm/terminal.h"
 
@@ -64,9 +65,14 @@ static void on_ended(void *ctx, enum machine_end why, unsigned code, const struc
 	struct run *r = ctx;
 
 	if (why == MACHINE_END_EXIT) {
-		finish(r, (int)(code & 0xff));
+		int status = r->config.command ? guest_command_status(code) : -1;
+
+		finish(r, status >= 0 ? status : (int)(code & 0xff));
 		return;
 	}
+	if (r->config.command && why == MACHINE_END_RESET)
+		log_error(NULL, "machine: the guest ended before the command did; "
+				"--cmdline+ loglevel=7 shows why");
 	if (why == MACHINE_END_CRASH)
 		log_error(NULL, "machine: the guest crashed (triple fault)");
 	if (why == MACHINE_END_FAILED) {

@@ -19,6 +19,7 @@
 #include "vmm/cli/opt.h"
 #include "vmm/cli/run_devices.h"
 #include "vmm/core/err.h"
+#include "vmm/guest/command.h"
 
 #define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=-1"
 #define BOOT_DIR        "/boot"
@@ -282,9 +283,23 @@ static int take_environment(struct run_config *c, struct err *e)
 	return 0;
 }
 
+static int set_command(void *ctx, char **words, struct err *e)
+{
+	struct run_config *c = ctx;
+
+	if (!words[0]) {
+		err_set(e, EINVAL, "no command follows --");
+		err_hint(e, "write `mayfly run -- uname -a`");
+		return -EINVAL;
+	}
+	c->command = words;
+	c->machine.no_reboot = true; /* a guest that starts over would not end */
+	return 0;
+}
+
 int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e)
 {
-	const struct opt_sink sink = { .option = set_option, .ctx = c };
+	const struct opt_sink sink = { .option = set_option, .rest = set_command, .ctx = c };
 	int r;
 
 	memset(c, 0, sizeof(*c));
@@ -403,10 +418,32 @@ static int make_cmdline(struct run_config *c, struct err *e)
 		root = fs_root(c);
 	if (*base == '\0' && *extra)
 		extra++;
-	n = snprintf(c->cmdline, sizeof(c->cmdline), "%s%s%s", base, root, extra);
+	n = snprintf(c->cmdline, sizeof(c->cmdline), "%s%s%s%s", base, root,
+		     c->command ? " " GUEST_COMMAND_CMDLINE : "", extra);
 	if ((size_t)n >= sizeof(c->cmdline))
 		return err_set(e, EINVAL, "kernel command line: too long");
 	c->machine.cmdline = c->cmdline;
+	return 0;
+}
+
+/* The command and what runs it come as an initramfs. */
+static int make_initrd(struct run_config *c, struct err *e)
+{
+	struct guest_command g = {
+		.words = c->command,
+		.initrd_path = c->machine.initrd_path,
+		.interactive = c->serial == RUN_SERIAL_STDIO && isatty(STDIN_FILENO) &&
+			       isatty(STDOUT_FILENO),
+	};
+	int fd;
+
+	if (!c->command || c->dry_run)
+		return 0;
+	fd = guest_command_initrd(&g, e);
+	if (fd < 0)
+		return fd;
+	snprintf(c->command_initrd, sizeof(c->command_initrd), "/proc/self/fd/%d", fd);
+	c->machine.initrd_path = c->command_initrd;
 	return 0;
 }
 
@@ -426,6 +463,8 @@ int run_config_resolve(struct run_config *c, struct err *e)
 	r = run_resolve_mmds(c, e);
 	if (r == 0)
 		r = make_cmdline(c, e);
+	if (r == 0)
+		r = make_initrd(c, e);
 	return r < 0 ? r : machine_config_check(&c->machine, e);
 }
 

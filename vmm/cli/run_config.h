@@ -28,6 +28,7 @@ struct run_config {
 	const char *log_path, *pidfile, *metrics_path;
 	enum log_level log_level;
 	bool dry_run, help;
+	char *const *command; /* for the guest; NULL: none */
 	struct run_mmds mmds;
 	bool net_none; /* no network, not even the default one */
 
@@ -35,7 +36,7 @@ struct run_config {
 	const char *cmdline_given;
 	const char *net_forwards[MACHINE_MAX_NETS][NET_USER_MAX_FORWARDS];
 	char cmdline[8192], cmdline_extra[4096];
-	char kernel[PATH_MAX], initrd[PATH_MAX], fs_root[80];
+	char kernel[PATH_MAX], initrd[PATH_MAX], fs_root[80], command_initrd[32];
 };
 
 /* -EINVAL for usage errors, before anything is looked at. */

@@ -76,7 +76,7 @@ static int mmds_port_send(struct net_port *p, const struct iovec *iov, unsigned 
 {
 	struct mmds_port *m = to_port(p);
 	size_t skip = p->has_hdr ? NET_HDR_BYTES : 0, len;
-	uint8_t head[MMDS_FRAME_HEAD];
+	uint8_t head[MMDS_FRAME_HEAD] = { 0 };
 
 	len = gather(iov, n, skip, head, sizeof(head));
 	if (!mmds_stack_wants(m->shared->stack, head, len))

@@ -15,7 +15,9 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } commands[] = {
-	{ "run", run_main },	     { "debug", debug_main },
+	{ "run", run_main },	     { "ps", ps_main },
+	{ "completion", completion_main },
+	{ "debug", debug_main },
 	{ "doctor", doctor_main }, { "version", version_main },
 	{ "--version", version_main }, { "help", help_main },	{ "--help", help_main },
 	{ "-h", help_main },

@@ -4,6 +4,7 @@
 /* The commands of the mayfly program and its exit codes (`mayfly help exit-codes`). */
 
 struct err;
+struct opt;
 
 enum exit_code {
 	EXIT_GUEST_OFF = 0,
@@ -19,6 +20,8 @@ enum exit_code {
 
 /* Commands take the words after their name and return an exit code. */
 int run_main(int argc, char **argv);
+int completion_main(int argc, char **argv);
+int ps_main(int argc, char **argv);
 int debug_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int version_main(int argc, char **argv);
@@ -26,6 +29,7 @@ int help_main(int argc, char **argv);
 
 /* One line on standard error: what failed and what to do about it. Returns code. */
 int cli_fail(int code, const struct err *e);
+const struct opt *run_option_table(void);
 void run_print_options(void);
 /* Writes s as a JSON string, quotes included, to standard output. */
 void cli_print_json_string(const char *s);

@@ -89,8 +89,12 @@ static void help_overview(void)
 	       "  mayfly run [OPTIONS] -- CMD...\n"
 	       "                            run a command in one\n"
 	       "  mayfly doctor [--json]    check what this host offers, and how to fix what is missing\n"
+	       "  mayfly ps [--json]        the running machines of this user\n"
 	       "  mayfly debug stats PID [--json]\n"
-	       "                            what a running machine has counted\n"
+	       "  mayfly debug metrics PID [--json]\n"
+	       "                            what a running machine has counted: the accelerator, the devices\n"
+	       "  mayfly completion bash|zsh|fish\n"
+	       "                            what the shell completes: source <(mayfly completion bash)\n"
 	       "  mayfly version            version, accelerators\n"
 	       "  mayfly help [TOPIC]       this text, or one of these topics:\n\n");
 	for (i = 0; i < ARRAY_LEN(topics); i++)

@@ -74,6 +74,9 @@ int opt_parse_duration(const char *s, uint64_t *out); /* -EINVAL, -ERANGE */
 /* The word of a NULL-terminated list nearest to `word`, or NULL if none is near. */
 const char *opt_nearest(const char *word, const char *const *words);
 
+enum { OPT_MAX_SYNOPSIS = 256 };
+/* "--disk PATH[,ro][,id=NAME]" */
+void opt_synopsis(const struct opt *o, char *buf, size_t len);
 /* Writes "--mem SIZE" and its help, wrapped for a terminal, one entry per option. */
 void opt_print_help(const struct opt *table);
 

@@ -19,6 +19,7 @@
 
 #include "vmm/cli/cli.h"
 #include "vmm/cli/control.h"
+#include "vmm/cli/notify.h"
 #include "vmm/cli/run_config.h"
 #include "vmm/cli/run_devices.h"
 #include "vmm/console.h"
@@ -37,7 +38,7 @@ struct run {
 	struct console *console;
 	struct machine *machine;
 	struct mmds *mmds; /* or NULL */
-	struct metrics *metrics; /* or NULL */
+	struct metrics *metrics;
 	struct control *control; /* or NULL */
 	struct loop_source signals;
 	struct loop_timer timeout, grace;
@@ -223,6 +224,7 @@ static void ask_shutdown(struct run *r, int sig)
 		return;
 	}
 	r->shutdown_signal = sig;
+	notify_manager("STOPPING=1\nSTATUS=asked the guest to shut down");
 	machine_resume(r->machine); /* a paused guest could not shut down */
 	machine_power_button(r->machine);
 	r->grace.fn = on_grace_over;
@@ -363,10 +365,8 @@ static int open_metrics(struct run *r, struct err *e)
 	const struct metrics_config c = { 0 };
 	int ret;
 
-	if (!r->config.metrics_path)
-		return 0;
 	ret = metrics_create(&c, r->loop, &r->metrics, e);
-	if (ret == 0)
+	if (ret == 0 && r->config.metrics_path)
 		ret = metrics_open(r->metrics, r->config.metrics_path, e);
 	if (ret == 0 && metrics_attach(r->metrics, r->machine, r->mmds) < 0)
 		ret = err_set(e, ENOMEM, "metrics: out of memory");
@@ -404,7 +404,7 @@ static int set_up(struct run *r, struct err *e)
 		ret = open_metrics(r, e);
 	if (ret == 0)
 		ret = write_pidfile(r, e);
-	if (ret == 0 && control_create(r->loop, r->machine, &r->control, &control_err) < 0)
+	if (ret == 0 && control_create(r->loop, r->machine, r->metrics, &r->control, &control_err) < 0)
 		log_debug(NULL, "%s", control_err.msg); /* nobody may ever ask */
 	return ret;
 }
@@ -422,6 +422,8 @@ static int start(struct run *r, struct err *e)
 	ret = console_start(r->console, e);
 	if (ret == 0)
 		ret = machine_start(r->machine, e);
+	if (ret == 0)
+		notify_manager("READY=1\nSTATUS=running");
 	if (ret == 0 && r->config.timeout_ns) {
 		r->timeout.fn = on_timeout;
 		loop_timer_arm(r->loop, &r->timeout, loop_now_ns() + r->config.timeout_ns);

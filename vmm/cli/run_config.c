@@ -132,6 +132,11 @@ static const struct opt run_options[] = {
 	{ 0 },
 };
 
+const struct opt *run_option_table(void)
+{
+	return run_options;
+}
+
 void run_print_options(void)
 {
 	opt_print_help(run_options);

@@ -10,6 +10,7 @@
 #include "vmm/cli/opt.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
+#include "vmm/jailer/jailer.h"
 
 static const struct {
 	const char *name;
@@ -17,6 +18,7 @@ static const struct {
 } commands[] = {
 	{ "run", run_main },	     { "ps", ps_main },
 	{ "completion", completion_main },
+	{ "jailer", jailer_main },
 	{ "debug", debug_main },
 	{ "doctor", doctor_main }, { "version", version_main },
 	{ "--version", version_main }, { "help", help_main },	{ "--help", help_main },
@@ -66,10 +68,13 @@ static int unknown_command(const char *word)
 
 int main(int argc, char **argv)
 {
+	const char *slash = argc ? strrchr(argv[0], '/') : NULL;
 	size_t i;
 
 	if (open_standard_files() < 0)
 		return EXIT_HOST;
+	if (argc && !strcmp(slash ? slash + 1 : argv[0], "jailer"))
+		return jailer_main(argc - 1, argv + 1);
 	if (argc < 2) {
 		help_main(0, NULL);
 		return EXIT_USAGE;

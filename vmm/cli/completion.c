@@ -20,6 +20,8 @@ static const struct {
 	{ "ps", "--json", "list the running machines" },
 	{ "debug", "stats metrics", "ask a running machine what it has counted" },
 	{ "doctor", "--json", "check what this host offers" },
+	{ "jailer", "--id --exec-file --uid --gid --chroot-base-dir --netns --daemonize --new-pid-ns --cgroup "
+		    "--cgroup-version --parent-cgroup --resource-limit", "jail a program" },
 	{ "completion", "bash zsh fish", "print completions for a shell" },
 	{ "version", "", "print the version" },
 	{ "help", "run keys exit-codes signals environment", "print help" },

@@ -93,6 +93,7 @@ static void help_overview(void)
 	       "  mayfly debug stats PID [--json]\n"
 	       "  mayfly debug metrics PID [--json]\n"
 	       "                            what a running machine has counted: the accelerator, the devices\n"
+	       "  mayfly jailer --help      put a program into a directory, limits and a user of its own\n"
 	       "  mayfly completion bash|zsh|fish\n"
 	       "                            what the shell completes: source <(mayfly completion bash)\n"
 	       "  mayfly version            version, accelerators\n"

@@ -84,7 +84,7 @@ def usage_cases(s):
         ("bad serial", ["run", "--serial", "tty"], r"--serial: type: 'tty'"),
         ("bad escape key", ["run", "--escape", "Ctrl-B"], r"--escape: 'Ctrl-B' is not a key"),
         ("no such help topic", ["help", "exitcodes"], r"no topic 'exitcodes'.*exit-codes"),
-        ("debug without a word", ["debug"], r"debug: nothing to do is named.*debug stats PID"),
+        ("debug without a word", ["debug"], r"debug: nothing to do is named.*debug stats\|metrics PID"),
         ("debug with another word", ["debug", "dump"], r"debug: unknown word 'dump'"),
         ("debug stats without process", ["debug", "stats"], r"debug stats: no process id"),
         ("debug stats of a word", ["debug", "stats", "me"], r"debug stats: 'me' is not a process id"),

@@ -28,11 +28,7 @@ static json_t *json(const char *text)
 
 static int put(const char *text, struct err *e)
 {
-	json_t *v = json(text);
-	int r = mmds_put(m, v, e);
-
-	json_decref(v);
-	return r;
+	return mmds_put_text(m, text, strlen(text), e);
 }
 
 static int patch(const char *text, struct err *e)
@@ -196,6 +192,21 @@ Test(mmds, merges_as_the_rfc_says)
 		cr_assert_eq(patch(cases[i][1], NULL), 0);
 		expect_document(cases[i][2]);
 	}
+	mmds_destroy(m);
+}
+
+Test(mmds, says_where_text_is_no_json)
+{
+	struct err e = { 0 };
+
+	cr_assert_eq(mmds_create(1000, &m, NULL), 0);
+	cr_assert_eq(mmds_put_text(m, "{\n \"a\": tru }", 13, &e), -EINVAL);
+	cr_assert(strstr(e.msg, " at line 2 column "), "%s", e.msg);
+	cr_assert_eq(mmds_put_text(m, "{} {}", 5, &e), -EINVAL);
+	cr_assert_eq(mmds_put_text(m, "", 0, &e), -EINVAL);
+	cr_assert_eq(mmds_put_text(m, "{}garbage", 2, &e), 0); /* no byte further */
+	cr_assert_eq(mmds_patch_text(m, "{\"a\":1}x", 7, &e), 0);
+	expect_document("{\"a\":1}");
 	mmds_destroy(m);
 }
 

@@ -138,6 +138,30 @@ int mmds_patch(struct mmds *m, json_t *patch, struct err *e)
 	return r;
 }
 
+static int with_text(struct mmds *m, const char *text, size_t len,
+		     int (*change)(struct mmds *m, json_t *value, struct err *e), struct err *e)
+{
+	json_error_t what;
+	json_t *value = json_loadb(text, len, JSON_DECODE_ANY, &what);
+	int r;
+
+	if (!value)
+		return err_set(e, EINVAL, "%s at line %d column %d", what.text, what.line, what.column);
+	r = change(m, value, e);
+	json_decref(value);
+	return r;
+}
+
+int mmds_put_text(struct mmds *m, const char *text, size_t len, struct err *e)
+{
+	return with_text(m, text, len, mmds_put, e);
+}
+
+int mmds_patch_text(struct mmds *m, const char *text, size_t len, struct err *e)
+{
+	return with_text(m, text, len, mmds_patch, e);
+}
+
 char *mmds_get(struct mmds *m)
 {
 	char *text;

@@ -62,6 +62,9 @@ bool mmds_address_parse(const char *s, uint8_t address[4]);
 int mmds_put(struct mmds *m, json_t *value, struct err *e);
 /* Merges as RFC 7396 says. -ENOENT before the first put, -E2BIG, -ENOMEM: nothing has changed. */
 int mmds_patch(struct mmds *m, json_t *patch, struct err *e);
+/* The same from JSON text, any value. -EINVAL with "what is wrong at line L column C" if it is none. */
+int mmds_put_text(struct mmds *m, const char *text, size_t len, struct err *e);
+int mmds_patch_text(struct mmds *m, const char *text, size_t len, struct err *e);
 /* The document as compact JSON, "{}" if there is none; the caller's to free(). NULL: no memory. */
 char *mmds_get(struct mmds *m);
 

@@ -61,6 +61,12 @@ def ends_when_the_guest_crashes():
         raise AssertionError(f"code {code}, errors {err!r}")
 
 
+def powers_off():
+    code, _, err = command("cloud-6.1", ["poweroff", "-f"])
+    if code != 1 or b"before it said" not in err:
+        raise AssertionError(f"code {code}, errors {err!r}")
+
+
 def uses_own_initrd_and_modules():
     with tempfile.TemporaryDirectory(prefix="mayfly-cmd-") as tmp:
         out = os.path.join(tmp, "initrd")
@@ -130,6 +136,7 @@ def main():
         ("words stay apart", keeps_words_apart),
         ("exit status", gives_exit_status),
         ("no input", has_no_input),
+        ("guest powers off", powers_off),
         ("guest crashes", ends_when_the_guest_crashes),
         ("initrd with modules", uses_own_initrd_and_modules),
         ("root is a shared directory", runs_in_a_shared_directory),

@@ -71,9 +71,12 @@ static void on_ended(void *ctx, enum machine_end why, unsigned code, const struc
 		finish(r, status >= 0 ? status : (int)(code & 0xff));
 		return;
 	}
-	if (r->config.command && why == MACHINE_END_RESET)
-		log_error(NULL, "machine: the guest ended before the command did; "
-				"--cmdline+ loglevel=7 shows why");
+	if (r->config.command && (why == MACHINE_END_RESET || why == MACHINE_END_POWEROFF)) {
+		log_error(NULL, "machine: the guest ended before it said how the command did; "
+				"--cmdline+ loglevel=7 may show why");
+		finish(r, why == MACHINE_END_RESET ? EXIT_GUEST_RESET : EXIT_RUNTIME);
+		return;
+	}
 	if (why == MACHINE_END_CRASH)
 		log_error(NULL, "machine: the guest crashed (triple fault)");
 	if (why == MACHINE_END_FAILED) {

@@ -47,6 +47,7 @@
 #include "vmm/io_thread.h"
 #include "vmm/machine.h"
 #include "vmm/pc.h"
+#include "vmm/serial_gate.h"
 
 enum { PIC_PINS = 16, IOAPIC_PIT_PIN = 2 };
 
@@ -209,6 +210,29 @@ static int solder_timer(struct board *b, struct err *e)
 	return r;
 }
 
+/* The way of the UART and the debug console to the outside. */
+static int solder_serial_gate(struct board *b, const struct machine_config *c, struct err *e)
+{
+	b->serial_gate = serial_gate_create(&c->serial_limit, b->events.serial_tx,
+					    b->events.serial_ctx);
+	return b->serial_gate ? 0 : err_set(e, ENOMEM, "serial: out of memory");
+}
+
+static void on_serial_tx(void *ctx, const uint8_t *p, size_t n)
+{
+	struct board *b = ctx;
+
+	serial_gate_send(b->serial_gate, p, n);
+}
+
+static void on_serial_rx_ready(void *ctx)
+{
+	struct board *b = ctx;
+
+	if (b->events.serial_rx_ready)
+		b->events.serial_rx_ready(b->events.serial_ctx);
+}
+
 static int solder_uart(struct board *b, struct err *e)
 {
 	const struct ns16550_config c = { .id = "com1", .base = PC_COM1_PORT };
@@ -216,9 +240,9 @@ static int solder_uart(struct board *b, struct err *e)
 		.bus = b->ports,
 		.loop = b->loop,
 		.irq = board_gsi_line(b, PC_GSI_COM1),
-		.tx = b->events.serial_tx,
-		.rx_ready = b->events.serial_rx_ready,
-		.ctx = b->events.serial_ctx,
+		.tx = on_serial_tx,
+		.rx_ready = on_serial_rx_ready,
+		.ctx = b,
 	};
 	int r = ns16550_create(&c, &w, &b->uart, e);
 
@@ -320,8 +344,8 @@ static int solder_debug_ports(struct board *b, struct err *e)
 	const struct debugcon_config con = { .id = "debugcon", .base = PC_DEBUGCON_PORT };
 	const struct debugcon_wiring con_wiring = {
 		.bus = b->ports,
-		.tx = b->events.serial_tx,
-		.ctx = b->events.serial_ctx,
+		.tx = on_serial_tx,
+		.ctx = b,
 	};
 	const struct debug_exit_config exit = { .id = "debug-exit", .base = PC_DEBUG_EXIT_PORT };
 	const struct debug_exit_wiring exit_wiring = {
@@ -356,6 +380,8 @@ int board_populate(struct board *b, const struct machine_config *c, const struct
 		r = solder_interrupt_chips(b, e);
 	if (r == 0 && !(caps & ACCEL_CAP_IRQCHIP))
 		r = solder_timer(b, e);
+	if (r == 0)
+		r = solder_serial_gate(b, c, e);
 	if (r == 0)
 		r = solder_uart(b, e);
 	if (r == 0)
@@ -443,6 +469,7 @@ void board_destroy(struct board *b)
 	}
 	while (b->n_io_threads)
 		io_thread_destroy(b->io_threads[--b->n_io_threads]);
+	serial_gate_destroy(b->serial_gate);
 	bus_destroy(b->mmio);
 	bus_destroy(b->ports);
 	free(b);

@@ -6,13 +6,20 @@
  * kind of virtio device each from its part of the configuration.
  */
 #include "vmm/board.h"
+#include "vmm/core/device.h"
 #include "vmm/core/irq.h"
+#include "vmm/machine.h"
 
-struct device;
 struct io_thread;
+struct serial_gate;
 struct virtio;
 
 enum { BOARD_MAX_DEVICES = 48, BOARD_MAX_IO_THREADS = 32 };
+
+struct board_console {
+	struct virtio *v;
+	unsigned port;
+};
 
 struct board {
 	struct gmem *mem;
@@ -34,6 +41,12 @@ struct board {
 
 	/* Chips others on the board are wired to. */
 	struct device *uart, *pic, *ioapic, *keyboard, *pm, *pci;
+	struct serial_gate *serial_gate;
+
+	/* Devices that can be changed while they run (live.c); NULL: none. */
+	struct virtio *balloon, *rng;
+	struct board_console consoles[MACHINE_MAX_CONSOLES];
+	unsigned n_consoles;
 };
 
 /* Takes d: it lives as long as the board. */
@@ -48,6 +61,8 @@ int board_plug_all(struct board *b, const struct machine_config *c, struct err *
 int board_plug_disks(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_nets(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_rng(struct board *b, const struct machine_config *c, struct err *e);
+int board_plug_balloon(struct board *b, const struct machine_config *c, struct err *e);
+int board_plug_consoles(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_fs(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_vsock(struct board *b, const struct machine_config *c, struct err *e);
 /* The slots in use, for the boot loader's tables. */

@@ -2,27 +2,27 @@
 #ifndef MAYFLY_VMM_CONSOLE_H
 #define MAYFLY_VMM_CONSOLE_H
 /*
- * The console: what the guest's UART sends goes to a file descriptor, what a file descriptor
- * brings goes to the UART, and an escape key in between talks to us.
+ * A console: what a device of the guest (the UART, a port of the console device) sends goes to a file
+ * descriptor (console_out.h), what a file descriptor brings goes to the device, and an escape key in
+ * between talks to us.
  *
- * Output passes through a ring of CONSOLE_RING bytes that a writer thread empties, so a reader
- * that has stopped never stops the guest or the loop: a sender waits for room at most
- * CONSOLE_WAIT_MS and only while the reader makes progress; what then does not fit is dropped and
- * counted. Input of a pipe or file waits until the UART has room; input of a terminal is read at
+ * Input of a pipe, socket or file waits until the device has room; input of a terminal is read at
  * once, since the escape key must work whatever the guest does.
  *
- * Threads: console_tx and console_rx_ready from any thread, with a device's lock held; the rest
- * on the loop thread. The hooks are called on the loop thread.
+ * Threads: console_tx, console_offer and console_rx_ready from any thread, with a device's lock held;
+ * the rest on the loop thread. The hooks are called on the loop thread.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/console_out.h"
+
 struct console;
 struct err;
 struct loop;
 
-enum { CONSOLE_RING = 64 * 1024, CONSOLE_WAIT_MS = 100, CONSOLE_LINE = 80 };
+enum { CONSOLE_LINE = 80 };
 
 struct console_config {
 	int in_fd, out_fd; /* borrowed; -1: none */
@@ -31,11 +31,15 @@ struct console_config {
 };
 
 struct console_hooks {
-	size_t (*rx)(void *ctx, const uint8_t *p, size_t n); /* to the UART; how many it took */
-	void (*quit)(void *ctx);                             /* escape x */
-	void (*pause)(void *ctx);                            /* escape p */
-	void (*command)(void *ctx, const char *line);        /* a line of the escape c prompt */
+	size_t (*rx)(void *ctx, const uint8_t *p, size_t n); /* to the device; how many it took */
+	void (*room)(void *ctx);   /* console_offer() would take more; may be NULL */
+	void (*hangup)(void *ctx); /* the other end is gone, or NULL; see console_detach() */
 	void *ctx;
+
+	void (*quit)(void *key_ctx);                      /* escape x */
+	void (*pause)(void *key_ctx);                     /* escape p */
+	void (*command)(void *key_ctx, const char *line); /* a line of the escape c prompt */
+	void *key_ctx;
 };
 
 int console_create(struct loop *loop, const struct console_config *c,
@@ -44,7 +48,12 @@ int console_create(struct loop *loop, const struct console_config *c,
 void console_destroy(struct console *c);
 
 int console_start(struct console *c, struct err *e); /* begins to read */
-void console_tx(struct console *c, const uint8_t *p, size_t n);
+/* Another descriptor for both directions; borrowed until console_detach() returns. Before that, a
+ * socket must have been shut down. */
+int console_attach(struct console *c, int fd, struct err *e);
+void console_detach(struct console *c);
+void console_tx(struct console *c, const uint8_t *p, size_t n); /* as console_out_send() */
+size_t console_offer(struct console *c, const uint8_t *p, size_t n); /* as console_out_offer() */
 void console_rx_ready(struct console *c);
 uint64_t console_dropped(struct console *c);
 

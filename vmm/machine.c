@@ -9,7 +9,7 @@
  * before that are dropped: a guest that has asked for a reset goes on for some instructions and
  * tries other means, up to a triple fault, and only the first one is what it meant.
  */
-#include "vmm/machine.h"
+#include "vmm/machine_int.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -408,6 +408,11 @@ void machine_power_button(struct machine *m)
 	log_info(NULL, "machine: the guest minds no power button; pressing Ctrl-Alt-Del");
 	m->off_at_reset = true;
 	board_ctrl_alt_del(m->board);
+}
+
+struct board *machine_board(struct machine *m)
+{
+	return m->board;
 }
 
 size_t machine_serial_rx(struct machine *m, const uint8_t *p, size_t n)

@@ -22,7 +22,8 @@ struct loop;
 struct machine;
 struct mmds;
 
-enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4, MACHINE_MAX_NETS = 4 };
+enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4, MACHINE_MAX_NETS = 4,
+       MACHINE_MAX_CONSOLES = 8 };
 
 struct machine_disk {
 	const char *path;
@@ -64,6 +65,24 @@ struct machine_vsock { /* connections between programs of the guest and of the h
 	const char *uds_path; /* NULL: there is no such device */
 };
 
+struct machine_balloon {
+	bool present;
+	uint32_t target_mib;
+	bool deflate_on_oom;
+	uint16_t stats_interval_s; /* 0: no statistics */
+	bool reporting, hinting;
+};
+
+/* A console, or a byte channel if it has a name, with the host's end of it. The callbacks are made
+ * on any thread, with a device's lock held, and must not wait; see devices/virtio/console.h. */
+struct machine_console {
+	const char *name;
+	bool closed; /* nobody is at the host's end yet */
+	size_t (*write)(void *ctx, const uint8_t *p, size_t n);
+	void (*rx_ready)(void *ctx);
+	void *ctx;
+};
+
 enum machine_bus { MACHINE_BUS_MMIO, MACHINE_BUS_PCI };
 
 /* AUTO: the host where the guest would do it in translated code. */
@@ -85,6 +104,11 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	unsigned n_nets;
 	struct mmds *mmds; /* vmm/mmds/mmds.h; borrowed; NULL: none */
 	bool rng;
+	struct limiter_config rng_limits;
+	struct limiter_bucket_config serial_limit; /* bytes; what is over it is dropped */
+	struct machine_balloon balloon;
+	struct machine_console consoles[MACHINE_MAX_CONSOLES]; /* the first without a name is hvc0 */
+	unsigned n_consoles;
 	struct machine_fs fs[MACHINE_MAX_FS];
 	unsigned n_fs;
 	struct machine_vsock vsock;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "boot/boot.h"
+#include "devices/virtio/console.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/vsock.h"
 #include "vmm/core/err.h"
@@ -177,6 +178,48 @@ static int check_vsock(const struct machine_vsock *v, struct err *e)
 	return -EINVAL;
 }
 
+static int check_balloon(const struct machine_config *c, struct err *e)
+{
+	if (!c->balloon.present || c->balloon.target_mib <= c->mem_bytes >> 20)
+		return 0;
+	err_set(e, EINVAL, "balloon: %u MiB are more than the guest's memory of %" PRIu64 " MiB",
+		c->balloon.target_mib, c->mem_bytes >> 20);
+	err_hint(e, "write a smaller --balloon; it is what the guest gives away");
+	return -EINVAL;
+}
+
+static bool is_port_name(const char *s)
+{
+	size_t len = strlen(s);
+
+	return len && len < VIRTIO_CONSOLE_MAX_NAME &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
+}
+
+static int check_consoles(const struct machine_config *c, struct err *e)
+{
+	unsigned i, j;
+
+	if (c->n_consoles > MACHINE_MAX_CONSOLES)
+		return err_set(e, EINVAL, "consoles: %u are too many; at most %d", c->n_consoles,
+			       MACHINE_MAX_CONSOLES);
+	for (i = 0; i < c->n_consoles; i++) {
+		const char *name = c->consoles[i].name;
+
+		if (!name)
+			continue;
+		if (!is_port_name(name)) {
+			err_set(e, EINVAL, "console name '%.80s' is not valid", name);
+			err_hint(e, "1 to %d letters, digits, - _ or .", VIRTIO_CONSOLE_MAX_NAME - 1);
+			return -EINVAL;
+		}
+		for (j = 0; j < i; j++)
+			if (c->consoles[j].name && !strcmp(c->consoles[j].name, name))
+				return err_set(e, EINVAL, "console name '%s' is used twice", name);
+	}
+	return 0;
+}
+
 int machine_config_check(const struct machine_config *c, struct err *e)
 {
 	int r;
@@ -209,5 +252,9 @@ int machine_config_check(const struct machine_config *c, struct err *e)
 		r = check_nets(c, e);
 	if (r == 0)
 		r = check_vsock(&c->vsock, e);
+	if (r == 0)
+		r = check_balloon(c, e);
+	if (r == 0)
+		r = check_consoles(c, e);
 	return r < 0 ? r : check_fs(c, e);
 }

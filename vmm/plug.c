@@ -179,6 +179,10 @@ int board_plug_all(struct board *b, const struct machine_config *c, struct err *
 		r = board_plug_fs(b, c, e);
 	if (r == 0)
 		r = board_plug_vsock(b, c, e);
+	if (r == 0)
+		r = board_plug_balloon(b, c, e);
+	if (r == 0)
+		r = board_plug_consoles(b, c, e);
 	return r;
 }
 

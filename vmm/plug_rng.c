@@ -7,7 +7,7 @@
 
 int board_plug_rng(struct board *b, const struct machine_config *mc, struct err *e)
 {
-	const struct virtio_rng_config c = { .id = "rng" };
+	const struct virtio_rng_config c = { .id = "rng", .limits = mc->rng_limits };
 	const struct virtio_rng_wiring w = { .mem = b->mem, .loop = b->loop };
 	struct virtio *v;
 	int r;
@@ -15,5 +15,9 @@ int board_plug_rng(struct board *b, const struct machine_config *mc, struct err 
 	if (!mc->rng)
 		return 0;
 	r = virtio_rng_create(&c, &w, &v, e);
-	return r < 0 ? r : board_plug(b, v, e);
+	if (r == 0)
+		r = board_plug(b, v, e);
+	if (r == 0)
+		b->rng = v;
+	return r;
 }

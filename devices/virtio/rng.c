@@ -4,7 +4,8 @@
  *
  * A buffer gets at most 64 KiB, which the driver sees in the used length, and one round serves
  * at most ROUND_CHAINS buffers before other devices have their turn, so a guest can make the loop
- * busy for some milliseconds at most. Buffers to read are ignored.
+ * busy for some milliseconds at most. Buffers to read are ignored. A buffer that the rate limiter does
+ * not let through yet is kept, and those behind it wait in the queue.
  *
  * The smallest complete device: docs/adding-a-device.md walks through it.
  *
@@ -24,6 +25,11 @@ enum { QUEUE_REQUESTS, N_QUEUES, QUEUE_SIZE = 64, MAX_BYTES = 64 << 10, ROUND_CH
 
 struct virtio_rng {
 	struct virtio v;
+	struct limiter limiter;
+	struct loop_timer again;
+	bool holding; /* a buffer that waits for the limiter */
+	struct virtq_chain held;
+	struct virtio_rng_counters n;
 };
 
 /* Returns how many bytes were filled; less than asked for only if the host fails. */
@@ -52,22 +58,87 @@ static uint32_t fill(const struct iovec *iov, unsigned n_iov, uint32_t max_bytes
 	return filled;
 }
 
+static uint32_t bytes_for(const struct virtq_chain *c)
+{
+	return c->in_bytes < MAX_BYTES ? c->in_bytes : MAX_BYTES;
+}
+
+/* False if it has to wait; the timer is armed then. */
+static bool serve(struct virtio_rng *r, unsigned queue, const struct virtq_chain *c)
+{
+	uint32_t wanted = bytes_for(c), filled;
+	uint64_t again_ns = limiter_take(&r->limiter, wanted, 1);
+
+	if (again_ns) {
+		loop_timer_arm(r->v.loop, &r->again, again_ns);
+		return false;
+	}
+	filled = fill(c->iov + c->n_out, c->n_in, MAX_BYTES);
+	r->n.requests++;
+	r->n.bytes += filled;
+	r->n.host_fails += filled < wanted;
+	virtio_push(&r->v, queue, c, filled);
+	return true;
+}
+
 static void rng_notify(struct virtio *v, unsigned queue)
 {
-	struct virtq_chain c;
+	struct virtio_rng *r = container_of(v, struct virtio_rng, v);
 	unsigned n;
 
-	for (n = 0; n < ROUND_CHAINS && virtio_pop(v, queue, &c); n++)
-		virtio_push(v, queue, &c, fill(c.iov + c.n_out, c.n_in, MAX_BYTES));
+	for (n = 0; n < ROUND_CHAINS; n++) {
+		if (!r->holding && !virtio_pop(v, queue, &r->held))
+			break;
+		r->holding = !serve(r, queue, &r->held);
+		if (r->holding)
+			break;
+	}
 	if (n == ROUND_CHAINS)
 		virtio_rekick(v, queue);
 	virtio_signal(v, queue);
 }
 
+static void on_again(struct loop_timer *t)
+{
+	struct virtio_rng *r = container_of(t, struct virtio_rng, again);
+
+	if (virtio_is_live(&r->v))
+		rng_notify(&r->v, QUEUE_REQUESTS);
+}
+
+static void drop_held(struct virtio_rng *r)
+{
+	r->holding = false;
+	loop_timer_cancel(r->v.loop, &r->again);
+}
+
+static void rng_reset(struct virtio *v)
+{
+	drop_held(container_of(v, struct virtio_rng, v));
+}
+
 static void rng_reset_queue(struct virtio *v, unsigned queue)
 {
-	(void)v; /* no chain outlives rng_notify() */
 	(void)queue;
+	drop_held(container_of(v, struct virtio_rng, v));
+}
+
+void virtio_rng_set_limits(struct virtio *v, const struct limiter_bucket_config *bandwidth,
+			   const struct limiter_bucket_config *ops)
+{
+	struct virtio_rng *r = container_of(v, struct virtio_rng, v);
+
+	limiter_update(&r->limiter, bandwidth, ops, loop_now_ns());
+	if (r->holding)
+		loop_timer_arm(v->loop, &r->again, 0);
+}
+
+void virtio_rng_counters(struct virtio *v, struct virtio_rng_counters *out)
+{
+	struct virtio_rng *r = container_of(v, struct virtio_rng, v);
+
+	*out = r->n;
+	out->throttled = r->limiter.n_throttled;
 }
 
 static const struct virtio_ops rng_virtio_ops = {
@@ -75,8 +146,27 @@ static const struct virtio_ops rng_virtio_ops = {
 	.n_queues = N_QUEUES,
 	.max_queue_size = QUEUE_SIZE,
 	.notify = rng_notify,
+	.reset = rng_reset,
 	.reset_queue = rng_reset_queue,
 };
+
+static int rng_start(struct device *d, struct err *e)
+{
+	struct virtio_rng *r = container_of(d, struct virtio_rng, v.dev);
+	int res = virtio_start(d, e);
+
+	if (res == 0 && r->holding)
+		loop_timer_arm(r->v.loop, &r->again, 0);
+	return res;
+}
+
+static void rng_stop(struct device *d)
+{
+	struct virtio_rng *r = container_of(d, struct virtio_rng, v.dev);
+
+	virtio_stop(d);
+	loop_timer_cancel(r->v.loop, &r->again);
+}
 
 static void rng_destroy(struct device *d)
 {
@@ -85,15 +175,15 @@ static void rng_destroy(struct device *d)
 	if (!d)
 		return;
 	r = container_of(d, struct virtio_rng, v.dev);
-	virtio_stop(d);
+	rng_stop(d);
 	virtio_fini(&r->v);
 	free(r);
 }
 
 static const struct device_ops rng_device_ops = {
 	.type = "virtio-rng",
-	.start = virtio_start,
-	.stop = virtio_stop,
+	.start = rng_start,
+	.stop = rng_stop,
 	.reset = virtio_reset,
 	.destroy = rng_destroy,
 };
@@ -111,6 +201,8 @@ int virtio_rng_create(const struct virtio_rng_config *cfg, const struct virtio_r
 		free(r);
 		return res;
 	}
+	r->again = (struct loop_timer){.owner = &r->v.dev, .fn = on_again};
+	limiter_init(&r->limiter, &cfg->limits, loop_now_ns());
 	*out = &r->v;
 	return 0;
 }

@@ -58,6 +58,11 @@ void virtio_config_changed(struct virtio *v)
 	raise_config(v);
 }
 
+void virtio_announce_config(struct virtio *v)
+{
+	raise_config(v);
+}
+
 /* --- queues ----------------------------------------------------------------------------------- */
 
 bool virtio_is_live(const struct virtio *v)

@@ -25,7 +25,8 @@ enum { /* §2.1 */
 
 enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 enum { VIRTIO_MAX_QUEUES = 64 }; /* of one device */
-enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_ENTROPY = 4, VIRTIO_ID_VSOCK = 19, VIRTIO_ID_FS = 26 };
+enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3,
+       VIRTIO_ID_ENTROPY = 4, VIRTIO_ID_BALLOON = 5, VIRTIO_ID_VSOCK = 19, VIRTIO_ID_FS = 26 };
 
 /* feature bit numbers, §6 */
 enum {
@@ -109,6 +110,8 @@ void virtio_rekick(struct virtio *v, unsigned queue);
 /* The driver broke a rule: the device stops until it is reset. */
 void virtio_set_broken(struct virtio *v, const char *why);
 void virtio_config_changed(struct virtio *v);
+/* Has the driver look at a configuration that is as it was. */
+void virtio_announce_config(struct virtio *v);
 
 /* --- for transports --------------------------------------------------------------------------- */
 

@@ -35,10 +35,22 @@ grep virtio /proc/interrupts
 """
 
 
-def disk_initrd(tmp, kernel="cloud-6.1", modules=("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_rng")):
-    script, out = os.path.join(tmp, "script"), os.path.join(tmp, "initrd-" + kernel)
+BALLOON_SCRIPT = """mount -t tmpfs -o size=90% none /tmp
+dd if=/dev/zero of=/tmp/f bs=1M count=100 2>/dev/null; rm /tmp/f
+echo guest filled
+n=0
+while [ $(sed -n 's/MemAvailable: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) -gt 120000 ] && [ $n -lt 300 ]; do usleep 100000; n=$((n + 1)); done
+dd if=/dev/urandom of=/tmp/f bs=1M count=20 2>/dev/null
+echo sums $(md5sum </tmp/f) $(md5sum </tmp/f)
+echo guest waited $n
+"""
+
+
+def disk_initrd(tmp, kernel="cloud-6.1", modules=("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_rng"),
+                text=DISK_SCRIPT, name="initrd-"):
+    script, out = os.path.join(tmp, "script"), os.path.join(tmp, name + kernel)
     with open(script, "w") as f:
-        f.write(DISK_SCRIPT)
+        f.write(text)
     cmd = [os.path.join(ROOT, "tools", "mkinitrd"), "--modules", os.path.dirname(os.path.dirname(guest(kernel)))]
     for module in modules:
         cmd += ["--module", module]
@@ -189,6 +201,14 @@ def plan_linux(plan):
                  "code=$?; kill $pid; exit $code", 0,
                  [r"50 connections of 20000 bytes each way, 0 unfinished, 0 wrong", r"sum right, count right, then 0",
                   r"refused: Connection reset"], BAD)
+    plan.add("balloon gives memory back", "export XDG_RUNTIME_DIR=/tmp; rss() { sed -n 's/VmRSS:[^0-9]*\\([0-9]*\\) kB/\\1/p' "
+             "/proc/$pid/status; }; /bin/mayfly run --accel kvm --mem 256M --kernel /guest/cloud-6.1 --initrd "
+             "/guest/initrd-balloon --balloon --timeout 100s --cmdline 'console=ttyS0 loglevel=5' >/tmp/balloon 2>&1 & "
+             "pid=$!; until grep -q filled /tmp/balloon || ! kill -0 $pid; do sleep 0.2; done; full=$(rss); "
+             "/bin/mayfly debug tell $pid balloon 100; until grep -q sums /tmp/balloon || ! kill -0 $pid; do sleep 0.2; done; "
+             "small=$(rss); wait $pid; code=$?; cat /tmp/balloon; echo rss $full $small kB; "
+             "[ $((full - small)) -gt 40000 ] && echo fell; exit $code", 0,
+             [r"sums ([0-9a-f]{32}) - \1 -", r"(?m)^fell", r"guest waited [12]?\d?\d\b"], BAD)
     plan.add("TERM shuts the guest down", "mkfifo /tmp/in; sleep 60 >/tmp/in & " +
              linux("cloud-6.1", 1, "mayfly.shell", "--log info") + " </tmp/in >/tmp/out 2>&1 & pid=$!;"
              "until grep -q reached /tmp/out; do sleep 1; done; sleep 1;"
@@ -233,7 +253,9 @@ def main():
             files += [(stream, "/bin/stream"), (vsock_initrd(tmp, stream), "/guest/initrd-vsock")]
             files += [(guest(k), f"/guest/{k}") for k in ("cloud-6.1", "cloud-6.12")]
             files += [(initrd("cloud-6.1"), "/guest/initrd"), (disk_initrd(tmp), "/guest/initrd-disk"),
-                      (disk_initrd(tmp, "cloud-6.12", ("virtio_blk", "virtio_rng")), "/guest/initrd-disk-6.12")]
+                      (disk_initrd(tmp, "cloud-6.12", ("virtio_blk", "virtio_rng")), "/guest/initrd-disk-6.12"),
+                      (disk_initrd(tmp, "cloud-6.1", ("virtio_mmio", "virtio_balloon"), BALLOON_SCRIPT, "balloon-"),
+                       "/guest/initrd-balloon")]
             plan.select(regex)
             here = kvm_works_here()
 

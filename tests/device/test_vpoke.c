@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every virtio device on both transports: see tests/device/vpoke.h; and what each lets a driver have. */
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/blk.h"
+#include "devices/virtio/console.h"
 #include "devices/virtio/fs.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/net_port.h"
@@ -108,6 +110,43 @@ static struct virtio *make_vsock(struct vdriver *d)
 	return v;
 }
 
+static struct virtio *make_balloon(struct vdriver *d)
+{
+	const struct virtio_balloon_config c = {.id = "balloon", .stats_interval_s = 1,
+						.reporting = true, .hinting = true};
+	const struct virtio_balloon_wiring w = {.mem = d->mem, .loop = d->loop};
+	struct virtio *v;
+
+	cr_assert_eq(virtio_balloon_create(&c, &w, &v, NULL), 0);
+	return v;
+}
+
+static size_t swallow(void *ctx, const uint8_t *p, size_t n)
+{
+	(void)ctx;
+	(void)p;
+	return n / 2;
+}
+
+static void ignore(void *ctx)
+{
+	(void)ctx;
+}
+
+static struct virtio *make_console(struct vdriver *d)
+{
+	const struct virtio_console_port ports[2] = {
+		{.write = swallow, .rx_ready = ignore},
+		{.name = "name", .write = swallow, .rx_ready = ignore},
+	};
+	const struct virtio_console_config c = {.id = "con", .ports = ports, .n_ports = 2};
+	const struct virtio_console_wiring w = {.mem = d->mem, .loop = d->loop};
+	struct virtio *v;
+
+	cr_assert_eq(virtio_console_create(&c, &w, &v, NULL), 0);
+	return v;
+}
+
 static void quiet(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
@@ -179,7 +218,8 @@ static void check_bits(struct virtio *(*make)(struct vdriver *d), bool pci)
 Test(negotiation, each_bit_alone, .init = quiet)
 {
 	static struct virtio *(*const make[])(struct vdriver *) = {make_rng, make_blk, make_net,
-								      make_fs, make_vsock};
+								      make_fs, make_vsock, make_balloon,
+								    make_console};
 
 	for (unsigned i = 0; i < ARRAY_LEN(make); i++) {
 		check_bits(make[i], false);
@@ -190,4 +230,14 @@ Test(negotiation, each_bit_alone, .init = quiet)
 Test(vpoke, vsock)
 {
 	vpoke_check(make_vsock, ROUNDS);
+}
+
+Test(vpoke, balloon)
+{
+	vpoke_check(make_balloon, ROUNDS);
+}
+
+Test(vpoke, console)
+{
+	vpoke_check(make_console, ROUNDS);
 }

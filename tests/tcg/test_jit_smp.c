@@ -10,6 +10,7 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 enum {
 	SMP_RAM = 0x4000000,
@@ -203,5 +204,54 @@ Test(smp, each_keeps_its_own_mapping)
 	run_all(rax);
 	for (unsigned i = 0; i < 4; i++)
 		cr_expect_eq(rax[i], 0);
+	close_machine();
+}
+
+/* What a balloon does: whenever the guest asks, a thread that is no vCPU drops two pages. */
+static void *discard_on_request(void *arg)
+{
+	const struct timespec moment = {.tv_nsec = 100000};
+	uint8_t done = 0;
+
+	while (!*(_Atomic bool *)arg) {
+		if ((uint8_t)m.port80 == done) {
+			nanosleep(&moment, NULL);
+			continue;
+		}
+		done = (uint8_t)m.port80;
+		cr_expect_eq(gmem_discard(m.mem, 0x200000, 0x1000), 0);
+		cr_expect_eq(gmem_discard(m.mem, 0x210000, 0x1000), 0);
+		gmem_write(m.mem, SMP_DATA, &done, 1);
+	}
+	return NULL;
+}
+
+Test(smp, discarded_pages_hold_zeroes_as_data_and_as_code)
+{
+	static _Atomic bool end;
+	uint64_t rax[SMP_MAX];
+	pthread_t t;
+
+	/* A function is written, called and its page dropped, with a page of data that is in the TLB.
+	 * Zeroes are "add [rax], al": 2040 of them from offset 16 on, then the next page's ret. */
+	open_machine(1);
+	m.ram[0x201000] = 0xc3;
+	set_program(0, ASM64("mov r14d, 0x200010\n mov r12d, 1\n xor r15d, r15d\n"
+			     "1: mov byte ptr [r14], 0xb8\n mov [r14 + 1], r12d\n"
+			     "mov byte ptr [r14 + 5], 0xc3\n call r14\n sub eax, r12d\n or r15d, eax\n"
+			     "mov dword ptr [0x210020], 0x55555555\n"
+			     "mov byte ptr [0x91001], 0\n"
+			     "mov eax, r12d\n out 0x80, al\n"
+			     "2: pause\n cmp byte ptr [0x90000], r12b\n jne 2b\n"
+			     "or r15d, [0x210020]\n"
+			     "mov eax, 0x91001\n call r14\n"
+			     "movzx eax, byte ptr [0x91001]\n sub eax, 248\n or r15d, eax\n"
+			     "inc r12d\n cmp r12d, 200\n jb 1b\n mov eax, r15d\n cli\n hlt"));
+	pthread_create(&t, NULL, discard_on_request, &end);
+	run_all(rax);
+	end = true;
+	pthread_join(t, NULL);
+	cr_expect_eq(rax[0], 0);
+	cr_expect_eq(m.n_out, 199);
 	close_machine();
 }

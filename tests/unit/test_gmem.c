@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const gpaddr low = 64 << 10, high = 1ull << 32;
 
@@ -142,5 +143,82 @@ Test(gmem, watcher_is_told_of_every_kind_of_write)
 	cr_assert(t.n == 4 && t.gpa == high + 8 && t.len == 60);
 	gmem_written(m, 0, 0);
 	cr_assert_eq(t.n, 4);
+	gmem_destroy(m);
+}
+
+/* 4 KiB pages of [host, host + len) that take memory. */
+static unsigned resident(const uint8_t *host, size_t len)
+{
+	unsigned char in_core[64];
+	unsigned n = 0;
+
+	cr_assert_leq(len >> 12, sizeof(in_core));
+	cr_assert_eq(mincore((void *)(uintptr_t)host, len, in_core), 0);
+	for (size_t i = 0; i < len >> 12; i++)
+		n += in_core[i] & 1;
+	return n;
+}
+
+Test(gmem, discarded_pages_read_as_zeroes_and_take_no_memory)
+{
+	const struct gmem_region *r;
+	struct gmem *m = make();
+	struct told t = {0};
+	uint8_t b[2];
+
+	gmem_prefer_huge(m, false);
+	gmem_regions(m, &r);
+	gmem_fill(m, 0, 0x55, low);
+	cr_assert_eq(resident(r[0].host, low), 16);
+	gmem_set_watcher(m, (struct gmem_watcher){on_written, &t});
+	cr_assert_eq(gmem_discard(m, 0x1000, 0x3000), 0);
+	cr_assert(t.n == 1 && t.gpa == 0x1000 && t.len == 0x3000);
+	cr_assert_eq(resident(r[0].host, low), 13);
+	gmem_read(m, 0xfff, b, 2);
+	cr_assert(b[0] == 0x55 && b[1] == 0);
+	gmem_read(m, 0x3fff, b, 2);
+	cr_assert(b[0] == 0 && b[1] == 0x55);
+	gmem_fill(m, 0x2000, 0x66, 1);
+	gmem_read(m, 0x2000, b, 2);
+	cr_assert(b[0] == 0x66 && b[1] == 0);
+	gmem_destroy(m);
+}
+
+Test(gmem, discard_refuses_what_is_no_page_of_ram)
+{
+	struct gmem *m = make();
+	uint8_t b;
+
+	gmem_fill(m, 0, 0x55, low);
+	cr_assert_eq(gmem_discard(m, 0x800, 0x1000), -EINVAL);
+	cr_assert_eq(gmem_discard(m, 0, 0x800), -EINVAL);
+	cr_assert_eq(gmem_discard(m, low - 0x1000, 0x2000), -EFAULT);
+	cr_assert_eq(gmem_discard(m, low, 0x1000), -EFAULT);
+	cr_assert_eq(gmem_discard(m, UINT64_MAX - 0xfff, 0x2000), -EFAULT);
+	for (gpaddr a = 0; a < low; a += 0x1000) {
+		gmem_read(m, a, &b, 1);
+		cr_assert_eq(b, 0x55);
+	}
+	gmem_destroy(m);
+}
+
+Test(gmem, discard_of_pieces_keeps_what_shares_a_page_with_others)
+{
+	struct gmem *m = make();
+	struct iovec iov[2];
+	uint64_t bytes = 0;
+	uint8_t b[3];
+
+	gmem_fill(m, 0, 0x55, low);
+	gmem_map(m, 0x1800, 0x2000, GMEM_TO_GUEST, iov, 1);
+	gmem_map(m, 0x5800, 0x1000, GMEM_TO_GUEST, iov + 1, 1);
+	cr_assert_eq(gmem_discard_iov(m, iov, 2, &bytes), 0);
+	cr_assert_eq(bytes, 0x1000);
+	gmem_read(m, 0x1fff, b, 2);
+	cr_assert(b[0] == 0x55 && b[1] == 0);
+	gmem_read(m, 0x2fff, b, 2);
+	cr_assert(b[0] == 0 && b[1] == 0x55);
+	gmem_read(m, 0x5fff, b, 2);
+	cr_assert(b[0] == 0x55 && b[1] == 0x55);
 	gmem_destroy(m);
 }

@@ -6,7 +6,7 @@
 #include "vmm/cli/opt.h"
 #include "vmm/core/err.h"
 
-enum { ID_MEM, ID_DISK, ID_RNG, ID_CMDLINE, ID_TIMEOUT, ID_SERIAL, ID_CPUS };
+enum { ID_MEM, ID_DISK, ID_RNG, ID_CMDLINE, ID_TIMEOUT, ID_SERIAL, ID_CPUS, ID_BALLOON };
 
 static const struct opt_key mem_keys[] = { { "size", OPT_SIZE, "SIZE" },
 					   { "shared", OPT_BOOL, NULL },
@@ -28,6 +28,7 @@ static const struct opt table[] = {
 	{ ID_TIMEOUT, "timeout", time_keys, "time" },
 	{ ID_SERIAL, "serial", serial_keys, "serial port" },
 	{ ID_CPUS, "cpus", cpus_keys, "processors" },
+	{ ID_BALLOON, "balloon", cpus_keys, "balloon", true },
 	{ 0 },
 };
 
@@ -241,4 +242,19 @@ Test(opt, nearest)
 	cr_expect_str_eq(opt_nearest("cmd", words), "cmdline");
 	cr_expect_null(opt_nearest("network", words));
 	cr_expect_null(opt_nearest("", words));
+}
+
+Test(opt, an_option_that_may_stand_alone_does_so_before_another_and_at_the_end)
+{
+	struct seen s;
+	struct err e;
+
+	cr_assert_eq(parse(&s, &e, "--balloon", NULL, NULL), 0);
+	cr_expect(s.n == 1 && s.id == ID_BALLOON && !s.v[0].given);
+	cr_assert_eq(parse(&s, &e, "--balloon", "--rng", NULL), 0);
+	cr_expect(s.n == 2 && s.id == ID_RNG);
+	cr_assert_eq(parse(&s, &e, "--balloon", "7", NULL), 0);
+	cr_expect(s.n == 1 && s.v[0].given && s.v[0].num == 7);
+	cr_assert_eq(parse(&s, &e, "--balloon=8", "word", NULL), 0);
+	cr_expect(s.v[0].num == 8 && s.word);
 }

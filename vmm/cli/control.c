@@ -4,7 +4,8 @@
  *
  * Requests: "stats text" and "stats json", what the machine is and what its accelerator has counted;
  * "metrics text" (Prometheus) and "metrics json" (totals); "info text" and "info json", one line of
- * `mayfly ps`. One client at a time, served on the event loop; a client that sends no line within REQUEST_NS is dropped, and so
+ * `mayfly ps`; "tell COMMAND": see live_cmd.h, answered by text, or by a line that begins with "error: ".
+ * One client at a time, served on the event loop; a client that sends no line within REQUEST_NS is dropped, and so
  * is what does not fit into the socket's buffer (an answer does by far). The directory belongs to
  * the user alone (0700), so whoever gets in may ask.
  *
@@ -27,13 +28,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "vmm/cli/live_cmd.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/loop.h"
 #include "vmm/machine.h"
 #include "vmm/metrics/metrics.h"
 
-enum { ANSWER_MAX = 64 << 10, REQUEST_MAX = 64, MAX_MACHINES = 1024 };
+enum { ANSWER_MAX = 64 << 10, REQUEST_MAX = 192, MAX_MACHINES = 1024 };
 #define REQUEST_NS 1000000000ull
 
 struct control {
@@ -152,6 +154,20 @@ static void on_patience_over(struct loop_timer *t)
 	drop_client(container_of(t, struct control, patience));
 }
 
+static void answer_command(struct control *c, const char *line, struct answer *a)
+{
+	char text[LIVE_ANSWER_MAX];
+	struct err e = { 0 };
+	int r = live_command(c->machine, line, text, &e);
+
+	if (r == -ENOENT)
+		say(a, "error: no command '%.60s'\n%s", line, live_help);
+	else if (r < 0)
+		say(a, "error: %s%s%s\n", e.msg, e.hint[0] ? "; " : "", e.hint);
+	else
+		say(a, "%s", text[0] ? text : "ok\n");
+}
+
 static void answer_request(struct control *c)
 {
 	struct answer *a = calloc(1, sizeof(*a));
@@ -162,6 +178,8 @@ static void answer_request(struct control *c)
 	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
 		if (!strcmp(c->request, requests[i].request))
 			requests[i].answer(c, requests[i].json, a);
+	if (!strncmp(c->request, "tell ", 5))
+		answer_command(c, c->request + 5, a);
 	n = send(c->client.fd, a->text, a->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	(void)n; /* gone, or not reading: its loss */
 	free(a);
@@ -311,7 +329,7 @@ static int ask(long pid, const char *request, FILE *to, struct err *e)
 	struct timeval patience = { .tv_sec = 10 };
 	struct sockaddr_un addr;
 	char dir[96], buf[4096];
-	bool any = false;
+	bool any = false, failed = false;
 	ssize_t n;
 	int fd, r = make_address(pid, &addr, dir, sizeof(dir), e);
 
@@ -330,9 +348,15 @@ static int ask(long pid, const char *request, FILE *to, struct err *e)
 		goto out;
 	}
 	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0) {
+		failed |= !any && n > 7 && !memcmp(buf, "error: ", 7);
 		any = true;
-		fwrite(buf, 1, (size_t)n, to);
+		if (failed)
+			err_set(e, EINVAL, "%.*s", (int)n - 8, buf + 7); /* without the newline */
+		else
+			fwrite(buf, 1, (size_t)n, to);
 	}
+	if (failed)
+		r = -e->code;
 	if (!any)
 		r = err_set(e, n < 0 ? errno : EPROTO, "process %ld does not answer", pid);
 out:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `mayfly debug stats|metrics PID [--json]`: what a running machine has counted. */
+/* `mayfly debug stats|metrics PID [--json]`: what a running machine has counted; `mayfly debug tell PID COMMAND`. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,23 +12,42 @@
 
 static int usage(struct err *e)
 {
-	err_hint(e, "write `mayfly debug stats|metrics PID [--json]`");
+	err_hint(e, "write `mayfly debug stats|metrics PID [--json]` or `mayfly debug tell PID COMMAND`");
 	return cli_fail(EXIT_USAGE, e);
 }
 
-int debug_main(int argc, char **argv)
+static bool parse_pid(const char *word, long *pid)
+{
+	char *end;
+
+	errno = 0;
+	*pid = strtol(word, &end, 10);
+	return !errno && *word && !*end && *pid > 0;
+}
+
+static int bad_pid(const char *verb, const char *word)
+{
+	struct err e = { 0 };
+
+	err_set(&e, EINVAL, "debug %s: '%.60s' is not a process id", verb, word);
+	return usage(&e);
+}
+
+static int ask(long pid, const char *request)
+{
+	struct err e = { 0 };
+
+	return control_ask(pid, request, &e) < 0 ? cli_fail(EXIT_RUNTIME, &e) : 0;
+}
+
+static int stats(int argc, char **argv)
 {
 	struct err e = { 0 };
 	const char *pid_word = NULL;
 	bool json = false;
-	char *end, request[32];
+	char request[32];
 	long pid;
 
-	if (argc < 1 || (strcmp(argv[0], "stats") && strcmp(argv[0], "metrics"))) {
-		err_set(&e, EINVAL, argc < 1 ? "debug: nothing to do is named" :
-					       "debug: unknown word '%.60s'", argc < 1 ? "" : argv[0]);
-		return usage(&e);
-	}
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--json")) {
 			json = true;
@@ -43,14 +62,46 @@ int debug_main(int argc, char **argv)
 		err_set(&e, EINVAL, "debug %s: no process id is given", argv[0]);
 		return usage(&e);
 	}
-	errno = 0;
-	pid = strtol(pid_word, &end, 10);
-	if (errno || *end || pid <= 0) {
-		err_set(&e, EINVAL, "debug %s: '%.60s' is not a process id", argv[0], pid_word);
+	if (!parse_pid(pid_word, &pid))
+		return bad_pid(argv[0], pid_word);
+	snprintf(request, sizeof(request), "%s %s", argv[0], json ? "json" : "text");
+	return ask(pid, request);
+}
+
+static int tell(int argc, char **argv)
+{
+	struct err e = { 0 };
+	char request[160] = "tell";
+	size_t len = 4;
+	long pid;
+
+	if (argc < 2) {
+		err_set(&e, EINVAL, "debug tell: no %s is given", argc ? "command" : "process id");
 		return usage(&e);
 	}
-	snprintf(request, sizeof(request), "%s %s", argv[0], json ? "json" : "text");
-	if (control_ask(pid, request, &e) < 0)
-		return cli_fail(EXIT_RUNTIME, &e);
-	return 0;
+	if (!parse_pid(argv[0], &pid))
+		return bad_pid("tell", argv[0]);
+	for (int i = 1; i < argc; i++) {
+		len += (size_t)snprintf(request + len, sizeof(request) - len, " %s", argv[i]);
+		if (len >= sizeof(request) || strchr(argv[i], '\n')) {
+			err_set(&e, EINVAL, "debug tell: the command is too long");
+			return usage(&e);
+		}
+	}
+	return ask(pid, request);
+}
+
+int debug_main(int argc, char **argv)
+{
+	struct err e = { 0 };
+
+	if (argc && (!strcmp(argv[0], "stats") || !strcmp(argv[0], "metrics")))
+		return stats(argc, argv);
+	if (argc && !strcmp(argv[0], "tell"))
+		return tell(argc - 1, argv + 1);
+	if (argc)
+		err_set(&e, EINVAL, "debug: unknown word '%.60s'", argv[0]);
+	else
+		err_set(&e, EINVAL, "debug: nothing to do is named");
+	return usage(&e);
 }

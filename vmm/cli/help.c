@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmm/cli/cli.h"
+#include "vmm/cli/live_cmd.h"
 #include "vmm/cli/opt.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
@@ -16,6 +17,8 @@ static void help_run(void)
 	printf("\nWithout --kernel it boots, in this order: $MAYFLY_KERNEL,\n"
 	       "$XDG_CACHE_HOME/mayfly/guest/vmlinuz with the initrd beside it (tools/quickstart puts\n"
 	       "them there), the newest /boot/vmlinuz-* it can read with its /boot/initrd.img-*.\n"
+	       "With a --console and the serial port off, the kernel's console is hvc0; a --console on\n"
+	       "standard input and output switches the serial port off by itself.\n"
 	       "With --disk and without --cmdline, root=/dev/vda and rw or ro are added.\n"
 	       "A guest's reboot reboots the machine; its poweroff ends mayfly with 0.\n"
 	       "--cpu v2 and v3 are x86-64-v2 and -v3 (with AES), the same on every host but for\n"
@@ -32,9 +35,11 @@ static void help_keys(void)
 	       "(--escape changes it):\n\n"
 	       "  Ctrl-A x        quit at once; the exit code is 130\n"
 	       "  Ctrl-A p        pause, and resume\n"
-	       "  Ctrl-A c        control prompt: info, pause, resume, reset, powerdown, quit, help\n"
+	       "  Ctrl-A c        control prompt: info, pause, resume, reset, powerdown, quit, help,\n"
+	       "                  and the commands below\n"
 	       "  Ctrl-A h        help\n"
-	       "  Ctrl-A Ctrl-A   sends Ctrl-A to the guest\n");
+	       "  Ctrl-A Ctrl-A   sends Ctrl-A to the guest\n\n"
+	       "Commands for devices, also by `mayfly debug tell PID COMMAND`:\n\n%s", live_help);
 }
 
 static void help_exit_codes(void)
@@ -96,6 +101,8 @@ static void help_overview(void)
 	       "  mayfly jailer --help      put a program into a directory, limits and a user of its own\n"
 	       "  mayfly completion bash|zsh|fish\n"
 	       "                            what the shell completes: source <(mayfly completion bash)\n"
+	       "  mayfly debug tell PID COMMAND\n"
+	       "                            change devices of a running machine; `help keys` has the list\n"
 	       "  mayfly version            version, accelerators\n"
 	       "  mayfly help [TOPIC]       this text, or one of these topics:\n\n");
 	for (i = 0; i < ARRAY_LEN(topics); i++)

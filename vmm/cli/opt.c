@@ -355,6 +355,8 @@ static int parse_option(const struct opt *table, int argc, char **argv, int *i,
 			return err_set(e, EINVAL, "--%s takes no value", o->name);
 		return sink->option(sink->ctx, o, v, e);
 	}
+	if (!text && o->bare && (*i + 1 >= argc || strncmp(argv[*i + 1], "--", 2) == 0))
+		return sink->option(sink->ctx, o, v, e);
 	if (!text) {
 		if (*i + 1 >= argc) {
 			err_set(e, EINVAL, "--%s needs a value", o->name);
@@ -406,7 +408,7 @@ void opt_synopsis(const struct opt *o, char *buf, size_t len)
 		const char *arg = k->arg ? k->arg : "VALUE";
 
 		if (k == o->keys)
-			n += (size_t)snprintf(buf + n, len - n, " %s", arg);
+			n += (size_t)snprintf(buf + n, len - n, o->bare ? " [%s]" : " %s", arg);
 		else if (k->type == OPT_BOOL)
 			n += (size_t)snprintf(buf + n, len - n, "[,%s]", k->name);
 		else

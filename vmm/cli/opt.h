@@ -9,7 +9,7 @@
  *
  * An option's value is a comma list of keys: `--disk /x.img,ro,id=root`. The bare first word is
  * the value of the first key; `key=value`; a boolean key alone means on; `,,` is a comma in a
- * value. An option without keys is a flag. A first key of type OPT_REST takes the whole value as
+ * value. An option without keys is a flag; one that is `bare` may stand without a value. A first key of type OPT_REST takes the whole value as
  * it stands, commas and all.
  */
 #include <stdbool.h>
@@ -42,6 +42,7 @@ struct opt {
 	const char *name;           /* without the dashes */
 	const struct opt_key *keys; /* ends with a NULL name; NULL: a flag */
 	const char *help;
+	bool bare; /* its value may be left out: before another option, and at the end */
 };
 
 struct opt_value { /* one per key, in the table's order */

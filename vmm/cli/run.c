@@ -19,10 +19,10 @@
 
 #include "vmm/cli/cli.h"
 #include "vmm/cli/control.h"
+#include "vmm/cli/live_cmd.h"
 #include "vmm/cli/notify.h"
-#include "vmm/cli/run_config.h"
 #include "vmm/cli/run_devices.h"
-#include "vmm/console.h"
+#include "vmm/cli/run_ports.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/loop.h"
@@ -35,16 +35,14 @@
 struct run {
 	struct run_config config;
 	struct loop *loop;
-	struct console *console;
 	struct machine *machine;
 	struct mmds *mmds; /* or NULL */
 	struct metrics *metrics;
+	struct run_ports ports;
 	struct control *control; /* or NULL */
 	struct loop_source signals;
 	struct loop_timer timeout, grace;
-	bool interactive;
 	bool pidfile_written;
-	int serial_fd; /* ours to close; -1: none */
 	int shutdown_signal;
 	int code; /* what mayfly ends with */
 };
@@ -90,21 +88,14 @@ static void on_serial_tx(void *ctx, const uint8_t *p, size_t n)
 {
 	struct run *r = ctx;
 
-	console_tx(r->console, p, n);
+	run_ports_serial_tx(&r->ports, p, n);
 }
 
 static void on_serial_rx_ready(void *ctx)
 {
 	struct run *r = ctx;
 
-	console_rx_ready(r->console);
-}
-
-static size_t on_console_rx(void *ctx, const uint8_t *p, size_t n)
-{
-	struct run *r = ctx;
-
-	return machine_serial_rx(r->machine, p, n);
+	run_ports_serial_rx_ready(&r->ports);
 }
 
 static void on_quit(void *ctx)
@@ -123,7 +114,7 @@ static void print_info(struct run *r)
 		i.state, i.n_vcpus, (unsigned long long)(i.mem_bytes >> 20), i.accel,
 		i.boot_protocol, (unsigned long long)(i.uptime_ns / 1000000000),
 		(unsigned long long)(i.uptime_ns / 1000000 % 1000), i.n_resets,
-		(unsigned long long)console_dropped(r->console));
+		(unsigned long long)console_dropped(console_host_console(r->ports.serial)));
 }
 
 static void do_pause(struct run *r)
@@ -186,7 +177,22 @@ static void do_help(struct run *r)
 
 	(void)r;
 	for (i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(stderr, "  %-10s %s\n", commands[i].name, commands[i].help);
+		fprintf(stderr, "  %-27s %s\n", commands[i].name, commands[i].help);
+	fputs(live_help, stderr);
+}
+
+static void do_live_command(struct run *r, const char *line)
+{
+	char answer[LIVE_ANSWER_MAX];
+	struct err e = { 0 };
+	int ret = live_command(r->machine, line, answer, &e);
+
+	if (ret == -ENOENT)
+		fprintf(stderr, "no command '%s'; help lists them\n", line);
+	else if (ret < 0)
+		fprintf(stderr, "%s%s%s\n", e.msg, e.hint[0] ? "; " : "", e.hint);
+	else
+		fputs(answer, stderr);
 }
 
 static void on_command(void *ctx, const char *line)
@@ -202,7 +208,7 @@ static void on_command(void *ctx, const char *line)
 		}
 	}
 	if (len)
-		fprintf(stderr, "no command '%.*s'; help lists them\n", (int)len, line);
+		do_live_command(ctx, line);
 }
 
 static void on_timeout(struct loop_timer *t)
@@ -239,7 +245,7 @@ static void stop_ourselves(struct run *r)
 {
 	terminal_restore();
 	kill(getpid(), SIGSTOP);
-	if (r->interactive)
+	if (r->ports.interactive)
 		terminal_enter_raw();
 }
 
@@ -262,10 +268,14 @@ static void on_signal(struct loop_source *s, uint32_t ready)
 			stop_ourselves(r);
 			break;
 		case SIGCONT:
-			if (r->interactive) {
+			if (r->ports.interactive) {
 				terminal_restore();
 				terminal_enter_raw();
+				run_ports_take_window_size(&r->ports);
 			}
+			break;
+		case SIGWINCH:
+			run_ports_take_window_size(&r->ports);
 			break;
 		case SIGUSR1:
 			print_info(r);
@@ -293,6 +303,7 @@ static int take_signals(struct run *r, struct err *e)
 	sigaddset(&set, SIGTSTP);
 	sigaddset(&set, SIGCONT);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGWINCH);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	r->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (r->signals.fd < 0)
@@ -331,36 +342,16 @@ static int write_pidfile(struct run *r, struct err *e)
 	return -e->code;
 }
 
-static int open_console(struct run *r, struct err *e)
+static int open_ports(struct run *r, struct err *e)
 {
-	struct console_config cc = { .in_fd = -1, .out_fd = -1, .escape = r->config.escape };
-	const struct console_hooks hooks = {
-		.rx = on_console_rx,
+	const struct console_hooks keys = {
 		.quit = on_quit,
 		.pause = on_pause_key,
 		.command = on_command,
-		.ctx = r,
+		.key_ctx = r,
 	};
 
-	switch (r->config.serial) {
-	case RUN_SERIAL_STDIO:
-		cc.out_fd = STDOUT_FILENO;
-		/* A terminal that another process group owns would stop us if we read it. */
-		if (!isatty(STDIN_FILENO) || terminal_usable())
-			cc.in_fd = STDIN_FILENO;
-		cc.keys = cc.in_fd >= 0 && isatty(STDIN_FILENO);
-		r->interactive = cc.keys;
-		break;
-	case RUN_SERIAL_FILE:
-		r->serial_fd = open_for_output("serial", r->config.serial_path, e);
-		if (r->serial_fd < 0)
-			return r->serial_fd;
-		cc.out_fd = r->serial_fd;
-		break;
-	case RUN_SERIAL_OFF:
-		break;
-	}
-	return console_create(r->loop, &cc, &hooks, &r->console, e);
+	return run_ports_open(&r->ports, &r->config, r->loop, &keys, e);
 }
 
 static int open_metrics(struct run *r, struct err *e)
@@ -397,12 +388,13 @@ static int set_up(struct run *r, struct err *e)
 	if (ret == 0)
 		ret = take_signals(r, e);
 	if (ret == 0)
-		ret = open_console(r, e);
+		ret = open_ports(r, e);
 	if (ret == 0)
 		ret = run_open_mmds(&r->config, &r->mmds, e);
 	r->config.machine.mmds = r->mmds;
 	if (ret == 0)
 		ret = machine_create(&r->config.machine, &events, r->loop, &r->machine, e);
+	r->ports.machine = r->machine;
 	if (ret == 0)
 		ret = open_metrics(r, e);
 	if (ret == 0)
@@ -416,13 +408,14 @@ static int start(struct run *r, struct err *e)
 {
 	int ret;
 
-	if (r->interactive) {
+	if (r->ports.interactive) {
 		terminal_guard_fatal_signals();
 		fprintf(stderr, "mayfly: Ctrl-%c x quits, Ctrl-%c h lists the keys\n",
 			r->config.escape + '@', r->config.escape + '@');
 		terminal_enter_raw();
 	}
-	ret = console_start(r->console, e);
+	run_ports_take_window_size(&r->ports);
+	ret = run_ports_start(&r->ports, e);
 	if (ret == 0)
 		ret = machine_start(r->machine, e);
 	if (ret == 0)
@@ -442,13 +435,11 @@ static void tear_down(struct run *r)
 	metrics_destroy(r->metrics);
 	machine_destroy(r->machine);
 	mmds_destroy(r->mmds);
-	console_destroy(r->console);
+	run_ports_close(&r->ports);
 	terminal_restore();
 	if (r->signals.fd >= 0)
 		close(r->signals.fd);
 	loop_destroy(r->loop);
-	if (r->serial_fd >= 0)
-		close(r->serial_fd);
 	if (r->pidfile_written)
 		unlink(r->config.pidfile);
 }
@@ -479,7 +470,7 @@ int run_main(int argc, char **argv)
 		err_set(&e, ENOMEM, "out of memory");
 		return cli_fail(EXIT_HOST, &e);
 	}
-	r->signals.fd = r->serial_fd = -1;
+	r->signals.fd = -1;
 	ret = run_config_parse(&r->config, argc, argv, &e);
 	if (ret < 0) {
 		free(r);

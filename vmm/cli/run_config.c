@@ -2,7 +2,8 @@
 /*
  * The options of `mayfly run`, and what is assumed where nothing is said.
  *
- * The default command line is "console=ttyS0 reboot=k panic=-1": the first UART, resets through
+ * The default command line is "console=ttyS0 reboot=k panic=-1": the first UART (or hvc0, if there is
+ * a console and the serial port is off), resets through
  * the keyboard controller if ACPI has no better way (so that a triple fault is always a crash),
  * and a reboot at once after a panic.
  */
@@ -21,7 +22,8 @@
 #include "vmm/core/err.h"
 #include "vmm/guest/command.h"
 
-#define DEFAULT_CMDLINE "console=ttyS0 reboot=k panic=-1"
+#define DEFAULT_WORDS   "reboot=k panic=-1"
+#define DEFAULT_CMDLINE "console=ttyS0 " DEFAULT_WORDS
 #define BOOT_DIR        "/boot"
 
 enum run_option {
@@ -42,7 +44,9 @@ enum run_option {
 	RUN_RNG,
 	RUN_FS,
 	RUN_VSOCK,
+	RUN_BALLOON,
 	RUN_SERIAL,
+	RUN_CONSOLE,
 	RUN_ESCAPE,
 	RUN_TIMEOUT,
 	RUN_NO_REBOOT,
@@ -71,12 +75,6 @@ static const struct opt_key cpus_keys[] = { { "count", OPT_UINT, "N" }, { 0 } };
 static const struct opt_key mem_keys[] = { { "size", OPT_SIZE, "SIZE" }, { 0 } };
 static const struct opt_key file_keys[] = { { "file", OPT_REST, "FILE" }, { 0 } };
 static const struct opt_key text_keys[] = { { "text", OPT_REST, "TEXT" }, { 0 } };
-enum { SERIAL_TYPE, SERIAL_FILE };
-static const struct opt_key serial_keys[] = {
-	[SERIAL_TYPE] = { "type", OPT_CHOICE, "stdio|off" },
-	[SERIAL_FILE] = { "file", OPT_STR, "PATH" },
-	{ 0 },
-};
 static const struct opt_key escape_keys[] = { { "key", OPT_REST, "KEY" }, { 0 } };
 static const struct opt_key timeout_keys[] = { { "time", OPT_DURATION, "TIME" }, { 0 } };
 enum { LOG_LEVEL, LOG_FILE };
@@ -110,13 +108,20 @@ static const struct opt run_options[] = {
 	  "network: user mode without privileges (the default), a tap, passt, a socket, or none; may be repeated" },
 	{ RUN_MMDS, "mmds", run_mmds_keys,
 	  "metadata service: a JSON file that the guest reads at http://169.254.169.254/" },
-	{ RUN_RNG, "rng", NULL, "give the guest a random number device" },
+	{ RUN_RNG, "rng", run_rng_keys, "give the guest a random number device; how much it may take of it",
+	  true },
 	{ RUN_FS, "fs", run_fs_keys,
 	  "share a directory with the guest: mount -t virtiofs TAG /mnt; may be repeated" },
 	{ RUN_VSOCK, "vsock", run_vsock_keys,
 	  "connections between programs: the guest's CID, and a Unix socket of the host to reach it by" },
-	{ RUN_SERIAL, "serial", serial_keys,
-	  "the first serial port: standard input and output (the default), nothing, or a file" },
+	{ RUN_BALLOON, "balloon", run_balloon_keys,
+	  "memory balloon: how much the guest gives back at first, and what else it tells of its memory; see docs/devices.md",
+	  true },
+	{ RUN_SERIAL, "serial", run_serial_keys,
+	  "the first serial port: standard input and output (the default), nothing, a file, a socket, a pseudo-terminal; bw: what is over it is dropped" },
+	{ RUN_CONSOLE, "console", run_console_keys,
+	  "a virtio console (hvc0), on standard input and output if nothing is said, or with name= a byte channel /dev/virtio-ports/NAME; may be repeated",
+	  true },
 	{ RUN_ESCAPE, "escape", escape_keys,
 	  "escape key of the console, such as ^] (the default is ^A); see `mayfly help keys`" },
 	{ RUN_TIMEOUT, "timeout", timeout_keys, "end after this time, such as 30s, with code 124" },
@@ -154,20 +159,6 @@ static int parse_escape(struct run_config *c, const char *s, struct err *e)
 		err_set(e, EINVAL, "--escape: '%.20s' is not a key", s);
 		err_hint(e, "write ^A to ^Z, ^], or one character");
 		return -EINVAL;
-	}
-	return 0;
-}
-
-static int set_serial(struct run_config *c, const struct opt_value *v, struct err *e)
-{
-	if (v[SERIAL_TYPE].given && v[SERIAL_FILE].given)
-		return err_set(e, EINVAL, "--serial: %s and file= exclude each other",
-			       v[SERIAL_TYPE].text);
-	if (v[SERIAL_FILE].given) {
-		c->serial = RUN_SERIAL_FILE;
-		c->serial_path = v[SERIAL_FILE].text;
-	} else {
-		c->serial = v[SERIAL_TYPE].num ? RUN_SERIAL_OFF : RUN_SERIAL_STDIO;
 	}
 	return 0;
 }
@@ -227,14 +218,17 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 	case RUN_MMDS:
 		return run_set_mmds(c, v, e);
 	case RUN_RNG:
-		m->rng = true;
-		return 0;
+		return run_set_rng(m, v, e);
+	case RUN_BALLOON:
+		return run_set_balloon(m, v, e);
 	case RUN_FS:
 		return run_add_fs(m, v, e);
 	case RUN_VSOCK:
 		return run_set_vsock(m, v, e);
 	case RUN_SERIAL:
-		return set_serial(c, v, e);
+		return run_set_serial(c, v, e);
+	case RUN_CONSOLE:
+		return run_add_console(c, v, e);
 	case RUN_ESCAPE:
 		return parse_escape(c, v[0].text, e);
 	case RUN_TIMEOUT:
@@ -413,10 +407,14 @@ static const char *fs_root(struct run_config *c)
 static int make_cmdline(struct run_config *c, struct err *e)
 {
 	const struct machine_config *m = &c->machine;
-	const char *base = c->cmdline_given ? c->cmdline_given : DEFAULT_CMDLINE, *root = "";
-	const char *extra = c->cmdline_extra;
+	const char *base = c->cmdline_given, *root = "", *extra = c->cmdline_extra;
+	char by_default[64];
 	int n;
 
+	if (!base) {
+		snprintf(by_default, sizeof(by_default), "%s " DEFAULT_WORDS, run_console_word(c));
+		base = by_default;
+	}
 	if (!c->cmdline_given && m->n_disks && !cmdline_has(extra, "root="))
 		root = m->disks[0].read_only ? " root=/dev/vda ro" : " root=/dev/vda rw";
 	else if (!c->cmdline_given && m->n_fs && !m->initrd_path && !cmdline_has(extra, "root="))
@@ -437,7 +435,7 @@ static int make_initrd(struct run_config *c, struct err *e)
 	struct guest_command g = {
 		.words = c->command,
 		.initrd_path = c->machine.initrd_path,
-		.interactive = c->serial == RUN_SERIAL_STDIO && isatty(STDIN_FILENO) &&
+		.interactive = c->serial.kind == CONSOLE_STDIO && isatty(STDIN_FILENO) &&
 			       isatty(STDOUT_FILENO),
 	};
 	int fd;
@@ -466,6 +464,8 @@ int run_config_resolve(struct run_config *c, struct err *e)
 	}
 	run_default_net(c);
 	r = run_resolve_mmds(c, e);
+	if (r == 0)
+		r = run_share_stdio(c, e);
 	if (r == 0)
 		r = make_cmdline(c, e);
 	if (r == 0)
@@ -501,7 +501,6 @@ void cli_print_json_member(const char *name, const char *value)
 /* Firecracker's configuration schema where it has a place for the setting, "mayfly" for the rest. */
 void run_config_print_json(const struct run_config *c)
 {
-	static const char *const serials[] = { "stdio", "off", "file" };
 	const struct machine_config *m = &c->machine;
 
 	printf("{\n  \"boot-source\": { ");
@@ -516,6 +515,8 @@ void run_config_print_json(const struct run_config *c)
 	run_print_mmds(c);
 	run_print_fs(m);
 	run_print_vsock(m);
+	run_print_balloon(m);
+	run_print_consoles(c);
 	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu },\n", m->n_vcpus,
 	       (unsigned long long)(m->mem_bytes >> 20));
 	printf("  \"mayfly\": { ");
@@ -531,10 +532,7 @@ void run_config_print_json(const struct run_config *c)
 	       (unsigned long long)m->mem_bytes, m->rng ? "true" : "false",
 	       m->fdt ? "true" : "false",
 	       m->no_reboot ? "true" : "false", (unsigned long long)(c->timeout_ns / 1000000));
-	cli_print_json_member("serial", serials[c->serial]);
-	printf(", ");
-	cli_print_json_member("serial_path", c->serial_path);
-	printf(", \"code_cache_bytes\": %llu, ", (unsigned long long)m->code_cache_bytes);
+	printf("\"code_cache_bytes\": %llu, ", (unsigned long long)m->code_cache_bytes);
 	cli_print_json_member("debug", m->debug);
 	printf(" }\n}\n");
 }

@@ -4,12 +4,16 @@
 /* What `mayfly run` was asked to do: options, environment and defaults resolved. */
 #include <limits.h>
 
+#include "vmm/console_host.h"
 #include "vmm/core/log.h"
 #include "vmm/machine.h"
 #include "vmm/mmds/mmds.h"
 #include "vmm/net/port.h"
 
-enum run_serial { RUN_SERIAL_STDIO, RUN_SERIAL_OFF, RUN_SERIAL_FILE };
+struct run_console { /* the host's end of a console */
+	enum console_kind kind;
+	const char *path; /* of file or socket */
+};
 
 struct run_mmds {
 	const char *path; /* NULL: no metadata service */
@@ -21,8 +25,8 @@ struct run_mmds {
 
 struct run_config {
 	struct machine_config machine;
-	enum run_serial serial;
-	const char *serial_path;
+	struct run_console serial, consoles[MACHINE_MAX_CONSOLES];
+	bool serial_given;
 	uint8_t escape;
 	uint64_t timeout_ns; /* 0: none */
 	const char *log_path, *pidfile, *metrics_path;

@@ -29,6 +29,17 @@ void run_print_fs(const struct machine_config *m);
 extern const struct opt_key run_vsock_keys[];
 int run_set_vsock(struct machine_config *m, const struct opt_value *v, struct err *e);
 void run_print_vsock(const struct machine_config *m);
+extern const struct opt_key run_balloon_keys[], run_rng_keys[];
+int run_set_balloon(struct machine_config *m, const struct opt_value *v, struct err *e);
+int run_set_rng(struct machine_config *m, const struct opt_value *v, struct err *e);
+void run_print_balloon(const struct machine_config *m); /* and limits of the other */
+
+extern const struct opt_key run_serial_keys[], run_console_keys[];
+int run_set_serial(struct run_config *c, const struct opt_value *v, struct err *e);
+int run_add_console(struct run_config *c, const struct opt_value *v, struct err *e);
+int run_share_stdio(struct run_config *c, struct err *e); /* after all options */
+const char *run_console_word(const struct run_config *c); /* for the kernel's command line */
+void run_print_consoles(const struct run_config *c);
 
 extern const struct opt_key run_mmds_keys[];
 int run_set_mmds(struct run_config *c, const struct opt_value *v, struct err *e);

@@ -55,7 +55,7 @@ static uint8_t *map_guarded(uint64_t len)
 		return NULL;
 	}
 	p += GUARD_BYTES;
-	/* Both are wishes that a kernel may be built without. */
+	/* Both are wishes that a kernel may be built without. gmem_prefer_huge() has the other one. */
 	madvise(p, len, MADV_HUGEPAGE);
 	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, len, "mayfly-ram");
 	return p;
@@ -275,20 +275,86 @@ void gmem_written(struct gmem *m, gpaddr gpa, size_t len)
 		m->watcher.written(m->watcher.ctx, gpa, len);
 }
 
+/* The guest-physical address of what gmem_map() returned. */
+static bool address_of(const struct gmem *m, const void *host, gpaddr *gpa)
+{
+	const uint8_t *p = host;
+
+	for (unsigned i = 0; i < m->n_regions; i++) {
+		const struct gmem_region *r = &m->regions[i];
+
+		if (p >= r->host && p < r->host + r->len_bytes) {
+			*gpa = r->base + (uint64_t)(p - r->host);
+			return true;
+		}
+	}
+	return false;
+}
+
 void gmem_written_iov(struct gmem *m, const struct iovec *iov, int n_iov, size_t len)
 {
+	gpaddr gpa;
+
 	if (!m->watcher.written)
 		return;
 	for (int i = 0; i < n_iov && len; i++) {
-		const uint8_t *p = iov[i].iov_base;
 		size_t n = iov[i].iov_len < len ? iov[i].iov_len : len;
 
-		for (unsigned k = 0; k < m->n_regions; k++) {
-			const struct gmem_region *r = &m->regions[k];
-
-			if (p >= r->host && p < r->host + r->len_bytes)
-				gmem_written(m, r->base + (uint64_t)(p - r->host), n);
-		}
+		if (address_of(m, iov[i].iov_base, &gpa))
+			gmem_written(m, gpa, n);
 		len -= n;
 	}
+}
+
+/* Private anonymous memory: dropped pages come back as zeroes, at the same host address, so nobody
+ * who remembers that address (a TLB, KVM's slots) need be told. What was on them has changed. */
+int gmem_discard(struct gmem *m, gpaddr gpa, uint64_t len)
+{
+	uint64_t avail;
+
+	if (gpa % PAGE_BYTES || len % PAGE_BYTES)
+		return -EINVAL;
+	if (!gmem_valid(m, gpa, len))
+		return -EFAULT;
+	while (len) {
+		uint8_t *p = find(m, gpa, &avail);
+		size_t n = len < avail ? len : avail;
+
+		if (madvise(p, n, MADV_DONTNEED) < 0)
+			return -errno;
+		gmem_written(m, gpa, n);
+		gpa += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int gmem_discard_iov(struct gmem *m, const struct iovec *iov, int n_iov, uint64_t *bytes)
+{
+	int result = 0;
+
+	for (int i = 0; i < n_iov; i++) {
+		gpaddr gpa, from, to;
+		int r;
+
+		if (!address_of(m, iov[i].iov_base, &gpa))
+			continue;
+		from = align_up(gpa, PAGE_BYTES);
+		to = (gpa + iov[i].iov_len) & ~(gpaddr)(PAGE_BYTES - 1);
+		if (from >= to)
+			continue;
+		r = gmem_discard(m, from, to - from);
+		if (r == 0)
+			*bytes += to - from;
+		else
+			result = r;
+	}
+	return result;
+}
+
+void gmem_prefer_huge(struct gmem *m, bool prefer)
+{
+	for (unsigned i = 0; i < m->n_regions; i++)
+		madvise(m->regions[i].host, m->regions[i].len_bytes,
+			prefer ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }

@@ -6,9 +6,9 @@
  *
  * Private anonymous memory in huge pages where the host has them (nothing shares it with another
  * process yet; what will, needs a memfd instead), laid out as up to GMEM_MAX_REGIONS regions with
- * holes between them and inaccessible guard pages around each mapping. No function hands out a host pointer for a bare
- * address: every accessor takes a length, touches RAM only, and fails as a whole. Accesses may
- * cross from one region into an adjacent one, never into a hole.
+ * holes between them and inaccessible guard pages around each mapping. No function hands out a host
+ * pointer for a bare address: every accessor takes a length, touches RAM only, and fails as a whole.
+ * Accesses may cross from one region into an adjacent one, never into a hole.
  *
  * Threads: the map is fixed after gmem_create(); contents are shared with the guest's processors.
  * Writers other than the processors tell the watcher (the translator's code cache, later the
@@ -58,6 +58,19 @@ bool gmem_fill(struct gmem *m, gpaddr gpa, uint8_t byte, size_t len);
 /* Within RAM; the two may overlap. Both must lie in one region each. */
 bool gmem_move(struct gmem *m, gpaddr dst, gpaddr src, size_t len);
 bool gmem_valid(const struct gmem *m, gpaddr gpa, size_t len);
+
+/*
+ * Gives whole pages back to the host: they read as zeroes until somebody writes to them, and take no
+ * memory until then. A transfer into them that is under way may be lost. gpa and len are multiples
+ * of 4 KiB. -EINVAL if they are not, -EFAULT if not all is RAM, or what the host says.
+ */
+int gmem_discard(struct gmem *m, gpaddr gpa, uint64_t len);
+/* The same for the whole pages in pieces that gmem_map() returned. Adds what was given back to
+ * *bytes; a negative errno if some of it was not. */
+int gmem_discard_iov(struct gmem *m, const struct iovec *iov, int n_iov, uint64_t *bytes);
+/* Whether the host should back the memory by huge pages (true at first). It fills the gaps between
+ * small pages for that, so it takes back what was discarded in small pieces. */
+void gmem_prefer_huge(struct gmem *m, bool prefer);
 
 /* Aligned little-endian ring fields: load is acquire, store is release. False if not RAM or
  * misaligned. */

@@ -22,190 +22,7 @@
  * Addresses whose registers live in host registers are computed twice rather than kept, since
  * both temporaries are in use during the check.
  */
-#include "accel/tcg/jit/translate.h"
-
-struct ea { /* how to get at an effective address */
-	struct hmem m;
-	bool temp;    /* m uses a temporary that ea_load() fills */
-	bool is_const;
-	uint64_t la;  /* if is_const */
-};
-
-static int seg_off(const struct tr *t, const struct x86_insn *in)
-{
-	if (in->mem.seg == X86_FS || in->mem.seg == X86_GS)
-		return (int)(offsetof(struct cpu, seg) + in->mem.seg * sizeof(struct x86_seg) +
-			     offsetof(struct x86_seg, base));
-	return 0;
-}
-
-static unsigned shift_of(unsigned scale)
-{
-	return scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
-}
-
-/* temp = base + index * scale + disp + segment base, piece by piece. Destroys EFLAGS. */
-static void ea_sum(struct jit_buf *b, const struct x86_mem *m, int seg, int32_t disp,
-		   unsigned temp, bool addr32)
-{
-	unsigned base = m->base == X86_NO_REG ? H_NONE : regs_host(m->base);
-
-	if (m->index != X86_NO_REG) {
-		unsigned index = regs_host(m->index);
-
-		if (index == H_NONE) {
-			emit_cpu(b, OP_LOAD, true, temp, off_gpr(m->index));
-			index = temp;
-		}
-		emit_lea(b, temp,
-			 (struct hmem){base, (uint8_t)index, (uint8_t)shift_of(m->scale), disp});
-		if (m->base != X86_NO_REG && base == H_NONE)
-			emit_cpu(b, OP_ADD_LOAD, true, temp, off_gpr(m->base));
-	} else if (m->base != X86_NO_REG) {
-		if (base == H_NONE) {
-			emit_cpu(b, OP_LOAD, true, temp, off_gpr(m->base));
-			base = temp;
-		}
-		emit_lea(b, temp, (struct hmem){(uint8_t)base, H_NONE, 0, disp});
-	} else {
-		emit_mov_imm(b, temp, (uint64_t)(int64_t)disp);
-	}
-	if (addr32)
-		emit_rr(b, OP_LOAD, false, temp, temp);
-	if (seg)
-		emit_cpu(b, OP_ADD_LOAD, true, temp, seg);
-}
-
-enum ea_form { EA_PLAIN, EA_SUM, EA_BASE_MEM, EA_INDEX_MEM, EA_SEG, EA_PC, EA_PC_SEG, EA_CONST };
-
-/* Decides how to address; false if no template fits. */
-static bool ea_form(const struct tr *t, struct ea *a, enum ea_form *form)
-{
-	const struct x86_insn *in = &t->it->in;
-	const struct x86_mem *m = &in->mem;
-	int seg = seg_off(t, in);
-	bool base_mem = m->base < 16 && regs_host(m->base) == H_NONE;
-	bool index_mem = m->index < 16 && regs_host(m->index) == H_NONE;
-	int64_t disp = m->disp;
-
-	*a = (struct ea){.m = {H_NONE, H_NONE, 0, 0}};
-	if (!t->code64 && (in->addrsize == 2 || m->seg == X86_CS ||
-			   (seg && !(t->mode & (m->seg == X86_FS ? MODE_FS32 : MODE_GS32)))))
-		return false;
-	if (!t->code64)
-		disp = (int32_t)disp;
-	if (m->base == X86_REG_RIP) {
-		uint64_t pc = (uint64_t)t->it->off + in->len + (uint64_t)disp;
-
-		if (in->addrsize != 8)
-			return false;
-		if (t->user) { /* relative to the page that the block is mapped at */
-			if (!fits_int32((int64_t)pc))
-				return false;
-			a->m.disp = (int32_t)pc;
-			*form = seg ? EA_PC_SEG : EA_PC;
-			return true;
-		}
-		disp = (int64_t)((t->b->va & ~0xfffull) + pc);
-		if (!seg) {
-			a->la = (uint64_t)disp;
-			*form = EA_CONST;
-			return true;
-		}
-		if (!fits_int32(disp))
-			return false;
-		a->m.disp = (int32_t)disp;
-		*form = EA_SEG;
-		return true;
-	}
-	if (!fits_int32(disp)) {
-		if (m->base != X86_NO_REG || m->index != X86_NO_REG || seg)
-			return false;
-		a->la = (uint64_t)disp;
-		*form = EA_CONST;
-		return true;
-	}
-	a->m.disp = (int32_t)disp;
-	if (in->addrsize == 4) {
-		if (m->base == X86_NO_REG && m->index == X86_NO_REG && !seg) {
-			a->la = (uint32_t)disp;
-			*form = EA_CONST;
-		} else {
-			*form = EA_SUM;
-		}
-		return true;
-	}
-	if (m->base == X86_NO_REG && m->index == X86_NO_REG) {
-		a->la = (uint64_t)disp;
-		*form = seg ? EA_SEG : EA_CONST;
-		return true;
-	}
-	if (seg) {
-		*form = base_mem || index_mem || (m->base != X86_NO_REG && m->index != X86_NO_REG)
-				? EA_SUM
-				: EA_SEG;
-		return true;
-	}
-	*form = base_mem && index_mem ? EA_SUM
-		: base_mem	      ? EA_BASE_MEM
-		: index_mem	      ? EA_INDEX_MEM
-				      : EA_PLAIN;
-	return true;
-}
-
-/* Emits what has to be loaded into temp, and completes a->m. */
-static void ea_load(const struct tr *t, struct jit_buf *b, struct ea *a, enum ea_form form,
-		    unsigned temp)
-{
-	const struct x86_insn *in = &t->it->in;
-	const struct x86_mem *m = &in->mem;
-	uint8_t base = m->base < 16 ? (uint8_t)regs_host(m->base) : H_NONE;
-	uint8_t index = m->index < 16 ? (uint8_t)regs_host(m->index) : H_NONE;
-	uint8_t tmp = (uint8_t)temp, shift = (uint8_t)shift_of(m->scale);
-	int32_t disp = a->m.disp;
-
-	a->temp = true;
-	switch (form) {
-	case EA_PLAIN:
-		a->m = (struct hmem){base, index, index == H_NONE ? 0 : shift, disp};
-		a->temp = false;
-		break;
-	case EA_BASE_MEM:
-		emit_cpu(b, OP_LOAD, true, temp, off_gpr(m->base));
-		a->m = (struct hmem){tmp, index, index == H_NONE ? 0 : shift, disp};
-		break;
-	case EA_INDEX_MEM:
-		emit_cpu(b, OP_LOAD, true, temp, off_gpr(m->index));
-		a->m = (struct hmem){base, tmp, shift, disp};
-		break;
-	case EA_SEG:
-		emit_cpu(b, OP_LOAD, true, temp, seg_off(t, in));
-		if (base != H_NONE)
-			a->m = (struct hmem){base, tmp, 0, disp};
-		else
-			a->m = (struct hmem){tmp, index, index == H_NONE ? 0 : shift, disp};
-		break;
-	case EA_PC:
-		emit_cpu(b, OP_LOAD, true, temp, OFF_PCBASE);
-		a->m = (struct hmem){tmp, H_NONE, 0, disp};
-		break;
-	case EA_PC_SEG:
-		emit_cpu(b, OP_LOAD, true, temp, OFF_PCBASE);
-		emit_cpu(b, OP_ADD_LOAD, true, temp, seg_off(t, in));
-		a->m = (struct hmem){tmp, H_NONE, 0, disp};
-		break;
-	case EA_SUM:
-		ea_sum(b, m, seg_off(t, in), (int32_t)m->disp, temp, in->addrsize == 4);
-		if (!t->code64 && seg_off(t, in)) /* wraps at 4 GiB again */
-			emit_rr(b, OP_LOAD, false, temp, temp);
-		a->m = (struct hmem){tmp, H_NONE, 0, 0};
-		break;
-	case EA_CONST:
-		emit_mov_imm(b, temp, a->la);
-		a->m = (struct hmem){tmp, H_NONE, 0, 0};
-		break;
-	}
-}
+#include "accel/tcg/jit/tr_ea.h"
 
 static unsigned site_flags(const struct tr *t, const struct tr_access *a)
 {
@@ -326,7 +143,7 @@ static bool uses_slot(const struct tr *t)
 {
 	const struct x86_insn *in = &t->it->in;
 
-	return in->mem.base == X86_RSP && in->mem.index == X86_NO_REG && !seg_off(t, in) &&
+	return in->mem.base == X86_RSP && in->mem.index == X86_NO_REG && !tr_seg_off(t, in) &&
 	       in->addrsize == 8 && fits_int32(in->mem.disp);
 }
 
@@ -628,7 +445,7 @@ static bool group_mem(struct tr *t, struct ea *a, enum ea_form form, const struc
 		return false;
 	if (is_checked(t, 0)) {
 		if (form != EA_CONST && !is_aligned(t, 0, acc)) {
-			ea_load(t, &t->hot, a, form, H_T1);
+			tr_ea_load(t, &t->hot, a, form, H_T1);
 			group_align(t, 0, a->m, acc);
 		}
 		group_load(t, 0, g);
@@ -640,14 +457,14 @@ static bool group_mem(struct tr *t, struct ea *a, enum ea_form form, const struc
 		uint8_t *miss, *back;
 		struct hmem at;
 
-		ea_load(t, &t->hot, a, form, H_T1);
+		tr_ea_load(t, &t->hot, a, form, H_T1);
 		group_begin(t, 0, a->m, acc);
 		/* What is addressed by rip is on one page by its making. */
 		miss = page_or_tlb(t, a, form, g->lo - rel, form == EA_PC ? 1 : span, g->write, 0,
 				   site, NULL);
 		back = t->hot.p;
 		emit_fix32(miss, t->cold.p);
-		ea_load(t, &t->cold, a, form, H_T1);
+		tr_ea_load(t, &t->cold, a, form, H_T1);
 		at = a->m;
 		at.disp += g->lo - rel;
 		emit_lea(&t->cold, H_T0, at);
@@ -657,7 +474,7 @@ static bool group_mem(struct tr *t, struct ea *a, enum ea_form form, const struc
 	if (form == EA_CONST) {
 		*m = (struct hmem){H_NONE, H_NONE, 0, (int32_t)a->la};
 	} else {
-		ea_load(t, &t->hot, a, form, H_T1);
+		tr_ea_load(t, &t->hot, a, form, H_T1);
 		*m = a->m;
 	}
 	if (join(t, acc, m))
@@ -677,7 +494,7 @@ void tr_clobber_mem(struct tr *t, unsigned park, const struct tr_access *acc)
 		free = false;
 	else if (is_checked(t, 0) && uses_slot(t))
 		free = group_covers(t, 0, (int32_t)t->it->in.mem.disp, acc);
-	else if (is_checked(t, 0) && ea_form(t, &a, &form) && form != EA_SUM && form != EA_PC_SEG) /* which add */
+	else if (is_checked(t, 0) && tr_ea_form(t, &a, &form) && form != EA_SUM && form != EA_PC_SEG) /* which add */
 		free = group_covers_mem(t, &a, form, acc);
 	if (!free)
 		tr_clobber(t, park);
@@ -728,11 +545,11 @@ static bool wrap_check(struct tr *t, unsigned size)
 	const struct x86_mem *m = &t->it->in.mem;
 	uint8_t *wraps;
 
-	if (t->code64 || !seg_off(t, &t->it->in) || size == 1)
+	if (t->code64 || !tr_seg_off(t, &t->it->in) || size == 1)
 		return true;
 	if (m->base == X86_NO_REG && m->index == X86_NO_REG)
 		return (uint32_t)m->disp <= UINT32_MAX - (size - 1);
-	ea_sum(&t->hot, m, 0, (int32_t)m->disp, H_T1, true);
+	tr_ea_sum(&t->hot, m, 0, (int32_t)m->disp, H_T1, true);
 	emit_alu_imm(&t->hot, ALU_CMP, false, H_T1, -(int32_t)size);
 	wraps = emit_jcc(&t->hot, CC_A);
 	tr_interp_cold(t, &wraps, 1, false);
@@ -745,7 +562,7 @@ static void misaligned_emit(struct tr *t, struct ea *a, enum ea_form form,
 {
 	uint32_t site = tr_site(t, acc->size, site_flags(t, acc));
 
-	ea_load(t, &t->cold, a, form, H_T1);
+	tr_ea_load(t, &t->cold, a, form, H_T1);
 	emit_lea(&t->cold, H_T0, a->m);
 	emit_mov_imm(&t->cold, H_T1, site);
 	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_miss)); /* and not back */
@@ -766,7 +583,7 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 			stack_single(t, H_GSP, disp, acc, m);
 		return true;
 	}
-	if (!ea_form(t, &a, &form))
+	if (!tr_ea_form(t, &a, &form))
 		return false;
 	if (group_mem(t, &a, form, acc, m))
 		return true;
@@ -784,7 +601,7 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 	if (!wrap_check(t, acc->size))
 		return false;
 	site = tr_site(t, acc->size, site_flags(t, acc));
-	ea_load(t, &t->hot, &a, form, H_T1);
+	tr_ea_load(t, &t->hot, &a, form, H_T1);
 	miss = page_or_tlb(t, &a, form, 0, acc->size, acc->write, acc->align, site, &misaligned);
 	back = t->hot.p;
 	/* Out of line. */
@@ -793,12 +610,12 @@ bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)
 		misaligned_emit(t, &a, form, acc);
 	}
 	emit_fix32(miss, t->cold.p);
-	ea_load(t, &t->cold, &a, form, H_T1);
+	tr_ea_load(t, &t->cold, &a, form, H_T1);
 	emit_lea(&t->cold, H_T0, a.m);
 	miss_emit(t, site, t->j->stub_miss, back);
 	/* The operand. */
 	if (a.temp)
-		ea_load(t, &t->hot, &a, form, H_T1);
+		tr_ea_load(t, &t->hot, &a, form, H_T1);
 	*m = a.m;
 	join(t, acc, m);
 	return true;
@@ -844,7 +661,7 @@ bool tr_lea(struct tr *t, unsigned dst)
 			a.base = (uint8_t)tr_reg(t, m->base, H_T0);
 		if (m->index != X86_NO_REG) {
 			a.index = (uint8_t)tr_reg(t, m->index, H_T1);
-			a.shift = (uint8_t)shift_of(m->scale);
+			a.shift = (uint8_t)tr_shift_of(m->scale);
 		}
 	}
 	emit_enc_mem(&t->hot, &e, dst, &a, NULL, 0);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_LIVE_H
+#define MAYFLY_VMM_LIVE_H
+/*
+ * What can be changed of a machine's devices while it runs, and asked of them.
+ *
+ * Threads: the loop thread. Each takes the device's lock. What the machine does not have is -ENODEV
+ * with a message; other errors are those of the device's function.
+ */
+#include "devices/virtio/balloon.h"
+#include "devices/virtio/console.h"
+#include "devices/virtio/rng.h"
+
+struct machine;
+
+/* --- balloon ------------------------------------------------------------------------------------ */
+
+int machine_balloon_set(struct machine *m, uint32_t target_mib, struct err *e);
+int machine_balloon_stats(struct machine *m, struct virtio_balloon_stats *out, struct err *e);
+int machine_balloon_set_interval(struct machine *m, uint16_t seconds, struct err *e);
+int machine_balloon_hint_start(struct machine *m, bool acknowledge, struct err *e);
+int machine_balloon_hint_stop(struct machine *m, struct err *e);
+int machine_balloon_hint_status(struct machine *m, struct virtio_balloon_hinting *out,
+				struct err *e);
+int machine_balloon_counters(struct machine *m, struct virtio_balloon_counters *out,
+			     struct err *e);
+
+/* --- entropy ------------------------------------------------------------------------------------ */
+
+/* A bucket that is NULL stays as it is. */
+int machine_rng_limit(struct machine *m, const struct limiter_bucket_config *bandwidth,
+		      const struct limiter_bucket_config *ops, struct err *e);
+int machine_rng_counters(struct machine *m, struct virtio_rng_counters *out, struct err *e);
+
+/* --- serial port -------------------------------------------------------------------------------- */
+
+void machine_serial_limit(struct machine *m, const struct limiter_bucket_config *bytes);
+uint64_t machine_serial_dropped(struct machine *m); /* bytes over the limit */
+
+/* --- consoles, by their index in the configuration ---------------------------------------------- */
+
+/* Bytes for the guest; returns how many it took. The console's rx_ready tells when to go on. */
+size_t machine_console_rx(struct machine *m, unsigned index, const uint8_t *p, size_t n);
+void machine_console_room(struct machine *m, unsigned index); /* its write() would take more */
+void machine_console_set_open(struct machine *m, unsigned index, bool open);
+void machine_console_resize(struct machine *m, unsigned index, uint16_t cols, uint16_t rows);
+/* Of all consoles together. */
+void machine_console_counters(struct machine *m, struct virtio_console_counters *out);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine's memory balloon, on a thread of its own: giving memory back takes the host a while. */
+#include "devices/virtio/balloon.h"
+#include "devices/virtio/virtio.h"
+#include "vmm/board_int.h"
+#include "vmm/io_thread.h"
+#include "vmm/machine.h"
+
+int board_plug_balloon(struct board *b, const struct machine_config *mc, struct err *e)
+{
+	const struct machine_balloon *bc = &mc->balloon;
+	const struct virtio_balloon_config c = {
+		.id = "balloon",
+		.target_mib = bc->target_mib,
+		.deflate_on_oom = bc->deflate_on_oom,
+		.stats_interval_s = bc->stats_interval_s,
+		.reporting = bc->reporting,
+		.hinting = bc->hinting,
+	};
+	struct virtio_balloon_wiring w = { .mem = b->mem };
+	struct io_thread *t;
+	struct virtio *v;
+	int r;
+
+	if (!bc->present)
+		return 0;
+	r = io_thread_create(c.id, &t, e);
+	if (r < 0)
+		return r;
+	b->io_threads[b->n_io_threads++] = t;
+	w.loop = io_thread_loop(t);
+	r = virtio_balloon_create(&c, &w, &v, e);
+	if (r == 0)
+		r = board_plug(b, v, e);
+	if (r == 0)
+		b->balloon = v;
+	return r;
+}

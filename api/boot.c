@@ -19,6 +19,7 @@
 #include "api/vm.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
+#include "vmm/metrics/metrics.h"
 
 #define DEFAULT_BOOT_ARGS                                                                          \
 	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd "         \
@@ -138,6 +139,23 @@ static void fill_balloon(const struct balloon_body *b, struct machine_balloon *o
 	};
 }
 
+/* The networks that lead to the metadata service. */
+static void connect_mmds(const struct vm *vm, struct machine_config *out)
+{
+	const struct mmds_config_body *b = vm->config.mmds_config;
+	size_t i, k;
+
+	if (!b)
+		return;
+	out->mmds = vm->mmds;
+	for (i = 0; i < out->n_nets; i++) {
+		const struct net_body *n = vm->config.network_interfaces.items[i];
+
+		for (k = 0; k < b->network_interfaces.n; k++)
+			out->nets[i].mmds |= !strcmp(b->network_interfaces.items[k], n->iface_id);
+	}
+}
+
 static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e)
 {
 	const struct config_file *c = &vm->config;
@@ -152,6 +170,7 @@ static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e
 	for (i = 0; i < c->network_interfaces.n; i++)
 		fill_net(c->network_interfaces.items[i], vm->tap_fds[i], &out->nets[i]);
 	out->n_nets = (unsigned)c->network_interfaces.n;
+	connect_mmds(vm, out);
 	out->rng = c->entropy != NULL;
 	if (c->vsock)
 		out->vsock = (struct machine_vsock){
@@ -242,5 +261,7 @@ int vm_start(struct vm *vm, struct err *e)
 	}
 	vm->machine = m;
 	vm_close_taps(vm);
+	if (vm->metrics)
+		metrics_attach(vm->metrics, m, vm->mmds);
 	return 0;
 }

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "vmm/core/err.h"
+#include "vmm/metrics/metrics.h"
+#include "vmm/mmds/mmds.h"
 
 /* What GET /machine-config and GET /vm/config say before anything was set. */
 static bool set_defaults(struct vm *vm)
@@ -65,7 +67,14 @@ void vm_destroy(struct vm *vm)
 {
 	if (!vm)
 		return;
+	if (vm->metrics) {
+		metrics_flush(vm->metrics);
+		metrics_detach(vm->metrics);
+	}
 	machine_destroy(vm->machine);
+	metrics_destroy(vm->metrics);
+	free(vm->metrics_properties);
+	mmds_destroy(vm->mmds);
 	schema_clear(&schema_config_file, &vm->config);
 	schema_free(&schema_cpu_config, vm->cpu_config);
 	schema_free(&schema_serial, vm->serial);

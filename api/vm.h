@@ -12,6 +12,9 @@
 #include "vmm/machine.h"
 
 struct loop;
+struct metrics;
+struct metrics_property;
+struct mmds;
 
 enum { VM_MAX_ID = 64, VM_MAX_CMDLINE = 2048 };
 
@@ -21,6 +24,7 @@ struct vm_host { /* what the program around the API does; copied */
 	enum machine_bus bus;
 	bool boot_timer;
 	uint64_t start_us, start_cpu_us; /* of the process; 0: unknown */
+	size_t mmds_limit; /* bytes of the metadata */
 	struct machine_events events;
 	/* Makes the other end of the serial port: fd is an open file for its output, which it takes,
 	 * or -1: standard input and output. */
@@ -37,10 +41,12 @@ struct vm {
 	struct config_file config;
 	struct cpu_config_body *cpu_config;
 	struct serial_body *serial;
+	struct mmds *mmds;                           /* NULL: nobody needed it so far */
+	struct metrics *metrics;                     /* NULL before /metrics */
+	struct metrics_property *metrics_properties; /* in use by metrics */
 	struct machine *machine; /* NULL before InstanceStart */
 	bool paused;
 	bool boot_configured; /* something that excludes loading a snapshot was set */
-	bool metrics_set;
 	int kernel_fd, initrd_fd, serial_fd; /* -1: none */
 	int log_fd; /* of /logger, in use to the end of the process; -1: none */
 	int tap_fds[MACHINE_MAX_NETS];       /* of config.network_interfaces, in their order */

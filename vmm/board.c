@@ -55,10 +55,16 @@ enum { PIC_PINS = 16, IOAPIC_PIT_PIN = 2 };
 
 /* --- what the processors see ------------------------------------------------------------- */
 
+static void count_exit(struct board *b, enum board_exit what)
+{
+	__atomic_fetch_add(&b->n_exits[what], 1, __ATOMIC_RELAXED);
+}
+
 static void io_mmio(void *ctx, gpaddr gpa, unsigned size, bool write, uint64_t *val)
 {
 	struct board *b = ctx;
 
+	count_exit(b, write ? BOARD_MMIO_WRITE : BOARD_MMIO_READ);
 	if (write)
 		bus_write(b->mmio, gpa, size, *val);
 	else
@@ -70,6 +76,7 @@ static void io_pio(void *ctx, uint16_t port, unsigned size, bool write, uint32_t
 	struct board *b = ctx;
 	uint64_t v = 0;
 
+	count_exit(b, write ? BOARD_PIO_WRITE : BOARD_PIO_READ);
 	if (write) {
 		bus_write_split(b->ports, port, size, *val);
 		return;
@@ -486,6 +493,18 @@ void board_destroy(struct board *b)
 	bus_destroy(b->mmio);
 	bus_destroy(b->ports);
 	free(b);
+}
+
+void board_count_exits(const struct board *b, uint64_t n[BOARD_N_EXITS])
+{
+	for (unsigned i = 0; i < BOARD_N_EXITS; i++)
+		n[i] = __atomic_load_n(&b->n_exits[i], __ATOMIC_RELAXED);
+}
+
+void board_each_device(const struct board *b, void (*fn)(void *ctx, const struct device *d), void *ctx)
+{
+	for (unsigned i = 0; i < b->n_devices; i++)
+		fn(ctx, b->devices[i]);
 }
 
 int board_start(struct board *b, struct err *e)

@@ -11,9 +11,12 @@
 
 struct board;
 struct boot_platform;
+struct device;
 struct loop;
 struct limiter_bucket_config;
 struct machine_config;
+
+enum board_exit { BOARD_PIO_READ, BOARD_PIO_WRITE, BOARD_MMIO_READ, BOARD_MMIO_WRITE, BOARD_N_EXITS };
 
 struct board_events { /* called on vCPU threads with the chip's lock held: only post */
 	void (*reset)(void *event_ctx);
@@ -35,6 +38,12 @@ int board_populate(struct board *b, const struct machine_config *c, const struct
 		   struct accel_vm *vm, uint32_t caps, struct err *e);
 /* What the boot loader's tables say about this board. */
 void board_describe(const struct board *b, struct boot_platform *out);
+
+/* Accesses of the guest to registers so far; any thread. */
+void board_count_exits(const struct board *b, uint64_t n[BOARD_N_EXITS]);
+/* Calls fn for each device, in the order of creation. */
+void board_each_device(const struct board *b, void (*fn)(void *ctx, const struct device *d),
+		       void *ctx);
 
 int board_start(struct board *b, struct err *e);
 void board_stop(struct board *b); /* twice is harmless */

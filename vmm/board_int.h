@@ -43,6 +43,7 @@ struct board {
 	unsigned n_io_threads;
 	struct virtio *disks[MACHINE_MAX_DISKS], *nets[MACHINE_MAX_NETS]; /* as configured */
 	struct board_image images[MACHINE_MAX_DISKS];
+	uint64_t n_exits[BOARD_N_EXITS]; /* by board_exit; of all vCPUs */
 	bool started;
 	uint32_t caps;
 	bool has_pci;     /* virtio devices are on it, not on the memory bus */

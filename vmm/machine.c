@@ -500,6 +500,21 @@ void machine_counters(struct machine *m, void (*put)(void *ctx, const char *name
 		run_vcpus(m);
 }
 
+void machine_count_exits(const struct machine *m, struct machine_exits *out)
+{
+	uint64_t n[BOARD_N_EXITS];
+
+	board_count_exits(m->board, n);
+	*out = (struct machine_exits){ n[BOARD_PIO_READ], n[BOARD_PIO_WRITE], n[BOARD_MMIO_READ],
+				       n[BOARD_MMIO_WRITE] };
+}
+
+void machine_each_device(const struct machine *m, void (*fn)(void *ctx, const struct device *d),
+			 void *ctx)
+{
+	board_each_device(m->board, fn, ctx);
+}
+
 void machine_log_stats(struct machine *m)
 {
 	bool running = m->state == MACHINE_RUNNING;

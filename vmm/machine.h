@@ -16,9 +16,11 @@
 
 #include "vmm/core/limiter.h"
 
+struct device;
 struct err;
 struct loop;
 struct machine;
+struct mmds;
 
 enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4, MACHINE_MAX_NETS = 4,
        MACHINE_MAX_CONSOLES = 8 };
@@ -51,6 +53,7 @@ struct machine_net {
 	const char *const *forwards; /* of MACHINE_NET_USER, see vmm/net/port.h */
 	unsigned n_forwards;
 	struct limiter_config rx, tx;
+	bool mmds;             /* leads to the metadata service */
 };
 
 struct machine_fs { /* a shared directory */
@@ -107,6 +110,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	enum machine_bus bus; /* where virtio devices are */
 	struct machine_net nets[MACHINE_MAX_NETS];
 	unsigned n_nets;
+	struct mmds *mmds; /* vmm/mmds/mmds.h; borrowed; NULL: none */
 	bool rng;
 	struct limiter_config rng_limits;
 	struct limiter_bucket_config serial_limit; /* bytes; what is over it is dropped */
@@ -184,6 +188,13 @@ void machine_info(const struct machine *m, struct machine_info *out);
 /* Calls put() for each thing the accelerator counts, such as "vcpu0.faults". */
 void machine_counters(struct machine *m, void (*put)(void *ctx, const char *name, uint64_t value),
 		      void *ctx);
+struct machine_exits { /* accesses of the guest to registers, all vCPUs together */
+	uint64_t io_in, io_out, mmio_read, mmio_write;
+};
+void machine_count_exits(const struct machine *m, struct machine_exits *out);
+/* Calls fn for each device, in the order of creation; device_ops.counters says what it counts. */
+void machine_each_device(const struct machine *m, void (*fn)(void *ctx, const struct device *d),
+			 void *ctx);
 /* Where each vCPU is and what the accelerator counted, at level info. */
 void machine_log_stats(struct machine *m);
 

@@ -11,13 +11,16 @@
 #include "vmm/cli/opt.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
+#include "vmm/jailer/jailer.h"
 
 static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } commands[] = {
 	{ "run", run_main },	     { "api", api_main },
-	{ "ctl", ctl_main },	     { "debug", debug_main },
+	{ "ctl", ctl_main },	     { "ps", ps_main },
+	{ "debug", debug_main },	     { "completion", completion_main },
+	{ "jailer", jailer_main },
 	{ "doctor", doctor_main }, { "version", version_main },
 	{ "--version", version_main }, { "help", help_main },	{ "--help", help_main },
 	{ "-h", help_main },
@@ -64,11 +67,11 @@ static int unknown_command(const char *word)
 	return cli_fail(EXIT_USAGE, &e);
 }
 
-static bool is_firecracker(const char *argv0)
+static bool is_called(const char *argv0, const char *name)
 {
 	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
 
-	return argv0 && !strcmp(slash ? slash + 1 : argv0, "firecracker");
+	return argv0 && !strcmp(slash ? slash + 1 : argv0, name);
 }
 
 static int finish(int code)
@@ -82,8 +85,10 @@ int main(int argc, char **argv)
 
 	if (open_standard_files() < 0)
 		return EXIT_HOST;
-	if (is_firecracker(argv[0]))
+	if (is_called(argv[0], "firecracker"))
 		return finish(firecracker_main(argc - 1, argv + 1));
+	if (is_called(argv[0], "jailer"))
+		return finish(jailer_main(argc - 1, argv + 1));
 	if (argc < 2) {
 		help_main(0, NULL);
 		return EXIT_USAGE;

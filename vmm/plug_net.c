@@ -19,7 +19,14 @@
 #include "vmm/core/err.h"
 #include "vmm/io_thread.h"
 #include "vmm/machine.h"
+#include "vmm/mmds/mmds.h"
 #include "vmm/net/port.h"
+
+static void close_ports(struct net_port **ports, unsigned n)
+{
+	while (n--)
+		ports[n]->ops->close(ports[n]);
+}
 
 static int open_tap(const struct machine_net *net, unsigned n_pairs, struct net_port **ports,
 		    struct err *e)
@@ -33,8 +40,7 @@ static int open_tap(const struct machine_net *net, unsigned n_pairs, struct net_
 			break;
 	}
 	if (r < 0)
-		while (i--)
-			ports[i]->ops->close(ports[i]);
+		close_ports(ports, i);
 	return r;
 }
 
@@ -90,7 +96,8 @@ static void choose_mac(const struct machine_net *net, unsigned index, uint8_t *m
 	mac[5] = (uint8_t)(index + 1);
 }
 
-static int plug_net(struct board *b, const struct machine_net *net, unsigned index, struct err *e)
+static int plug_net(struct board *b, const struct machine_net *net, unsigned index,
+		    struct mmds *mmds, struct err *e)
 {
 	struct virtio_net_config c = { .n_pairs = net->n_queues ? net->n_queues : 1 };
 	struct net_port *ports[VIRTIO_NET_MAX_PAIRS];
@@ -114,6 +121,13 @@ static int plug_net(struct board *b, const struct machine_net *net, unsigned ind
 	r = open_ports(net, c.n_pairs, c.mtu, ports, e);
 	if (r < 0)
 		return err_wrap(e, "%s", c.id);
+	if (net->mmds && mmds) {
+		r = mmds_port_wrap(mmds, ports, c.n_pairs, e);
+		if (r < 0) {
+			close_ports(ports, c.n_pairs);
+			return err_wrap(e, "%s", c.id);
+		}
+	}
 	r = virtio_net_create(&c, &w, &v, e);
 	if (r == 0)
 		r = board_plug(b, v, e);
@@ -125,7 +139,7 @@ static int plug_net(struct board *b, const struct machine_net *net, unsigned ind
 int board_plug_nets(struct board *b, const struct machine_config *c, struct err *e)
 {
 	for (unsigned i = 0; i < c->n_nets; i++) {
-		int r = plug_net(b, &c->nets[i], i, e);
+		int r = plug_net(b, &c->nets[i], i, c->mmds, e);
 
 		if (r < 0)
 			return r;

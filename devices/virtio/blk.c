@@ -59,6 +59,7 @@ static bool admit(struct virtio_blk *b, struct blk_request *r)
 	}
 	again_ns = limiter_take(&b->limiter, blk_request_bytes(r), 1);
 	if (again_ns) {
+		b->stats.throttled++;
 		if (again_ns < b->again_ns) {
 			b->again_ns = again_ns;
 			loop_timer_arm(b->v.loop, &b->again, again_ns);
@@ -164,6 +165,7 @@ static void ask_now(struct virtio_blk *b)
 
 static void blk_notify(struct virtio *v, unsigned queue)
 {
+	to_blk(v)->stats.kicks++;
 	serve_queue(to_blk(v), queue);
 }
 
@@ -313,8 +315,17 @@ static void blk_destroy(struct device *d)
 	free(b);
 }
 
+#define COUNTER(name) { #name, offsetof(struct virtio_blk, stats.name) }
+
+static const struct device_counter blk_counters[] = {
+	COUNTER(reads),       COUNTER(writes), COUNTER(flushes), COUNTER(discards), COUNTER(read_bytes),
+	COUNTER(write_bytes), COUNTER(failed), COUNTER(refused), COUNTER(kicks),    COUNTER(throttled),
+	{ 0 },
+};
+
 static const struct device_ops blk_device_ops = {
 	.type = "virtio-blk",
+	.counters = blk_counters,
 	.start = blk_start,
 	.stop = blk_stop,
 	.reset = virtio_reset,

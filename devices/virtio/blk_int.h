@@ -80,8 +80,18 @@ struct blk_flush { /* one at a time; requests that come meanwhile share the next
 	uint64_t record_off;
 };
 
+struct blk_stats {
+	uint64_t reads, writes, flushes, discards; /* requests done well */
+	uint64_t read_bytes, write_bytes;
+	uint64_t failed;    /* answered with an I/O error */
+	uint64_t refused;   /* answered as unsupported */
+	uint64_t kicks;     /* notifications by the driver */
+	uint64_t throttled; /* times the rate limit held a request up */
+};
+
 struct virtio_blk {
 	struct virtio v;
+	struct blk_stats stats;
 	struct blk_image image;
 	char serial[VIRTIO_BLK_ID_LEN];
 	bool unsafe;

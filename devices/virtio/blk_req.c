@@ -93,10 +93,40 @@ void blk_request_release(struct blk_request *r)
 	b->free[b->n_free++] = (uint16_t)(r - b->requests);
 }
 
+static void count(struct blk_request *r, uint8_t status)
+{
+	struct blk_stats *s = &r->blk->stats;
+
+	if (status != VIRTIO_BLK_S_OK) {
+		*(status == VIRTIO_BLK_S_UNSUPP ? &s->refused : &s->failed) += 1;
+		return;
+	}
+	switch (r->type) {
+	case VIRTIO_BLK_T_IN:
+		s->reads++;
+		s->read_bytes += r->off - r->sector * VIRTIO_BLK_SECTOR;
+		break;
+	case VIRTIO_BLK_T_OUT:
+		s->writes++;
+		s->write_bytes += r->off - r->sector * VIRTIO_BLK_SECTOR;
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+		s->flushes++;
+		break;
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		s->discards++;
+		break;
+	default:
+		break;
+	}
+}
+
 void blk_request_complete(struct blk_request *r, uint8_t status)
 {
 	struct virtio_blk *b = r->blk;
 
+	count(r, status);
 	*r->status = status;
 	/* all of it: data may have arrived before an error, and the status byte is the last */
 	virtio_push(&b->v, r->queue, &r->chain, r->chain.in_bytes);

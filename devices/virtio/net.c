@@ -198,8 +198,10 @@ static void net_notify(struct virtio *v, unsigned queue)
 		if (queue == n_data && virtio_has(v, VIRTIO_NET_F_CTRL_VQ))
 			net_ctrl_run(n, queue);
 	} else if (queue & 1) {
+		n->stats.tx_kicks++;
 		net_tx_run(&n->pair[queue / 2]);
 	} else {
+		n->stats.rx_kicks++;
 		net_rx_run(&n->pair[queue / 2]);
 	}
 }
@@ -257,7 +259,7 @@ static int net_start(struct device *d, struct err *e)
 		if (!p->attached && !p->gone)
 			r = attach(p, e);
 		net_watch(p);
-		if (p->rx_throttled || p->pending)
+		if (p->rx_throttled || p->pending || p->port->due_ns)
 			loop_timer_arm(n->v.loop, &p->rx_again, loop_now_ns());
 		if (p->tx_throttled)
 			loop_timer_arm(n->v.loop, &p->tx_again, loop_now_ns());
@@ -310,8 +312,18 @@ static void net_destroy(struct device *d)
 	free_pairs(n);
 }
 
+#define COUNTER(name) { #name, offsetof(struct virtio_net, stats.name) }
+
+static const struct device_counter net_counters[] = {
+	COUNTER(rx_frames),    COUNTER(rx_bytes),    COUNTER(rx_kicks),     COUNTER(rx_throttled),
+	COUNTER(rx_filtered),  COUNTER(rx_dropped),  COUNTER(rx_starved),   COUNTER(tx_frames),
+	COUNTER(tx_bytes),     COUNTER(tx_kicks),    COUNTER(tx_throttled), COUNTER(tx_dropped),
+	COUNTER(tx_malformed), COUNTER(ctrl_refused), COUNTER(peer_lost),   { 0 },
+};
+
 static const struct device_ops net_device_ops = {
 	.type = "virtio-net",
+	.counters = net_counters,
 	.start = net_start,
 	.stop = net_stop,
 	.reset = virtio_reset,

@@ -58,6 +58,8 @@ struct virtio_net_wiring {
 
 struct virtio_net_stats {
 	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes;
+	uint64_t rx_kicks, tx_kicks; /* notifications by the driver */
+	uint64_t rx_throttled, tx_throttled; /* times a rate limit held a frame up */
 	uint64_t rx_filtered;  /* not addressed to this guest */
 	uint64_t rx_dropped;   /* longer than the guest's buffers */
 	uint64_t rx_starved;   /* times the guest had no buffer for a frame */

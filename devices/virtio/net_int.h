@@ -130,6 +130,8 @@ void net_window_put(struct net_pair *p, uint32_t written);
 /* --- net_rx.c, net_tx.c, net_ctrl.c ----------------------------------------------------------- */
 
 void net_rx_run(struct net_pair *p);
+/* After the port's send() or recv(): sees to frames that come without its fd saying so. */
+void net_rx_expect(struct net_pair *p);
 void net_rx_forget(struct net_pair *p);
 void net_rx_on_timer(struct loop_timer *t);
 void net_tx_run(struct net_pair *p);

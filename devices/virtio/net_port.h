@@ -48,6 +48,9 @@ struct net_port {
 	bool has_hdr;      /* frames start with a virtio_net_hdr of NET_HDR_BYTES */
 	bool trusted;      /* frames come from this host: their checksums need no check */
 	uint64_t features; /* of virtio-net that the peer makes possible: checksums, segmentation */
+	/* When recv() will have a frame whatever fd says (CLOCK_MONOTONIC); 0: it will not. Only
+	 * send() and recv() change it. */
+	uint64_t due_ns;
 };
 
 #endif

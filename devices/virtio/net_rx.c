@@ -159,6 +159,7 @@ static bool deliver(struct net_pair *p)
 
 		if (again_ns) {
 			p->rx_throttled = true;
+			p->net->stats.rx_throttled++;
 			loop_timer_arm(p->net->v.loop, &p->rx_again, again_ns);
 			return false;
 		}
@@ -178,6 +179,19 @@ static bool deliver(struct net_pair *p)
 	}
 	hand_over(p);
 	return true;
+}
+
+void net_rx_expect(struct net_pair *p)
+{
+	uint64_t due_ns = p->port->due_ns;
+
+	/* The others have an event of their own that ends them. */
+	if (!due_ns || !net_is_up(p) || p->starved || p->rx_throttled || p->pending)
+		return;
+	if (due_ns <= loop_now_ns())
+		virtio_rekick(&p->net->v, net_rx_queue(p));
+	else
+		loop_timer_arm(p->net->v.loop, &p->rx_again, due_ns);
 }
 
 void net_rx_run(struct net_pair *p)
@@ -204,6 +218,7 @@ void net_rx_run(struct net_pair *p)
 		virtio_rekick(v, queue);
 	if (p->net->stats.rx_frames != before)
 		virtio_signal(v, queue);
+	net_rx_expect(p);
 	net_watch(p);
 }
 

@@ -168,6 +168,7 @@ static bool send_one(struct net_pair *p)
 
 		if (again_ns) {
 			p->tx_throttled = true;
+			p->net->stats.tx_throttled++;
 			loop_timer_arm(p->net->v.loop, &p->tx_again, again_ns);
 			return false;
 		}
@@ -205,6 +206,7 @@ void net_tx_run(struct net_pair *p)
 	if (n) {
 		virtq_publish(&v->vq[queue]);
 		virtio_signal(v, queue);
+		net_rx_expect(p);
 	}
 	net_watch(p);
 }

@@ -335,6 +335,62 @@ def balloon():
         yield "no hints", c.call("PATCH", "/balloon/hinting/start")[:13], b"HTTP/1.1 400 "
 
 
+def mmds():
+    def put(c, path, body):
+        return c.call("PUT", path, body)
+    with Server() as s, s.connect() as c:
+        yield "nothing", c.call("GET", "/mmds"), response(200, "{}")
+        yield "not there yet", c.call("PATCH", "/mmds", {"a": 1}), fault("MMDS error: The MMDS data store is not initialized.")
+        yield "PUT", put(c, "/mmds", '{"a": {"b": 1, "c": "\u00e4"}, "d": [1, null]}'), DONE
+        yield "GET", c.call("GET", "/mmds"), response(200, '{"a":{"b":1,"c":"\u00e4"},"d":[1,null]}')
+        yield "PATCH", c.call("PATCH", "/mmds", '{"a":{"b":null,"e":true}}'), DONE
+        yield "merged", c.call("GET", "/mmds"), response(200, '{"a":{"c":"\u00e4","e":true},"d":[1,null]}')
+        yield "any value", put(c, "/mmds", '"text"'), DONE
+        yield "is told", c.call("GET", "/mmds"), response(200, '"text"')
+        yield "no JSON", put(c, "/mmds", "{"), fault(JSON_ERROR + "EOF while parsing an object at line 1 column 1.")
+        yield "more", put(c, "/mmds", "{} x"), fault(JSON_ERROR + "trailing characters at line 1 column 4.")
+        yield "another path", put(c, "/mmds/x", "{}"), fault("Unrecognized PUT request path `x`.")
+        config = "MMMDS config error: "
+        yield "no network", put(c, "/mmds/config", {"network_interfaces": []}), fault(
+            config + "The list of network interface IDs that allow forwarding MMDS requests is empty.", True)
+        yield "no such network", put(c, "/mmds/config", {"network_interfaces": ["x"], "version": "V2"}), fault(
+            config + "The list of network interface IDs provided contains at least one ID that does not correspond to any "
+            "existing network interface.")
+        s.boot()
+        yield "while it runs", put(c, "/mmds", "{}"), DONE
+        yield "no configuration any more", put(c, "/mmds/config", {"network_interfaces": ["x"]}), fault(PRE_ONLY)
+    with Server(["--mmds-size-limit", "20"], firecracker=True) as s, s.connect() as c:
+        limit = response(413, compact({"fault_message": "MMDS limit exceeded error: The MMDS patch request doesn't fit."}))
+        yield "too long", put(c, "/mmds", {"a": "x" * 14}), limit
+        yield "just right", put(c, "/mmds", {"a": "x" * 12}), DONE
+        yield "too long together", c.call("PATCH", "/mmds", {"b": 1}), limit
+        yield "as it was", c.call("GET", "/mmds"), response(200, compact({"a": "x" * 12}))
+
+
+def metrics():
+    with Server(["--id", "metrics-1"], firecracker=True) as s, s.connect() as c:
+        path = os.path.join(s.tmp, "metrics")
+        bad = "Metrics error: Cannot initialize the metrics system due to bad user input: "
+        yield "no directory", c.call("PUT", "/metrics", {"metrics_path": "/no/such"}), fault(
+            bad + "No such file or directory (os error 2)")
+        yield "metrics", c.call("PUT", "/metrics", {"metrics_path": path, "emit_id": True, "properties": {"a": "b"}}), DONE
+        yield "twice", c.call("PUT", "/metrics", {"metrics_path": path}), fault(
+            bad + "Reinitialization of metrics not allowed.")
+        yield "before", c.call("PUT", "/actions", {"action_type": "FlushMetrics"}), fault(POST_ONLY)
+        c.call("PUT", "/vsock", {})
+        s.boot()
+        yield "flush", c.call("PUT", "/actions", {"action_type": "FlushMetrics"}), DONE
+        got = json.loads(open(path, encoding="utf-8").read().splitlines()[-1])
+        yield "id", (got["id"], got["properties"]), ("metrics-1", {"a": "b"})
+        yield "requests", {k: got["put_api_requests"][k] for k in ("metrics_count", "metrics_fails", "vsock_fails",
+                                                                   "boot_source_count", "drive_count")}, \
+            {"metrics_count": 3, "metrics_fails": 2, "vsock_fails": 1, "boot_source_count": 1, "drive_count": 0}
+        yield "again", c.call("PUT", "/actions", {"action_type": "FlushMetrics"}), DONE
+        got = json.loads(open(path, encoding="utf-8").read().splitlines()[-1])
+        yield "since the last", got["put_api_requests"]["metrics_count"], 0
+        yield "the flush itself", got["put_api_requests"]["actions_count"], 1
+
+
 def snapshots():
     load = {"snapshot_path": "/s", "mem_backend": {"backend_type": "File", "backend_path": "/m"}}
     none = JSON_ERROR + "missing field: either `mem_backend` or `mem_file_path` is required."
@@ -663,7 +719,8 @@ def main():
         return
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     cases = Cases(suite)
-    for group in (bodies, phase_matrix, machine_config, drives, other_resources, balloon, snapshots, states, live_changes, routes, wire,
+    for group in (bodies, phase_matrix, machine_config, drives, other_resources, balloon, mmds, metrics, snapshots, states, live_changes,
+                  routes, wire,
                   json_texts, robust):
         cases.group("api: " + group.__name__.replace("_", " "), group)
     suite.check("api: networks", networks)

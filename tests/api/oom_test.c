@@ -118,7 +118,7 @@ static bool serve_all(struct vm *vm)
 int main(void)
 {
 	static const struct vm_host host = {
-		.id = "oom", .version = "0", .app_name = "oom", .accel = "tcg",
+		.id = "oom", .version = "0", .app_name = "oom", .accel = "tcg", .mmds_limit = 51200,
 		.open_serial = open_serial, .use_machine = use_machine, .set_log = set_log,
 	};
 	unsigned n_short = 0;

@@ -145,6 +145,8 @@ void rig_init(struct rig *r, const struct rig_config *c)
 		};
 		ports[i] = &r->port[i]->port;
 	}
+	if (c->wrap)
+		c->wrap(ports, cfg.n_pairs);
 	w.mem = r->d.mem;
 	w.loop = r->d.loop;
 	assert(virtio_net_create(&cfg, &w, &v, NULL) == 0);

@@ -55,6 +55,7 @@ struct rig_config {
 	unsigned n_pairs; /* 0: 1 */
 	uint16_t mtu;
 	struct limiter_config rx, tx;
+	void (*wrap)(struct net_port **ports, unsigned n); /* puts something before them; or NULL */
 };
 
 extern const uint8_t rig_mac[6];

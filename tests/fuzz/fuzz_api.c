@@ -95,7 +95,7 @@ static void check_config(struct vm *vm)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct vm_host host = {
-		.id = "fuzz", .version = "0", .app_name = "fuzz", .accel = "tcg",
+		.id = "fuzz", .version = "0", .app_name = "fuzz", .accel = "tcg", .mmds_limit = 51200,
 		.open_serial = open_serial, .use_machine = use_machine, .set_log = set_log,
 	};
 	char *text = malloc(size + 1), *at, *end;

@@ -4,6 +4,7 @@
 /* The commands of the mayfly program and its exit codes (`mayfly help exit-codes`). */
 
 struct err;
+struct opt;
 
 enum exit_code {
 	EXIT_GUEST_OFF = 0,
@@ -22,6 +23,8 @@ int run_main(int argc, char **argv);
 int api_main(int argc, char **argv);
 int ctl_main(int argc, char **argv);
 int firecracker_main(int argc, char **argv); /* argv[0] is firecracker */
+int completion_main(int argc, char **argv);
+int ps_main(int argc, char **argv);
 int debug_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int version_main(int argc, char **argv);
@@ -29,6 +32,7 @@ int help_main(int argc, char **argv);
 
 /* One line on standard error: what failed and what to do about it. Returns code. */
 int cli_fail(int code, const struct err *e);
+const struct opt *run_option_table(void);
 void run_print_options(void);
 void api_print_options(void);
 void ctl_print_verbs(void);

@@ -2,9 +2,10 @@
 /*
  * The control socket of a running machine.
  *
- * Requests: "stats text" and "stats json": what the machine is and has counted; "tell COMMAND": see
- * live_cmd.h, answered by text, or by a line that begins with "error: ". One client at a
- * time, served on the event loop; a client that sends no line within REQUEST_NS is dropped, and so
+ * Requests: "stats text" and "stats json", what the machine is and what its accelerator has counted;
+ * "metrics text" (Prometheus) and "metrics json" (totals); "info text" and "info json", one line of
+ * `mayfly ps`; "tell COMMAND": see live_cmd.h, answered by text, or by a line that begins with "error: ".
+ * One client at a time, served on the event loop; a client that sends no line within REQUEST_NS is dropped, and so
  * is what does not fit into the socket's buffer (an answer does by far). The directory belongs to
  * the user alone (0700), so whoever gets in may ask.
  *
@@ -13,6 +14,7 @@
  */
 #include "vmm/cli/control.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -31,13 +33,15 @@
 #include "vmm/core/err.h"
 #include "vmm/core/loop.h"
 #include "vmm/machine.h"
+#include "vmm/metrics/metrics.h"
 
-enum { ANSWER_MAX = 64 << 10, REQUEST_MAX = 192 };
+enum { ANSWER_MAX = 64 << 10, REQUEST_MAX = 192, MAX_MACHINES = 1024 };
 #define REQUEST_NS 1000000000ull
 
 struct control {
 	struct loop *loop;
 	struct machine *machine;
+	struct metrics *metrics;
 	struct loop_source listener, client; /* client.fd: -1 without one */
 	struct loop_timer patience;
 	struct sockaddr_un addr;
@@ -99,6 +103,38 @@ static void answer_stats(struct control *c, bool json, struct answer *a)
 	machine_counters(c->machine, say_counter, a);
 }
 
+static void answer_info(struct control *c, bool json, struct answer *a)
+{
+	struct machine_info i;
+
+	machine_info(c->machine, &i);
+	say(a, json ? "{ \"pid\": %d, \"state\": \"%s\", \"accel\": \"%s\", \"vcpus\": %u, "
+		      "\"mem_bytes\": %" PRIu64 ", \"uptime_ns\": %" PRIu64 ", \"resets\": %u }" :
+		      "%d\t%s\t%s\t%u\t%" PRIu64 "\t%" PRIu64 "\t%u\n",
+	    (int)getpid(), i.state, i.accel, i.n_vcpus, i.mem_bytes, i.uptime_ns, i.n_resets);
+}
+
+static void answer_metrics(struct control *c, bool json, struct answer *a)
+{
+	if (c->metrics)
+		a->len = metrics_render(c->metrics, json ? METRICS_TOTAL : METRICS_PROMETHEUS, a->text,
+					sizeof(a->text));
+	if (a->len >= sizeof(a->text))
+		a->len = 0;
+	if (json)
+		say(a, "\n");
+}
+
+static const struct {
+	const char *request;
+	bool json;
+	void (*answer)(struct control *c, bool json, struct answer *a);
+} requests[] = {
+	{ "stats text", false, answer_stats },     { "stats json", true, answer_stats },
+	{ "metrics text", false, answer_metrics }, { "metrics json", true, answer_metrics },
+	{ "info text", false, answer_info },       { "info json", true, answer_info },
+};
+
 /* --- the server --------------------------------------------------------------------------- */
 
 static void drop_client(struct control *c)
@@ -139,9 +175,10 @@ static void answer_request(struct control *c)
 
 	if (!a)
 		return;
-	if (!strcmp(c->request, "stats text") || !strcmp(c->request, "stats json"))
-		answer_stats(c, c->request[6] == 'j', a);
-	else if (!strncmp(c->request, "tell ", 5))
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
+		if (!strcmp(c->request, requests[i].request))
+			requests[i].answer(c, requests[i].json, a);
+	if (!strncmp(c->request, "tell ", 5))
 		answer_command(c, c->request + 5, a);
 	n = send(c->client.fd, a->text, a->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	(void)n; /* gone, or not reading: its loss */
@@ -223,7 +260,8 @@ static int make_address(long pid, struct sockaddr_un *addr, char *dir, size_t di
 	return 0;
 }
 
-int control_create(struct loop *l, struct machine *m, struct control **out, struct err *e)
+int control_create(struct loop *l, struct machine *m, struct metrics *metrics, struct control **out,
+		   struct err *e)
 {
 	struct control *c = calloc(1, sizeof(*c));
 	char dir[96];
@@ -233,6 +271,7 @@ int control_create(struct loop *l, struct machine *m, struct control **out, stru
 		return err_set(e, ENOMEM, "control socket: out of memory");
 	c->loop = l;
 	c->machine = m;
+	c->metrics = metrics;
 	c->client.fd = -1;
 	c->patience.fn = on_patience_over;
 	r = make_address(getpid(), &c->addr, dir, sizeof(dir), e);
@@ -284,7 +323,8 @@ static int no_machine(long pid, int code, struct err *e)
 	return -ESRCH;
 }
 
-int control_ask(long pid, const char *request, struct err *e)
+/* The answer goes to `to`. */
+static int ask(long pid, const char *request, FILE *to, struct err *e)
 {
 	struct timeval patience = { .tv_sec = 10 };
 	struct sockaddr_un addr;
@@ -313,7 +353,7 @@ int control_ask(long pid, const char *request, struct err *e)
 		if (failed)
 			err_set(e, EINVAL, "%.*s", (int)n - 8, buf + 7); /* without the newline */
 		else
-			fwrite(buf, 1, (size_t)n, stdout);
+			fwrite(buf, 1, (size_t)n, to);
 	}
 	if (failed)
 		r = -e->code;
@@ -322,4 +362,62 @@ int control_ask(long pid, const char *request, struct err *e)
 out:
 	close(fd);
 	return r;
+}
+
+int control_ask(long pid, const char *request, struct err *e)
+{
+	return ask(pid, request, stdout, e);
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	long x = *(const long *)a, y = *(const long *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The numbers of sockets in the directory. */
+static unsigned list_pids(const char *dir, long *pids, unsigned max)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	unsigned n = 0;
+
+	while (d && n < max && (entry = readdir(d))) {
+		char *end;
+		long pid = strtol(entry->d_name, &end, 10);
+
+		if (pid > 0 && !strcmp(end, ".sock"))
+			pids[n++] = pid;
+	}
+	if (d)
+		closedir(d);
+	qsort(pids, n, sizeof(*pids), by_pid);
+	return n;
+}
+
+int control_ask_all(const char *request, void (*fn)(void *ctx, const char *answer), void *ctx,
+		    struct err *e)
+{
+	long pids[MAX_MACHINES];
+	char dir[96];
+	unsigned n;
+	int r = directory(dir, sizeof(dir), e);
+
+	if (r < 0)
+		return r;
+	n = list_pids(dir, pids, MAX_MACHINES);
+	for (unsigned i = 0; i < n; i++) {
+		char *answer = NULL;
+		size_t len = 0;
+		FILE *to = open_memstream(&answer, &len);
+
+		r = to ? ask(pids[i], request, to, NULL) : -ENOMEM;
+		if (to)
+			fclose(to);
+		if (r == 0) /* others are gone, or somebody else's */
+			fn(ctx, answer);
+		free(answer);
+	}
+	return 0;
 }

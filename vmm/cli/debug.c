@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `mayfly debug stats PID [--json]`: what a running machine has counted; `mayfly debug tell PID COMMAND`. */
+/* `mayfly debug stats|metrics PID [--json]`: what a running machine has counted; `mayfly debug tell PID COMMAND`. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 static int usage(struct err *e)
 {
-	err_hint(e, "write `mayfly debug stats PID [--json]` or `mayfly debug tell PID COMMAND`");
+	err_hint(e, "write `mayfly debug stats|metrics PID [--json]` or `mayfly debug tell PID COMMAND`");
 	return cli_fail(EXIT_USAGE, e);
 }
 
@@ -45,25 +45,27 @@ static int stats(int argc, char **argv)
 	struct err e = { 0 };
 	const char *pid_word = NULL;
 	bool json = false;
+	char request[32];
 	long pid;
 
-	for (int i = 0; i < argc; i++) {
+	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--json")) {
 			json = true;
 		} else if (!pid_word && argv[i][0] != '-') {
 			pid_word = argv[i];
 		} else {
-			err_set(&e, EINVAL, "debug stats: unexpected argument '%.60s'", argv[i]);
+			err_set(&e, EINVAL, "debug %s: unexpected argument '%.60s'", argv[0], argv[i]);
 			return usage(&e);
 		}
 	}
 	if (!pid_word) {
-		err_set(&e, EINVAL, "debug stats: no process id is given");
+		err_set(&e, EINVAL, "debug %s: no process id is given", argv[0]);
 		return usage(&e);
 	}
 	if (!parse_pid(pid_word, &pid))
-		return bad_pid("stats", pid_word);
-	return ask(pid, json ? "stats json" : "stats text");
+		return bad_pid(argv[0], pid_word);
+	snprintf(request, sizeof(request), "%s %s", argv[0], json ? "json" : "text");
+	return ask(pid, request);
 }
 
 static int tell(int argc, char **argv)
@@ -93,8 +95,8 @@ int debug_main(int argc, char **argv)
 {
 	struct err e = { 0 };
 
-	if (argc && !strcmp(argv[0], "stats"))
-		return stats(argc - 1, argv + 1);
+	if (argc && (!strcmp(argv[0], "stats") || !strcmp(argv[0], "metrics")))
+		return stats(argc, argv);
 	if (argc && !strcmp(argv[0], "tell"))
 		return tell(argc - 1, argv + 1);
 	if (argc)

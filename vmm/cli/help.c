@@ -12,7 +12,7 @@
 
 static void help_run(void)
 {
-	printf("mayfly run [OPTIONS]    boot one virtual machine in the foreground\n\n");
+	printf("mayfly run [OPTIONS] [-- CMD...]    boot one virtual machine in the foreground\n\n");
 	run_print_options();
 	printf("\nWithout --kernel it boots, in this order: $MAYFLY_KERNEL,\n"
 	       "$XDG_CACHE_HOME/mayfly/guest/vmlinuz with the initrd beside it (tools/quickstart puts\n"
@@ -22,7 +22,11 @@ static void help_run(void)
 	       "With --disk and without --cmdline, root=/dev/vda and rw or ro are added.\n"
 	       "A guest's reboot reboots the machine; its poweroff ends mayfly with 0.\n"
 	       "--cpu v2 and v3 are x86-64-v2 and -v3 (with AES), the same on every host but for\n"
-	       "frequencies; what the host lacks is interpreted. KVM has --cpu host only.\n");
+	       "frequencies; what the host lacks is interpreted. KVM has --cpu host only.\n"
+	       "With -- CMD... the guest runs that command in place of its init: its output comes out\n"
+	       "here, without the kernel's messages, and mayfly ends with its exit status. The command\n"
+	       "is looked for in the initrd, or in what root= names; busybox applets will do. It has no\n"
+	       "input, unless standard input and output are a terminal.\n");
 }
 
 static void help_api(void)
@@ -67,6 +71,7 @@ static void help_exit_codes(void)
 	       "   33     the guest crashed (triple fault)\n"
 	       "  124     --timeout passed\n"
 	       "  128+N   killed by signal N\n"
+	       "  with -- CMD, CMD's status: 127 if there is no such program, 128+N if signal N ended it\n"
 	       "  other   the guest wrote V to the debug-exit port 0xf4: 2 * V + 1\n");
 }
 
@@ -108,9 +113,16 @@ static void help_overview(void)
 	       "  mayfly run [OPTIONS]      boot one virtual machine in the foreground\n"
 	       "  mayfly api --socket PATH  wait for Firecracker's API to describe and start one\n"
 	       "  mayfly ctl SOCKET VERB    ask such a process something\n"
+	       "  mayfly run [OPTIONS] -- CMD...\n"
+	       "                            run a command in one\n"
 	       "  mayfly doctor [--json]    check what this host offers, and how to fix what is missing\n"
+	       "  mayfly ps [--json]        the running machines of this user\n"
 	       "  mayfly debug stats PID [--json]\n"
-	       "                            what a running machine has counted\n"
+	       "  mayfly debug metrics PID [--json]\n"
+	       "                            what a running machine has counted: the accelerator, the devices\n"
+	       "  mayfly jailer --help      put a program into a directory, limits and a user of its own\n"
+	       "  mayfly completion bash|zsh|fish\n"
+	       "                            what the shell completes: source <(mayfly completion bash)\n"
 	       "  mayfly debug tell PID COMMAND\n"
 	       "                            change devices of a running machine; `help keys` has the list\n"
 	       "  mayfly version            version, accelerators\n"

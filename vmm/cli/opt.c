@@ -380,6 +380,8 @@ int opt_parse(const struct opt *table, int argc, char **argv, const struct opt_s
 
 	for (i = 0; i < argc; i++) {
 		if (!only_words && strcmp(argv[i], "--") == 0) {
+			if (sink->rest)
+				return sink->rest(sink->ctx, argv + i + 1, e);
 			only_words = true;
 			continue;
 		}
@@ -397,8 +399,7 @@ int opt_parse(const struct opt *table, int argc, char **argv, const struct opt_s
 	return 0;
 }
 
-/* "PATH[,ro][,id=NAME]" */
-static void print_synopsis(const struct opt *o, char *buf, size_t len)
+void opt_synopsis(const struct opt *o, char *buf, size_t len)
 {
 	const struct opt_key *k;
 	size_t n = (size_t)snprintf(buf, len, "--%s", o->name);
@@ -418,11 +419,11 @@ static void print_synopsis(const struct opt *o, char *buf, size_t len)
 void opt_print_help(const struct opt *table)
 {
 	enum { INDENT = 30, WIDTH = 92 };
-	char left[160];
+	char left[OPT_MAX_SYNOPSIS];
 	const char *p;
 
 	for (; table->name; table++) {
-		print_synopsis(table, left, sizeof(left));
+		opt_synopsis(table, left, sizeof(left));
 		if (strlen(left) + 2 >= INDENT)
 			printf("  %s\n%*s", left, INDENT, "");
 		else

@@ -57,11 +57,14 @@ struct opt_value { /* one per key, in the table's order */
 struct opt_sink {
 	int (*option)(void *ctx, const struct opt *o, const struct opt_value *v, struct err *e);
 	int (*word)(void *ctx, const char *word, struct err *e); /* not an option; may be NULL */
+	/* All that follows `--`, ending with NULL; without it they are words. */
+	int (*rest)(void *ctx, char **words, struct err *e);
 	void *ctx;
 };
 
 /* Splits the arguments in place: texts given to the sink live as long as argv.
- * -EINVAL with a message that names the option for anything the table does not allow. */
+ * -EINVAL with a message that names the option for anything the table does not allow. With `rest`,
+ * argv[argc] is NULL. */
 int opt_parse(const struct opt *table, int argc, char **argv, const struct opt_sink *sink,
 	      struct err *e);
 
@@ -72,6 +75,9 @@ int opt_parse_duration(const char *s, uint64_t *out); /* -EINVAL, -ERANGE */
 /* The word of a NULL-terminated list nearest to `word`, or NULL if none is near. */
 const char *opt_nearest(const char *word, const char *const *words);
 
+enum { OPT_MAX_SYNOPSIS = 256 };
+/* "--disk PATH[,ro][,id=NAME]" */
+void opt_synopsis(const struct opt *o, char *buf, size_t len);
 /* Writes "--mem SIZE" and its help, wrapped for a terminal, one entry per option. */
 void opt_print_help(const struct opt *table);
 

@@ -20,10 +20,14 @@
 #include "vmm/cli/cli.h"
 #include "vmm/cli/control.h"
 #include "vmm/cli/live_cmd.h"
+#include "vmm/cli/notify.h"
+#include "vmm/cli/run_devices.h"
 #include "vmm/cli/run_ports.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/loop.h"
+#include "vmm/guest/command.h"
+#include "vmm/metrics/metrics.h"
 #include "vmm/terminal.h"
 
 #define SHUTDOWN_GRACE_NS 5000000000ull
@@ -32,6 +36,8 @@ struct run {
 	struct run_config config;
 	struct loop *loop;
 	struct machine *machine;
+	struct mmds *mmds; /* or NULL */
+	struct metrics *metrics;
 	struct run_ports ports;
 	struct control *control; /* or NULL */
 	struct loop_source signals;
@@ -58,7 +64,15 @@ static void on_ended(void *ctx, enum machine_end why, unsigned code, const struc
 	struct run *r = ctx;
 
 	if (why == MACHINE_END_EXIT) {
-		finish(r, (int)(code & 0xff));
+		int status = r->config.command ? guest_command_status(code) : -1;
+
+		finish(r, status >= 0 ? status : (int)(code & 0xff));
+		return;
+	}
+	if (r->config.command && (why == MACHINE_END_RESET || why == MACHINE_END_POWEROFF)) {
+		log_error(NULL, "machine: the guest ended before it said how the command did; "
+				"--cmdline+ loglevel=7 may show why");
+		finish(r, why == MACHINE_END_RESET ? EXIT_GUEST_RESET : EXIT_RUNTIME);
 		return;
 	}
 	if (why == MACHINE_END_CRASH)
@@ -219,6 +233,7 @@ static void ask_shutdown(struct run *r, int sig)
 		return;
 	}
 	r->shutdown_signal = sig;
+	notify_manager("STOPPING=1\nSTATUS=asked the guest to shut down");
 	machine_resume(r->machine); /* a paused guest could not shut down */
 	machine_power_button(r->machine);
 	r->grace.fn = on_grace_over;
@@ -265,6 +280,8 @@ static void on_signal(struct loop_source *s, uint32_t ready)
 		case SIGUSR1:
 			print_info(r);
 			machine_log_stats(r->machine);
+			if (r->metrics)
+				metrics_flush(r->metrics);
 			break;
 		default:
 			break;
@@ -337,6 +354,19 @@ static int open_ports(struct run *r, struct err *e)
 	return run_ports_open(&r->ports, &r->config, r->loop, &keys, e);
 }
 
+static int open_metrics(struct run *r, struct err *e)
+{
+	const struct metrics_config c = { 0 };
+	int ret;
+
+	ret = metrics_create(&c, r->loop, &r->metrics, e);
+	if (ret == 0 && r->config.metrics_path)
+		ret = metrics_open(r->metrics, r->config.metrics_path, e);
+	if (ret == 0 && metrics_attach(r->metrics, r->machine, r->mmds) < 0)
+		ret = err_set(e, ENOMEM, "metrics: out of memory");
+	return ret;
+}
+
 static int set_up(struct run *r, struct err *e)
 {
 	const struct machine_events events = {
@@ -360,11 +390,16 @@ static int set_up(struct run *r, struct err *e)
 	if (ret == 0)
 		ret = open_ports(r, e);
 	if (ret == 0)
+		ret = run_open_mmds(&r->config, &r->mmds, e);
+	r->config.machine.mmds = r->mmds;
+	if (ret == 0)
 		ret = machine_create(&r->config.machine, &events, r->loop, &r->machine, e);
 	r->ports.machine = r->machine;
 	if (ret == 0)
+		ret = open_metrics(r, e);
+	if (ret == 0)
 		ret = write_pidfile(r, e);
-	if (ret == 0 && control_create(r->loop, r->machine, &r->control, &control_err) < 0)
+	if (ret == 0 && control_create(r->loop, r->machine, r->metrics, &r->control, &control_err) < 0)
 		log_debug(NULL, "%s", control_err.msg); /* nobody may ever ask */
 	return ret;
 }
@@ -383,6 +418,8 @@ static int start(struct run *r, struct err *e)
 	ret = run_ports_start(&r->ports, e);
 	if (ret == 0)
 		ret = machine_start(r->machine, e);
+	if (ret == 0)
+		notify_manager("READY=1\nSTATUS=running");
 	if (ret == 0 && r->config.timeout_ns) {
 		r->timeout.fn = on_timeout;
 		loop_timer_arm(r->loop, &r->timeout, loop_now_ns() + r->config.timeout_ns);
@@ -393,7 +430,11 @@ static int start(struct run *r, struct err *e)
 static void tear_down(struct run *r)
 {
 	control_destroy(r->control);
+	if (r->metrics)
+		metrics_flush(r->metrics);
+	metrics_destroy(r->metrics);
 	machine_destroy(r->machine);
+	mmds_destroy(r->mmds);
 	run_ports_close(&r->ports);
 	terminal_restore();
 	if (r->signals.fd >= 0)

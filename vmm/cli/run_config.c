@@ -21,6 +21,7 @@
 #include "vmm/cli/opt.h"
 #include "vmm/cli/run_devices.h"
 #include "vmm/core/err.h"
+#include "vmm/guest/command.h"
 
 #define DEFAULT_WORDS   "reboot=k panic=-1"
 #define DEFAULT_CMDLINE "console=ttyS0 " DEFAULT_WORDS
@@ -40,6 +41,7 @@ enum run_option {
 	RUN_DISK,
 	RUN_BUS,
 	RUN_NET,
+	RUN_MMDS,
 	RUN_RNG,
 	RUN_FS,
 	RUN_VSOCK,
@@ -50,6 +52,7 @@ enum run_option {
 	RUN_TIMEOUT,
 	RUN_NO_REBOOT,
 	RUN_PIDFILE,
+	RUN_METRICS,
 	RUN_LOG,
 	RUN_CODE_CACHE,
 	RUN_DEBUG,
@@ -105,6 +108,8 @@ static const struct opt run_options[] = {
 	  "where virtio devices are: registers in memory (the default), or PCI" },
 	{ RUN_NET, "net", run_net_keys,
 	  "network: user mode without privileges (the default), a tap, passt, a socket, or none; may be repeated" },
+	{ RUN_MMDS, "mmds", run_mmds_keys,
+	  "metadata service: a JSON file that the guest reads at http://169.254.169.254/" },
 	{ RUN_RNG, "rng", run_rng_keys, "give the guest a random number device; how much it may take of it",
 	  true },
 	{ RUN_FS, "fs", run_fs_keys,
@@ -124,6 +129,8 @@ static const struct opt run_options[] = {
 	{ RUN_TIMEOUT, "timeout", timeout_keys, "end after this time, such as 30s, with code 124" },
 	{ RUN_NO_REBOOT, "no-reboot", NULL, "end when the guest reboots, with code 32" },
 	{ RUN_PIDFILE, "pidfile", file_keys, "write the process id there; removed at the end" },
+	{ RUN_METRICS, "metrics", file_keys,
+	  "write what was counted there every minute, as JSON lines: a file to append to, or a FIFO" },
 	{ RUN_LOG, "log", log_keys, "how much to log, and where; the default is warn" },
 	{ RUN_CODE_CACHE, "code-cache", mem_keys, "translator: memory for translated code and its index" },
 	{ RUN_DEBUG, "debug", text_keys, "translator: comma list such as nojit,nochain" },
@@ -138,6 +145,11 @@ static void ignore_log(void *ctx, const struct logger_body *b)
 {
 	(void)ctx;
 	(void)b;
+}
+
+const struct opt *run_option_table(void)
+{
+	return run_options;
 }
 
 void run_print_options(void)
@@ -244,6 +256,8 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return 0;
 	case RUN_NET:
 		return run_add_net(c, v, e);
+	case RUN_MMDS:
+		return run_set_mmds(c, v, e);
 	case RUN_RNG:
 		return run_set_rng(m, v, e);
 	case RUN_BALLOON:
@@ -268,6 +282,9 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return 0;
 	case RUN_PIDFILE:
 		c->pidfile = v[0].text;
+		return 0;
+	case RUN_METRICS:
+		c->metrics_path = v[0].text;
 		return 0;
 	case RUN_LOG:
 		if (v[LOG_LEVEL].given)
@@ -308,9 +325,23 @@ static int take_environment(struct run_config *c, struct err *e)
 	return 0;
 }
 
+static int set_command(void *ctx, char **words, struct err *e)
+{
+	struct run_config *c = ctx;
+
+	if (!words[0]) {
+		err_set(e, EINVAL, "no command follows --");
+		err_hint(e, "write `mayfly run -- uname -a`");
+		return -EINVAL;
+	}
+	c->command = words;
+	c->machine.no_reboot = true; /* a guest that starts over would not end */
+	return 0;
+}
+
 int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e)
 {
-	const struct opt_sink sink = { .option = set_option, .ctx = c };
+	const struct opt_sink sink = { .option = set_option, .rest = set_command, .ctx = c };
 	int r;
 
 	memset(c, 0, sizeof(*c));
@@ -433,10 +464,32 @@ static int make_cmdline(struct run_config *c, struct err *e)
 		root = fs_root(c);
 	if (*base == '\0' && *extra)
 		extra++;
-	n = snprintf(c->cmdline, sizeof(c->cmdline), "%s%s%s", base, root, extra);
+	n = snprintf(c->cmdline, sizeof(c->cmdline), "%s%s%s%s", base, root,
+		     c->command ? " " GUEST_COMMAND_CMDLINE : "", extra);
 	if ((size_t)n >= sizeof(c->cmdline))
 		return err_set(e, EINVAL, "kernel command line: too long");
 	c->machine.cmdline = c->cmdline;
+	return 0;
+}
+
+/* The command and what runs it come as an initramfs. */
+static int make_initrd(struct run_config *c, struct err *e)
+{
+	struct guest_command g = {
+		.words = c->command,
+		.initrd_path = c->machine.initrd_path,
+		.interactive = c->serial.kind == CONSOLE_STDIO && isatty(STDIN_FILENO) &&
+			       isatty(STDOUT_FILENO),
+	};
+	int fd;
+
+	if (!c->command || c->dry_run)
+		return 0;
+	fd = guest_command_initrd(&g, e);
+	if (fd < 0)
+		return fd;
+	snprintf(c->command_initrd, sizeof(c->command_initrd), "/proc/self/fd/%d", fd);
+	c->machine.initrd_path = c->command_initrd;
 	return 0;
 }
 
@@ -453,10 +506,13 @@ int run_config_resolve(struct run_config *c, struct err *e)
 			return r;
 	}
 	run_default_net(c);
-	r = run_share_stdio(c, e);
-	if (r < 0)
-		return r;
-	r = make_cmdline(c, e);
+	r = run_resolve_mmds(c, e);
+	if (r == 0)
+		r = run_share_stdio(c, e);
+	if (r == 0)
+		r = make_cmdline(c, e);
+	if (r == 0)
+		r = make_initrd(c, e);
 	return r < 0 ? r : machine_config_check(&c->machine, e);
 }
 
@@ -505,6 +561,7 @@ void run_config_print_json(const struct run_config *c)
 	printf(" },\n");
 	run_print_disks(m);
 	run_print_nets(m);
+	run_print_mmds(c);
 	run_print_fs(m);
 	run_print_vsock(m);
 	run_print_balloon(m);

@@ -7,11 +7,20 @@
 #include "vmm/console_host.h"
 #include "vmm/core/log.h"
 #include "vmm/machine.h"
+#include "vmm/mmds/mmds.h"
 #include "vmm/net/port.h"
 
 struct run_console { /* the host's end of a console */
 	enum console_kind kind;
 	const char *path; /* of file or socket */
+};
+
+struct run_mmds {
+	const char *path; /* NULL: no metadata service */
+	struct mmds_config config;
+	uint64_t limit_bytes;
+	const char *nets[16]; /* none: all */
+	unsigned n_nets;
 };
 
 struct run_config {
@@ -20,9 +29,11 @@ struct run_config {
 	bool serial_given;
 	uint8_t escape;
 	uint64_t timeout_ns; /* 0: none */
-	const char *log_path, *pidfile;
+	const char *log_path, *pidfile, *metrics_path;
 	enum log_level log_level;
 	bool dry_run, help;
+	char *const *command; /* for the guest; NULL: none */
+	struct run_mmds mmds;
 	bool net_none; /* no network, not even the default one */
 	unsigned n_options;  /* seen so far */
 	struct vm *described; /* what --config read, which strings of machine point into; or NULL */
@@ -31,7 +42,7 @@ struct run_config {
 	const char *cmdline_given;
 	const char *net_forwards[MACHINE_MAX_NETS][NET_USER_MAX_FORWARDS];
 	char cmdline[8192], cmdline_extra[4096];
-	char kernel[PATH_MAX], initrd[PATH_MAX], fs_root[80];
+	char kernel[PATH_MAX], initrd[PATH_MAX], fs_root[80], command_initrd[32];
 };
 
 /* -EINVAL for usage errors, before anything is looked at. */

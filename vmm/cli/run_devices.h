@@ -10,6 +10,7 @@
 
 struct err;
 struct machine_config;
+struct mmds;
 struct run_config;
 
 extern const struct opt_key run_disk_keys[];
@@ -39,5 +40,12 @@ int run_add_console(struct run_config *c, const struct opt_value *v, struct err 
 int run_share_stdio(struct run_config *c, struct err *e); /* after all options */
 const char *run_console_word(const struct run_config *c); /* for the kernel's command line */
 void run_print_consoles(const struct run_config *c);
+
+extern const struct opt_key run_mmds_keys[];
+int run_set_mmds(struct run_config *c, const struct opt_value *v, struct err *e);
+int run_resolve_mmds(struct run_config *c, struct err *e); /* after all networks */
+/* Leaves *out alone if none is asked for. */
+int run_open_mmds(const struct run_config *c, struct mmds **out, struct err *e);
+void run_print_mmds(const struct run_config *c);
 
 #endif

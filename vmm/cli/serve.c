@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +24,7 @@
 #include "config.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/control.h"
+#include "vmm/cli/notify.h"
 #include "vmm/console.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
@@ -163,7 +162,8 @@ static int use_machine(void *ctx, struct machine *m, struct err *e)
 		close_serial(s);
 		return 0;
 	}
-	if (!s->config->firecracker && control_create(s->loop, m, &s->control, &ignored) < 0)
+	if (!s->config->firecracker &&
+	    control_create(s->loop, m, s->vm->metrics, &s->control, &ignored) < 0)
 		log_debug(NULL, "%s", ignored.msg);
 	if (s->interactive) {
 		terminal_guard_fatal_signals();
@@ -265,28 +265,6 @@ static int inherited_socket(void)
 	return LISTEN_FDS_START;
 }
 
-/* Tells systemd, if it is there, that the API answers. */
-static void notify_ready(void)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = path ? strlen(path) : 0;
-	int fd;
-
-	if (!len || len >= sizeof(addr.sun_path))
-		return;
-	memcpy(addr.sun_path, path, len);
-	if (*path == '@')
-		addr.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, "READY=1", 7, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&addr,
-		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		log_warn(NULL, "NOTIFY_SOCKET: %s", strerror(errno));
-	close(fd);
-}
-
 static uint64_t clock_us(clockid_t id)
 {
 	struct timespec ts;
@@ -307,6 +285,7 @@ static int create_vm(struct serve *s, struct err *e)
 		.boot_timer = c->boot_timer,
 		.start_us = c->start_us ? c->start_us : clock_us(CLOCK_MONOTONIC),
 		.start_cpu_us = c->start_cpu_us,
+		.mmds_limit = c->mmds_limit,
 		.events = {
 			.ended = on_ended,
 			.serial_tx = on_serial_tx,
@@ -415,7 +394,7 @@ static int listen_for_requests(struct serve *s)
 		sc.fd = inherited_socket();
 	if (api_server_create(s->loop, s->vm, &sc, &s->server, &e) == 0) {
 		if (!c->firecracker)
-			notify_ready();
+			notify_manager("READY=1");
 		return 0;
 	}
 	if (!c->firecracker)

@@ -16,6 +16,11 @@ void device_fini(struct device *d)
 	pthread_mutex_destroy(&d->lock);
 }
 
+uint64_t device_count(const struct device *d, const struct device_counter *c)
+{
+	return __atomic_load_n((const uint64_t *)((const char *)d + c->offset), __ATOMIC_RELAXED);
+}
+
 void device_lock(struct device *d)
 {
 	if (d)

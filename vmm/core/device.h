@@ -9,9 +9,16 @@
  * into the device and by the machine around start, stop and reset; device code never takes it.
  */
 #include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct err;
 struct device;
+
+struct device_counter { /* a uint64_t in a device's struct, that only grows */
+	const char *name; /* "rx_frames"; the metrics (vmm/metrics/) find it by this */
+	size_t offset;    /* from the struct's beginning, where its struct device is */
+};
 
 struct device_ops {
 	const char *type;                                /* "serial", "virtio-blk" */
@@ -19,6 +26,7 @@ struct device_ops {
 	void (*stop)(struct device *d);                  /* quiet: no guest access after; may be NULL */
 	void (*reset)(struct device *d);                 /* power-on state */
 	void (*destroy)(struct device *d);               /* frees d */
+	const struct device_counter *counters;           /* ends with a NULL name; or NULL */
 };
 
 struct device {
@@ -32,6 +40,8 @@ struct device {
 void device_init(struct device *d, const struct device_ops *ops, const char *id);
 /* Releases what device_init() took; called by the device's destroy. */
 void device_fini(struct device *d);
+/* Any thread, without the lock: the device may be counting. */
+uint64_t device_count(const struct device *d, const struct device_counter *c);
 void device_lock(struct device *d);   /* NULL is allowed */
 void device_unlock(struct device *d); /* NULL is allowed */
 

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Control groups of the jail: HIERARCHY/PARENT/ID, version 1 (a hierarchy for each controller) or 2
+ * (one for all, its controllers enabled on the way down). A version 1 value that a group cannot be
+ * without (cpuset.*) is taken from the group above.
+ *
+ * Refs: Linux Documentation/admin-guide/cgroup-v1/, cgroup-v2.rst.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/core/err.h"
+#include "vmm/jailer/jailer.h"
+
+/* Where the controller's hierarchy is mounted: to `path`. False if it is not. */
+static bool find_hierarchy(const struct jail_config *c, const char *controller, char *path, size_t len)
+{
+	FILE *f = setmntent("/proc/mounts", "r");
+	struct mntent *m;
+	bool found = false;
+
+	while (f && !found && (m = getmntent(f)))
+		if (c->cgroup_version == 2 ? !strcmp(m->mnt_type, "cgroup2") :
+					     !strcmp(m->mnt_type, "cgroup") && hasmntopt(m, controller)) {
+			snprintf(path, len, "%s", m->mnt_dir);
+			found = true;
+		}
+	if (f)
+		endmntent(f);
+	return found;
+}
+
+static int write_at(int dir, const char *file, const char *value, struct err *e)
+{
+	int fd = openat(dir, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	size_t len = strlen(value);
+
+	if (fd >= 0 && write(fd, value, len) == (ssize_t)len) {
+		close(fd);
+		return 0;
+	}
+	err_set(e, errno, "Failed to write to %s: %s", file, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -e->code;
+}
+
+/* The first line, without its end; empty if there is none. */
+static void read_at(int dir, const char *file, char *line, size_t len)
+{
+	int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = fd < 0 ? 0 : read(fd, line, len - 1);
+
+	line[n > 0 ? n : 0] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Makes or opens the next group down, ready to have `file` written. */
+static int step(const struct jail_config *c, int above, const char *name, const char *file,
+		const char *controller, struct err *e)
+{
+	char value[256], enable[64];
+	int fd;
+
+	if (c->cgroup_version == 2) {
+		snprintf(enable, sizeof(enable), "+%s", controller);
+		if (write_at(above, "cgroup.subtree_control", enable, e) < 0) {
+			err_set(e, ENODEV, "Controller %s is unavailable", controller);
+			return -ENODEV;
+		}
+	}
+	if (mkdirat(above, name, 0755) < 0 && errno != EEXIST)
+		return err_set(e, errno, "Failed to create directory %s: %s", name, strerror(errno));
+	fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, errno, "Failed to open directory %s: %s", name, strerror(errno));
+	if (c->cgroup_version == 1 && !strncmp(file, "cpuset.", 7)) {
+		read_at(fd, file, value, sizeof(value));
+		if (!*value) {
+			read_at(above, file, value, sizeof(value));
+			write_at(fd, file, value, NULL); /* what matters is written later, and checked */
+		}
+	}
+	return fd;
+}
+
+/* Returns the group's open directory. */
+static int open_group(const struct jail_config *c, const char *file, struct err *e)
+{
+	char path[PATH_MAX], controller[32], *name, *rest;
+	int at;
+
+	snprintf(controller, sizeof(controller), "%.*s", (int)strcspn(file, "."), file);
+	if (!find_hierarchy(c, controller, path, sizeof(path))) {
+		if (c->cgroup_version == 2)
+			return err_set(e, ENOENT, "Hierarchy not found: No hierarchy found for this cgroup "
+						  "version.");
+		return err_set(e, ENOENT, "Controller %s is unavailable", controller);
+	}
+	at = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return err_set(e, errno, "Failed to open file %s: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), "%s/%s", c->parent_cgroup, c->id);
+	for (name = strtok_r(path, "/", &rest); name; name = strtok_r(NULL, "/", &rest)) {
+		int fd = step(c, at, name, file, controller, e);
+
+		close(at);
+		if (fd < 0)
+			return fd;
+		at = fd;
+	}
+	return at;
+}
+
+int jail_join_cgroups(const struct jail_config *c, struct err *e)
+{
+	char pid[16];
+	int r = 0;
+
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	/* all values first: joining is what counts against them */
+	for (unsigned pass = 0; pass < 2; pass++)
+		for (unsigned i = 0; r == 0 && i < c->n_cgroups; i++) {
+			int group = open_group(c, c->cgroups[i].file, e);
+
+			if (group < 0)
+				return group;
+			if (pass)
+				r = write_at(group, c->cgroup_version == 2 ? "cgroup.procs" : "tasks", pid, e);
+			else
+				r = write_at(group, c->cgroups[i].file, c->cgroups[i].value, e);
+			close(group);
+		}
+	return r;
+}

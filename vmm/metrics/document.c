@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The metrics document: its objects and members in order, as the tools that read Firecracker's know
+ * them, and which counter of which device each one is. A member that nothing is counted for here is
+ * zero.
+ *
+ * Refs: Firecracker docs/metrics.md.
+ */
+#include "vmm/metrics/metrics_int.h"
+
+static const struct metrics_key api_server_keys[] = {
+	{ "process_startup_time_us", NULL, METRICS_STORE },
+	{ "process_startup_time_cpu_us", NULL, METRICS_STORE }, { 0 },
+};
+
+static const struct metrics_key balloon_keys[] = {
+	{ "activate_fails" }, { "inflate_count", "inflates" },
+	{ "stats_updates_count", "stats_updates" }, { "stats_update_fails", "stats_fails" },
+	{ "deflate_count", "deflates" }, { "event_fails" },
+	{ "free_page_report_count", "reports" }, { "free_page_report_freed", "reported_bytes" },
+	{ "free_page_report_fails", "report_fails" }, { "free_page_hint_count", "hints" },
+	{ "free_page_hint_freed", "hinted_bytes" }, { "free_page_hint_fails", "hint_fails" },
+	{ 0 },
+};
+
+static const struct metrics_key block_keys[] = {
+	{ "activate_fails" }, { "cfg_fails" }, { "no_avail_buffer" }, { "event_fails" },
+	{ "execute_fails", "failed" }, { "invalid_reqs_count", "refused" },
+	{ "flush_count", "flushes" }, { "queue_event_count", "kicks" },
+	{ "rate_limiter_event_count" }, { "update_count" }, { "update_fails" },
+	{ "read_bytes", "read_bytes" }, { "write_bytes", "write_bytes" },
+	{ "read_count", "reads" }, { "write_count", "writes" }, { "read_agg.min_us" },
+	{ "read_agg.max_us" }, { "read_agg.sum_us" }, { "write_agg.min_us" },
+	{ "write_agg.max_us" }, { "write_agg.sum_us" },
+	{ "rate_limiter_throttled_events", "throttled" }, { "io_engine_throttled_events" },
+	{ "remaining_reqs_count" }, { 0 },
+};
+
+static const struct metrics_key deprecated_api_keys[] = {
+	{ "deprecated_http_api_calls" }, { 0 },
+};
+
+static const struct metrics_key get_api_requests_keys[] = {
+	{ "instance_info_count" }, { "machine_cfg_count" }, { "mmds_count" },
+	{ "vmm_version_count" }, { "hotplug_memory_count" }, { 0 },
+};
+
+static const struct metrics_key i8042_keys[] = {
+	{ "error_count" }, { "missed_read_count" }, { "missed_write_count" },
+	{ "read_count", "reads" }, { "reset_count", "resets" }, { "write_count", "writes" },
+	{ 0 },
+};
+
+static const struct metrics_key rtc_keys[] = {
+	{ "error_count" }, { "missed_read_count" }, { "missed_write_count" }, { 0 },
+};
+
+static const struct metrics_key uart_keys[] = {
+	{ "error_count" }, { "flush_count" }, { "missed_read_count" }, { "missed_write_count" },
+	{ "read_count", "received_bytes" }, { "write_count", "sent_bytes" },
+	{ "rate_limiter_dropped_bytes" }, { 0 },
+};
+
+static const struct metrics_key latencies_us_keys[] = {
+	{ "full_create_snapshot", NULL, METRICS_STORE },
+	{ "diff_create_snapshot", NULL, METRICS_STORE },
+	{ "load_snapshot", NULL, METRICS_STORE }, { "pause_vm", NULL, METRICS_STORE },
+	{ "resume_vm", NULL, METRICS_STORE },
+	{ "vmm_full_create_snapshot", NULL, METRICS_STORE },
+	{ "vmm_diff_create_snapshot", NULL, METRICS_STORE },
+	{ "vmm_load_snapshot", NULL, METRICS_STORE }, { "vmm_pause_vm", NULL, METRICS_STORE },
+	{ "vmm_resume_vm", NULL, METRICS_STORE }, { 0 },
+};
+
+static const struct metrics_key logger_keys[] = {
+	{ "missed_metrics_count" }, { "metrics_fails" }, { "missed_log_count" },
+	{ "rate_limited_log_count" }, { 0 },
+};
+
+static const struct metrics_key mmds_keys[] = {
+	{ "rx_accepted" }, { "rx_accepted_err" }, { "rx_accepted_unusual" }, { "rx_bad_eth" },
+	{ "rx_invalid_token" }, { "rx_no_token" }, { "rx_count" }, { "tx_bytes" },
+	{ "tx_count" }, { "tx_errors" }, { "tx_frames" }, { "connections_created" },
+	{ "connections_destroyed" }, { 0 },
+};
+
+static const struct metrics_key net_keys[] = {
+	{ "activate_fails" }, { "cfg_fails" }, { "no_rx_avail_buffer", "rx_starved" },
+	{ "no_tx_avail_buffer" }, { "event_fails" }, { "rx_queue_event_count", "rx_kicks" },
+	{ "rx_event_rate_limiter_count" }, { "rx_rate_limiter_throttled", "rx_throttled" },
+	{ "rx_tap_event_count" }, { "rx_bytes_count", "rx_bytes" },
+	{ "rx_packets_count", "rx_frames" }, { "rx_fails", "rx_dropped" },
+	{ "rx_count", "rx_frames" }, { "tap_read_fails", "peer_lost" },
+	{ "tap_write_fails", "tx_dropped" }, { "tap_write_agg.min_us" },
+	{ "tap_write_agg.max_us" }, { "tap_write_agg.sum_us" },
+	{ "tx_bytes_count", "tx_bytes" }, { "tx_malformed_frames", "tx_malformed" },
+	{ "tx_fails", "tx_dropped" }, { "tx_count", "tx_frames" },
+	{ "tx_packets_count", "tx_frames" }, { "tx_queue_event_count", "tx_kicks" },
+	{ "tx_rate_limiter_event_count" }, { "tx_rate_limiter_throttled", "tx_throttled" },
+	{ "tx_spoofed_mac_count" }, { "tx_remaining_reqs_count" }, { 0 },
+};
+
+static const struct metrics_key patch_api_requests_keys[] = {
+	{ "drive_count" }, { "drive_fails" }, { "network_count" }, { "network_fails" },
+	{ "machine_cfg_count" }, { "machine_cfg_fails" }, { "mmds_count" }, { "mmds_fails" },
+	{ "hotplug_memory_count" }, { "hotplug_memory_fails" }, { "pmem_count" },
+	{ "pmem_fails" }, { 0 },
+};
+
+static const struct metrics_key put_api_requests_keys[] = {
+	{ "actions_count" }, { "actions_fails" }, { "boot_source_count" },
+	{ "boot_source_fails" }, { "drive_count" }, { "drive_fails" }, { "logger_count" },
+	{ "logger_fails" }, { "machine_cfg_count" }, { "machine_cfg_fails" },
+	{ "cpu_cfg_count" }, { "cpu_cfg_fails" }, { "metrics_count" }, { "metrics_fails" },
+	{ "network_count" }, { "network_fails" }, { "mmds_count" }, { "mmds_fails" },
+	{ "vsock_count" }, { "vsock_fails" }, { "pmem_count" }, { "pmem_fails" },
+	{ "serial_count" }, { "serial_fails" }, { "hotplug_memory_count" },
+	{ "hotplug_memory_fails" }, { 0 },
+};
+
+static const struct metrics_key seccomp_keys[] = {
+	{ "num_faults" }, { 0 },
+};
+
+static const struct metrics_key vcpu_keys[] = {
+	{ "exit_io_in" }, { "exit_io_out" }, { "exit_mmio_read" }, { "exit_mmio_write" },
+	{ "failures" }, { "kvmclock_ctrl_fails" }, { "exit_io_in_agg.min_us" },
+	{ "exit_io_in_agg.max_us" }, { "exit_io_in_agg.sum_us" }, { "exit_io_out_agg.min_us" },
+	{ "exit_io_out_agg.max_us" }, { "exit_io_out_agg.sum_us" },
+	{ "exit_mmio_read_agg.min_us" }, { "exit_mmio_read_agg.max_us" },
+	{ "exit_mmio_read_agg.sum_us" }, { "exit_mmio_write_agg.min_us" },
+	{ "exit_mmio_write_agg.max_us" }, { "exit_mmio_write_agg.sum_us" }, { 0 },
+};
+
+static const struct metrics_key vmm_keys[] = {
+	{ "panic_count", NULL, METRICS_STORE }, { 0 },
+};
+
+static const struct metrics_key signals_keys[] = {
+	{ "sigbus", NULL, METRICS_STORE }, { "sigsegv", NULL, METRICS_STORE },
+	{ "sigxfsz", NULL, METRICS_STORE }, { "sigxcpu", NULL, METRICS_STORE },
+	{ "sigpipe", NULL, METRICS_STORE }, { "sighup", NULL, METRICS_STORE },
+	{ "sigill", NULL, METRICS_STORE }, { 0 },
+};
+
+static const struct metrics_key vsock_keys[] = {
+	{ "activate_fails" }, { "cfg_fails" }, { "rx_queue_event_fails" },
+	{ "tx_queue_event_fails" }, { "ev_queue_event_fails" }, { "muxer_event_fails" },
+	{ "conn_event_fails" }, { "rx_queue_event_count", "rx_queue_events" },
+	{ "tx_queue_event_count", "tx_queue_events" }, { "rx_bytes_count", "rx_bytes" },
+	{ "tx_bytes_count", "tx_bytes" }, { "rx_packets_count", "rx_packets" },
+	{ "tx_packets_count", "tx_packets" }, { "conns_added", "conns_added" },
+	{ "conns_killed", "conns_killed" }, { "conns_removed", "conns_removed" },
+	{ "killq_resync" }, { "tx_flush_fails", "tx_flush_fails" },
+	{ "tx_write_fails", "tx_write_fails" }, { "rx_read_fails", "rx_read_fails" }, { 0 },
+};
+
+static const struct metrics_key entropy_keys[] = {
+	{ "activate_fails" }, { "entropy_event_fails" }, { "entropy_event_count", "requests" },
+	{ "entropy_bytes", "bytes" }, { "host_rng_fails", "host_fails" },
+	{ "entropy_rate_limiter_throttled", "throttled" }, { "rate_limiter_event_count" },
+	{ 0 },
+};
+
+static const struct metrics_key pmem_keys[] = {
+	{ "activate_fails" }, { "cfg_fails" }, { "event_fails" }, { "queue_event_count" },
+	{ "rate_limiter_throttled_events" }, { "rate_limiter_event_count" }, { 0 },
+};
+
+static const struct metrics_key interrupts_keys[] = {
+	{ "triggers" }, { "config_updates" }, { 0 },
+};
+
+static const struct metrics_key memory_hotplug_keys[] = {
+	{ "activate_fails" }, { "queue_event_fails" }, { "queue_event_count" },
+	{ "plug_agg.min_us" }, { "plug_agg.max_us" }, { "plug_agg.sum_us" }, { "plug_count" },
+	{ "plug_bytes" }, { "plug_fails" }, { "unplug_agg.min_us" }, { "unplug_agg.max_us" },
+	{ "unplug_agg.sum_us" }, { "unplug_count" }, { "unplug_bytes" }, { "unplug_fails" },
+	{ "unplug_discard_fails" }, { "unplug_all_agg.min_us" }, { "unplug_all_agg.max_us" },
+	{ "unplug_all_agg.sum_us" }, { "unplug_all_count" }, { "unplug_all_fails" },
+	{ "state_agg.min_us" }, { "state_agg.max_us" }, { "state_agg.sum_us" },
+	{ "state_count" }, { "state_fails" }, { 0 },
+};
+
+const struct metrics_group metrics_groups[] = {
+	{ "api_server", NULL, false, api_server_keys },
+	{ "balloon", "virtio-balloon", false, balloon_keys },
+	{ "block", "virtio-blk", true, block_keys },
+	{ "deprecated_api", NULL, false, deprecated_api_keys },
+	{ "get_api_requests", NULL, false, get_api_requests_keys },
+	{ "i8042", "i8042", false, i8042_keys },
+	{ "rtc", "rtc", false, rtc_keys },
+	{ "uart", "serial", false, uart_keys },
+	{ "latencies_us", NULL, false, latencies_us_keys },
+	{ "logger", NULL, false, logger_keys },
+	{ "mmds", NULL, false, mmds_keys },
+	{ "net", "virtio-net", true, net_keys },
+	{ "patch_api_requests", NULL, false, patch_api_requests_keys },
+	{ "put_api_requests", NULL, false, put_api_requests_keys },
+	{ "seccomp", NULL, false, seccomp_keys },
+	{ "vcpu", NULL, false, vcpu_keys },
+	{ "vmm", NULL, false, vmm_keys },
+	{ "signals", NULL, false, signals_keys },
+	{ "vsock", "virtio-vsock", false, vsock_keys },
+	{ "entropy", "virtio-rng", false, entropy_keys },
+	{ "pmem", "virtio-pmem", true, pmem_keys },
+	{ "interrupts", NULL, false, interrupts_keys },
+	{ "memory_hotplug", "virtio-mem", false, memory_hotplug_keys },
+	{ 0 },
+};

@@ -287,6 +287,7 @@ struct cpu {
 	unsigned n_huge_seen; /* > the array: anywhere */
 	uint64_t huge_seen[16];
 	uint64_t halt_spin_ns; /* halt.c: how long to spin before sleeping */
+	bool halts_long;       /* the last wait was */
 	/* steal.c: real and processor time that stolen_ns counts from */
 	uint64_t steal_wall_ns, steal_thread_ns, stolen_ns;
 	bool steal_paused;

@@ -18,6 +18,8 @@
 enum { SPIN_FIRST_NS = 10000, SPIN_MAX_NS = 50000, SPINS_PER_LOOK = 16 };
 /* A wait that took no longer might not have had to be slept through: waking is most of it. */
 enum { SHORT_NS = 120000 };
+/* After one that took longer, the timer thread is told that it has nothing to wake for. */
+enum { LONG_NS = 1000000 };
 
 static void relax(void)
 {
@@ -70,7 +72,8 @@ void cpu_wait(struct cpu *c)
 	if (inside)
 		exclusive_leave_guest(c);
 	/* While it waits the vCPU watches its own deadline: one wake-up instead of two. */
-	lapic_take_deadline(c->lapic, UINT64_MAX - 1);
+	if (lapic_take_deadline(c->lapic, UINT64_MAX - 1) != UINT64_MAX && c->halts_long)
+		tcg_timer_deadline_taken(c->vm);
 	at = lapic_next_deadline_ns(c->lapic);
 	from = clock_now_ns();
 	c->n_halts++;
@@ -79,6 +82,7 @@ void cpu_wait(struct cpu *c)
 		sleep_until(c, at);
 	}
 	now = clock_now_ns();
+	c->halts_long = now - from > LONG_NS;
 	if (c->vm->own_processors && c->kvm_poll_control & 1)
 		adapt(c, now - from);
 	else

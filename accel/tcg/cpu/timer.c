@@ -3,87 +3,132 @@
  * The thread that turns local APIC deadlines into REQ_TIMER, so that a vCPU in translated code
  * needs no look at the clock: it polls `requests`.
  *
- * The thread sleeps until wake_ns. Who stores a deadline then compares it with wake_ns and wakes
- * the thread only if it is earlier: one that moves later costs nothing. No wake-up is lost: the
- * thread publishes wake_ns and then looks at all deadlines again, a vCPU publishes its deadline
- * and then looks at wake_ns (both sequentially consistent), so at least one of them sees the
- * other; and `word` makes a wake-up between look and sleep refuse the sleep.
+ * The thread sleeps in a timerfd, set for armed_ns. Who stores a deadline then compares it with
+ * armed_ns and sets the timer only if it is earlier: one that moves later costs nothing, and an
+ * earlier one a system call, but no thread is woken before there is something to do. A vCPU that
+ * is about to sleep for long takes its deadline away and sets the timer for the next of the
+ * others, so that two threads do not wake for one tick.
+ *
+ * No deadline is lost: who makes armed_ns later (the thread, a vCPU that sleeps) then looks at all
+ * deadlines again, a vCPU publishes its deadline and then looks at armed_ns (all sequentially
+ * consistent), so at least one of them sees the other. No lock orders the system calls: each
+ * caller goes on until what it has set is what armed_ns says, so the last call always is right.
  *
  * Compiled for general registers only, as translated code sets deadlines: see fill.c.
  *
- * Refs: futex(2).
+ * Refs: timerfd_create(2).
  */
-#include "accel/tcg/cpu/futex.h"
 #include "accel/tcg/cpu/lapic_regs.h"
 #include "vmm/core/err.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
 
 struct tcg_timer {
 	struct tcg_vm *vm;
 	pthread_t thread;
-	_Atomic uint32_t word;    /* changes with every wake-up */
-	_Atomic uint64_t wake_ns; /* 0: awake and about to look */
+	int fd;
+	_Atomic uint64_t armed_ns; /* UINT64_MAX: not armed */
 	_Atomic bool stop;
 };
 
-/* Fires what is due; the earliest deadline that is not. */
-static uint64_t serve(struct tcg_timer *t)
+static void follow(struct tcg_timer *t)
 {
-	uint64_t now = clock_now_ns(), next = UINT64_MAX;
+	uint64_t at;
+
+	do {
+		struct itimerspec when = { 0 }; /* disarms */
+
+		at = atomic_load(&t->armed_ns);
+		if (at != UINT64_MAX) {
+			when.it_value.tv_sec = (time_t)(at / 1000000000);
+			when.it_value.tv_nsec = (long)(at % 1000000000);
+		}
+		timerfd_settime(t->fd, TFD_TIMER_ABSTIME, &when, NULL);
+	} while (atomic_load(&t->armed_ns) != at);
+}
+
+static void arm_by(struct tcg_timer *t, uint64_t at_ns)
+{
+	uint64_t armed = atomic_load(&t->armed_ns);
+
+	if (!at_ns) /* would disarm */
+		at_ns = 1;
+	while (at_ns < armed)
+		if (atomic_compare_exchange_weak(&t->armed_ns, &armed, at_ns)) {
+			follow(t);
+			return;
+		}
+}
+
+static uint64_t earliest(const struct tcg_timer *t)
+{
+	uint64_t next = UINT64_MAX;
 
 	for (unsigned i = 0; i < t->vm->n_vcpus; i++) {
-		struct cpu *c = __atomic_load_n(&t->vm->cpus[i], __ATOMIC_ACQUIRE);
-		uint64_t at;
+		const struct cpu *c = __atomic_load_n(&t->vm->cpus[i], __ATOMIC_ACQUIRE);
+		uint64_t at = c ? atomic_load(&c->lapic->deadline_ns) : UINT64_MAX;
 
-		if (!c)
-			continue;
-		if (lapic_take_deadline(c->lapic, now) != UINT64_MAX)
-			cpu_request(c, REQ_TIMER);
-		at = atomic_load(&c->lapic->deadline_ns);
 		if (at < next)
 			next = at;
 	}
 	return next;
 }
 
+static void fire(const struct tcg_timer *t)
+{
+	uint64_t now = clock_now_ns();
+
+	for (unsigned i = 0; i < t->vm->n_vcpus; i++) {
+		struct cpu *c = __atomic_load_n(&t->vm->cpus[i], __ATOMIC_ACQUIRE);
+
+		if (c && lapic_take_deadline(c->lapic, now) != UINT64_MAX)
+			cpu_request(c, REQ_TIMER);
+	}
+}
+
 static void *timer_main(void *arg)
 {
 	struct tcg_timer *t = arg;
+	uint64_t n;
 
 	pthread_setname_np(pthread_self(), "apic-timer");
-	prctl(PR_SET_TIMERSLACK, 1); /* the default of 50 us would be every guest timer's error */
 	while (!atomic_load(&t->stop)) {
-		uint32_t word = atomic_load(&t->word);
-		uint64_t next = serve(t);
-
-		atomic_store(&t->wake_ns, next);
-		if (serve(t) < next || atomic_load(&t->stop)) {
-			atomic_store(&t->wake_ns, 0);
-			continue;
-		}
-		futex_wait_until(&t->word, word, next);
-		/* Awake: deadlines set from here on are seen by serve(). */
-		atomic_store(&t->wake_ns, 0);
+		/* EINTR too is a reason to look */
+		if (read(t->fd, &n, sizeof(n)) < 0 && errno != EINTR)
+			break;
+		atomic_store(&t->armed_ns, UINT64_MAX);
+		fire(t);
+		arm_by(t, earliest(t));
 	}
 	return NULL;
-}
-
-static void wake(struct tcg_timer *t)
-{
-	atomic_fetch_add(&t->word, 1);
-	futex_wake(&t->word);
 }
 
 void tcg_timer_deadline_set(struct tcg_vm *vm, uint64_t deadline_ns)
 {
 	struct tcg_timer *t = vm->timer;
 
-	if (t && deadline_ns < atomic_load(&t->wake_ns))
-		wake(t);
+	if (t && deadline_ns < atomic_load(&t->armed_ns))
+		arm_by(t, deadline_ns);
+}
+
+void tcg_timer_deadline_taken(struct tcg_vm *vm)
+{
+	struct tcg_timer *t = vm->timer;
+	uint64_t armed, next;
+
+	if (!t)
+		return;
+	armed = atomic_load(&t->armed_ns);
+	next = earliest(t);
+	if (next <= armed || !atomic_compare_exchange_strong(&t->armed_ns, &armed, next))
+		return; /* needed, or somebody has just set it */
+	follow(t);
+	arm_by(t, earliest(t));
 }
 
 int tcg_timer_create(struct tcg_vm *vm, struct err *e)
@@ -94,9 +139,17 @@ int tcg_timer_create(struct tcg_vm *vm, struct err *e)
 	if (!t)
 		return err_set(e, ENOMEM, "translator: out of host memory");
 	t->vm = vm;
+	t->armed_ns = UINT64_MAX;
+	t->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	if (t->fd < 0) {
+		r = errno;
+		free(t);
+		return err_set(e, r, "translator: timerfd_create: %s", strerror(r));
+	}
 	vm->timer = t;
 	r = pthread_create(&t->thread, NULL, timer_main, t);
 	if (r) {
+		close(t->fd);
 		free(t);
 		vm->timer = NULL;
 		return err_set(e, r, "translator: cannot start the timer thread: %s", strerror(r));
@@ -111,8 +164,9 @@ void tcg_timer_destroy(struct tcg_vm *vm)
 	if (!t)
 		return;
 	atomic_store(&t->stop, true);
-	wake(t);
+	arm_by(t, 0);
 	pthread_join(t->thread, NULL);
 	vm->timer = NULL;
+	close(t->fd);
 	free(t);
 }

@@ -277,6 +277,18 @@ Test(virtio_mmio, failed_driver_is_not_served)
 	cr_assert(!served());
 }
 
+/* virtio 1.3 §4.2.2: a length of -1 for a region that does not exist; no device here has any. */
+Test(mmio_only, shared_memory_regions_do_not_exist)
+{
+	static const uint32_t ids[] = { 0, 1, 255, UINT32_MAX };
+
+	for (unsigned i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
+		vdriver_write(&d, 0xac, ids[i]);
+		for (unsigned off = 0xb0; off <= 0xbc; off += 4)
+			cr_assert_eq(vdriver_read(&d, off), UINT32_MAX, "region %u, %#x", ids[i], off);
+	}
+}
+
 Test(mmio_only, other_sizes_do_not_reach_registers)
 {
 	uint64_t v;

@@ -40,8 +40,14 @@ void vsock_listener_watch(struct virtio_vsock *vs)
 
 static void attach(struct vsock_conn *c, int fd)
 {
+	static const int room = 2 * VSOCK_LARGE_BYTES;
+
 	c->src.fd = fd;
 	c->src.events = 0;
+	/* All that the guest may send at once goes to a peer that is a little late without a copy
+	 * of ours. The host may grant less. */
+	if (c->ring_bytes == VSOCK_LARGE_BYTES)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 }
 
 void vsock_listener_on_ready(struct loop_source *s, uint32_t ready)

@@ -59,7 +59,8 @@ static int host_dial(struct vsock_host *vh, uint32_t port)
 	}
 	if (h->n_dialled == RIG_MAX_INCOMING)
 		return -ECONNREFUSED;
-	return pair(&h->dialled[h->n_dialled++]);
+	h->theirs = pair(&h->dialled[h->n_dialled++]);
+	return h->theirs;
 }
 
 static void host_close(struct vsock_host *vh)
@@ -318,10 +319,12 @@ uint32_t rig_open_from_host(struct rig *r, uint32_t guest_port, int *fd)
 
 int rig_open_from_guest(struct rig *r, uint32_t guest_port, uint32_t host_port)
 {
+	static const int room = 106496; /* as where the host grants little */
 	unsigned n = r->h->n_dialled;
 
 	rig_send(r, guest_port, host_port, VIRTIO_VSOCK_OP_REQUEST);
 	assert(r->h->n_dialled == n + 1);
+	assert(setsockopt(r->h->theirs, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) == 0);
 	rig_expect(r, guest_port, host_port, VIRTIO_VSOCK_OP_RESPONSE);
 	return r->h->dialled[n];
 }

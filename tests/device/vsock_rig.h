@@ -31,6 +31,7 @@ struct rig_host {
 	unsigned first, last;
 	int dialled[RIG_MAX_INCOMING]; /* our ends, in order */
 	unsigned n_dialled;
+	int theirs; /* the device's end of the last one */
 	int dial_error; /* errno value for the next dial_fails dials */
 	unsigned dial_fails;
 	int accept_error; /* once */

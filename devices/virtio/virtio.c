@@ -99,10 +99,12 @@ void virtio_push(struct virtio *v, unsigned queue, const struct virtq_chain *c, 
 	virtq_push(&v->vq[queue], c, written);
 }
 
-void virtio_signal(struct virtio *v, unsigned queue)
+bool virtio_signal(struct virtio *v, unsigned queue)
 {
-	if (v->vq[queue].ready && virtq_wants_irq(&v->vq[queue]) && v->tops)
-		v->tops->raise_queue(v->transport, queue);
+	if (!v->vq[queue].ready || !virtq_wants_irq(&v->vq[queue]) || !v->tops)
+		return false;
+	v->tops->raise_queue(v->transport, queue);
+	return true;
 }
 
 void virtio_rekick(struct virtio *v, unsigned queue)

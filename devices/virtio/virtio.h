@@ -103,8 +103,8 @@ bool virtio_has(const struct virtio *v, unsigned feature_bit); /* negotiated */
  * queue makes the device ask for a reset. */
 bool virtio_pop(struct virtio *v, unsigned queue, struct virtq_chain *c);
 void virtio_push(struct virtio *v, unsigned queue, const struct virtq_chain *c, uint32_t written);
-/* Interrupts if the driver wants to know of what was pushed to this queue. */
-void virtio_signal(struct virtio *v, unsigned queue);
+/* Interrupts if the driver wants to know of what was pushed to this queue; whether it does. */
+bool virtio_signal(struct virtio *v, unsigned queue);
 /* Has notify() called again soon: for the rest of a long queue, after others had their turn. */
 void virtio_rekick(struct virtio *v, unsigned queue);
 /* The driver broke a rule: the device stops until it is reset. */

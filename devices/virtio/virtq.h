@@ -69,5 +69,10 @@ void virtq_put(struct virtq *q, const struct virtq_chain *c, uint32_t written);
 void virtq_publish(struct virtq *q);
 /* Whether the driver wants to be told of what was pushed since the last call. */
 bool virtq_wants_irq(struct virtq *q);
+/* How many were pushed since. */
+static inline unsigned virtq_unsignalled(const struct virtq *q)
+{
+	return (uint16_t)(q->next_used - q->signalled_used);
+}
 
 #endif

@@ -150,6 +150,7 @@ static int vsock_start(struct device *d, struct err *e)
 	if (r < 0)
 		return r;
 	vs->stopped = false;
+	virtio_signal(&vs->v, VSOCK_TX); /* what was not told of before the stop */
 	watch_all(vs);
 	vs->tick_ns = loop_now_ns();
 	loop_timer_arm(vs->v.loop, &vs->tick, vs->tick_ns);
@@ -163,6 +164,8 @@ static void vsock_stop(struct device *d)
 	vs->stopped = true;
 	watch_all(vs);
 	loop_timer_cancel(vs->v.loop, &vs->tick);
+	loop_timer_cancel(vs->v.loop, &vs->tx_tell);
+	vs->tx_tell_armed = false;
 	virtio_stop(d);
 }
 
@@ -210,6 +213,7 @@ static int create(const struct virtio_vsock_config *cfg, const struct virtio_vso
 	vs->listener = (struct loop_source){
 		.fd = w->host->fd, .owner = &vs->v.dev, .fn = vsock_listener_on_ready};
 	vs->tick = (struct loop_timer){.owner = &vs->v.dev, .fn = vsock_mux_tick};
+	vs->tx_tell = (struct loop_timer){.owner = &vs->v.dev, .fn = vsock_tx_on_timer};
 	r = vsock_mux_init(vs);
 	if (r < 0)
 		err_set(e, -r, "%s: out of host memory", cfg->id);

@@ -38,6 +38,7 @@ enum {
 	VSOCK_ROUND_PACKETS = 64, /* then others have their turn */
 	VSOCK_ROUND_BYTES = 2 << 20,
 	VSOCK_RX_SLOTS = 16,      /* receive buffers that one read fills */
+	VSOCK_TX_UNTOLD = 16,     /* packets taken before the guest is interrupted for that alone */
 	VSOCK_MAX_RSTS = 2 * VSOCK_MAX_CONNS,
 	VSOCK_HASH_SIZE = 1024, /* a power of two */
 	VSOCK_LINE_MAX = 32,
@@ -140,6 +141,8 @@ struct virtio_vsock {
 	unsigned first_slot, n_slots;
 	struct virtq_chain chain; /* a packet from the guest, or an event's buffer */
 	bool tx_stalled; /* until the guest takes some of what is due to it */
+	struct loop_timer tx_tell; /* of packets taken */
+	bool tx_tell_armed;
 
 	struct vsock_rst rst[VSOCK_MAX_RSTS];
 	unsigned first_rst, n_rsts;
@@ -207,6 +210,7 @@ bool vsock_is_awake(struct virtio_vsock *vs);
 void vsock_rx_run(struct virtio_vsock *vs);
 void vsock_rx_forget(struct virtio_vsock *vs);
 void vsock_tx_run(struct virtio_vsock *vs);
+void vsock_tx_on_timer(struct loop_timer *t);
 
 /* --- vsock_conn.c ----------------------------------------------------------------------------- */
 

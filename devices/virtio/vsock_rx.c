@@ -200,7 +200,8 @@ void vsock_rx_run(struct virtio_vsock *vs)
 	if (n == VSOCK_ROUND_PACKETS && has_packets(vs))
 		virtio_rekick(&vs->v, VSOCK_RX);
 	virtq_publish(&vs->v.vq[VSOCK_RX]);
-	virtio_signal(&vs->v, VSOCK_RX);
+	if (virtio_signal(&vs->v, VSOCK_RX))
+		virtio_signal(&vs->v, VSOCK_TX);
 	if (vs->tx_stalled && vsock_has_room(vs)) {
 		vs->tx_stalled = false;
 		virtio_rekick(&vs->v, VSOCK_TX);

@@ -11,11 +11,17 @@
  * sense ends its connection, or is answered with an RST in the name of a connection that is not
  * there.
  *
+ * Packets taken are visible to the driver at once, but drivers seldom wait for them: the guest is
+ * interrupted for them along with packets for it, or when they are many, or after TELL_NS.
+ *
  * Refs: virtio 1.3 §5.10.6.1 to §5.10.6.5.
  */
 #include "devices/virtio/vsock_int.h"
 
+#include "vmm/core/bytes.h"
 #include "vmm/core/log.h"
+
+#define TELL_NS 1000000ull
 
 static void refuse(struct virtio_vsock *vs, const struct vsock_pkt *p)
 {
@@ -125,6 +131,27 @@ static void take_packet(struct virtio_vsock *vs)
 		refuse(vs, &p); /* what was on its way when we ended it, for one */
 }
 
+static void tell_soon(struct virtio_vsock *vs)
+{
+	const struct virtq *q = &vs->v.vq[VSOCK_TX];
+	unsigned n = virtq_unsignalled(q);
+
+	if (n >= VSOCK_TX_UNTOLD || n >= q->size / 4) {
+		virtio_signal(&vs->v, VSOCK_TX);
+	} else if (n && !vs->tx_tell_armed) {
+		vs->tx_tell_armed = true;
+		loop_timer_arm(vs->v.loop, &vs->tx_tell, loop_now_ns() + TELL_NS);
+	}
+}
+
+void vsock_tx_on_timer(struct loop_timer *t)
+{
+	struct virtio_vsock *vs = container_of(t, struct virtio_vsock, tx_tell);
+
+	vs->tx_tell_armed = false;
+	virtio_signal(&vs->v, VSOCK_TX);
+}
+
 void vsock_tx_run(struct virtio_vsock *vs)
 {
 	struct virtq *q = &vs->v.vq[VSOCK_TX];
@@ -143,9 +170,8 @@ void vsock_tx_run(struct virtio_vsock *vs)
 	}
 	if (n == VSOCK_ROUND_PACKETS || vs->stats.tx_bytes >= end)
 		virtio_rekick(&vs->v, VSOCK_TX);
-	if (n) {
+	if (n)
 		virtq_publish(q);
-		virtio_signal(&vs->v, VSOCK_TX);
-	}
-	vsock_rx_run(vs);
+	vsock_rx_run(vs); /* if the guest is interrupted for these packets, it sees all */
+	tell_soon(vs);
 }

@@ -396,3 +396,37 @@ Test(vsock, more_than_the_credit_ends_the_connection)
 	rig_expect(&r, GUEST, HOST, VIRTIO_VSOCK_OP_RST);
 	cr_assert_eq(rig_stats(&r).tx_malformed, 1);
 }
+
+static unsigned interrupts(void)
+{
+	vdriver_write(&r.d, 0x64, 3); /* acknowledged: the next one is an edge */
+	return r.d.n_irq;
+}
+
+Test(vsock, packets_taken_are_told_of_with_others_or_soon)
+{
+	int fd = rig_open_from_guest(&r, GUEST, HOST);
+	struct vsock_pkt p;
+	unsigned n;
+
+	fake_loop_advance(r.d.loop, SECOND / 500);
+	n = interrupts();
+	rig_send_data(&r, GUEST, HOST, "a", 1);
+	cr_assert_eq(interrupts(), n);
+	fake_loop_advance(r.d.loop, SECOND / 500);
+	cr_assert_eq(interrupts(), n + 1);
+	/* with what the host answers */
+	rig_send_data(&r, GUEST, HOST, "b", 1);
+	cr_assert_eq(interrupts(), n + 1);
+	rig_say(&r, fd, "answer");
+	cr_assert(rig_recv(&r, &p, NULL));
+	n = interrupts();
+	fake_loop_advance(r.d.loop, SECOND / 500);
+	cr_assert_eq(interrupts(), n);
+	/* many at once */
+	for (unsigned i = 0; i + 1 < VSOCK_TX_UNTOLD && i + 1 < RIG_SIZE / 4; i++)
+		rig_send_data(&r, GUEST, HOST, "c", 1);
+	cr_assert_eq(interrupts(), n);
+	rig_send_data(&r, GUEST, HOST, "c", 1);
+	cr_assert_eq(interrupts(), n + 1);
+}

@@ -67,24 +67,12 @@ struct jit_ret fast_link(struct cpu *c, uint32_t exit, uint64_t unused)
 	const struct jit_block *from = &j->blocks[e->block];
 	const struct itlb_entry *t;
 	uint32_t ec;
-	bool counts;
 
-	counts = !__atomic_load_n(&e->to, __ATOMIC_RELAXED);
 	if (!fast_is_quick(c) || exit & JIT_EXIT_MOVED || e->mode & JIT_PLAIN ||
-	    (counts && !jit_exit_counts(j, e)))
+	    !__atomic_load_n(&e->to, __ATOMIC_RELAXED) || jit_exit_is_hot(j, e))
 		return (struct jit_ret){0, JIT_TO_SLOW};
 	c->rip = from->user ? jit_pc_of(c, from, e->target) : (uint64_t)e->target;
 	t = &c->itlb[c->cpl == 3][c->rip >> 12 & (ITLB_ENTRIES - 1)];
-	/* Jump caches are for jumps that go on needing them. */
-	if (counts && t->tag == (c->rip & ~0xfffull)) {
-		uint32_t block = table_find(j, t->gpa | (c->rip & 0xfff), from->user ? 0 : c->rip,
-					    e->mode);
-
-		if (block) {
-			c->jit->leave = false;
-			return (struct jit_ret){c->rip, j->rx + j->blocks[block].entry_ind};
-		}
-	}
 	/* The next time the guard shall hold, even if the jump cache knows the target. */
 	if (t->tag != (c->rip & ~0xfffull) && la_is_canonical(c->rip))
 		tlb_refetch(c, c->rip, WALK_QUICK, &ec);

@@ -24,7 +24,7 @@ enum {
 	JIT_MAX_INSNS = 128,      /* guest instructions per block, */
 	JIT_BLOCK_INSNS = 64,     /* if it is no superblock */
 	JIT_BLOCK_ROOM = 128 << 10, /* more than the worst block emits into either half */
-	JIT_SUPER_AFTER = 64,     /* backward jumps until their target gets a superblock */
+	JIT_SUPER_AFTER = 2,      /* requests that a backward jump saw until its target gets a superblock */
 	JIT_N_BUCKETS = 1 << 18,
 	JIT_NO_SLOT_BITS = 1 << 16,
 	JIT_LINE_SHIFT = 6, /* granularity of self-modifying code: 64 bytes */
@@ -66,8 +66,8 @@ struct jit_exit { /* a direct jump out of a block */
 	uint32_t guard; /* cross-page: offset of the imm32 that holds gpa >> 8; 0: none */
 	uint32_t to, next; /* the block it is linked to; next exit of that one's list */
 	bool flags_e;      /* jumps to entry_e, else to entry_m */
-	bool backward;     /* within the page, and to be counted before it is linked */
-	uint8_t count;     /* racy, which does no harm */
+	bool backward;     /* within the page: a superblock may be made of where it goes */
+	uint8_t count;     /* of requests seen there; racy, which does no harm */
 };
 
 /* With an exit's number: jit_pcbase is the target's page already. */
@@ -249,15 +249,17 @@ static inline uint64_t jit_pc_of(const struct cpu *c, const struct jit_block *b,
 	return b->mode & MODE_CS64 ? pc : (uint32_t)pc;
 }
 
-/* Whether a backward exit that is not linked shall stay so: it is counted first. */
-static inline bool jit_exit_counts(const struct jit *j, struct jit_exit *e)
+/* A linked exit came to its stub: if it jumps backward, a request was there, which comes with every
+ * tick of the guest's clock at least. Whether it was so often enough to be called hot. */
+static inline bool jit_exit_is_hot(const struct jit *j, struct jit_exit *e)
 {
 	uint8_t n = __atomic_load_n(&e->count, __ATOMIC_RELAXED);
 
-	if (!e->backward || j->no_super || j->all_super || n >= JIT_SUPER_AFTER)
+	if (!e->backward || j->no_super || j->all_super || e->mode & JIT_KIND)
 		return false;
-	__atomic_store_n(&e->count, n + 1, __ATOMIC_RELAXED);
-	return true;
+	if (n < JIT_SUPER_AFTER)
+		__atomic_store_n(&e->count, n + 1, __ATOMIC_RELAXED);
+	return n + 1 >= JIT_SUPER_AFTER;
 }
 
 /* --- stubs.c --- */
@@ -313,6 +315,7 @@ static inline uint32_t table_find(struct jit *j, gpaddr gpa, uint64_t va, uint32
 }
 void table_insert(struct jit *j, uint32_t block);
 void table_link(struct jit *j, uint32_t exit, uint32_t block, gpaddr target_page);
+void table_unlink(struct jit *j, uint32_t exit); /* nothing if it is not linked */
 void table_kill(struct jit *j, uint32_t block);
 uint64_t table_lines(struct jit *j, uint32_t block, const struct jit_page *p);
 uint32_t table_next(struct jit *j, uint32_t block, const struct jit_page *p); /* in p's list */

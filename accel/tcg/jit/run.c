@@ -221,18 +221,20 @@ struct jit_ret run_link(struct cpu *c, uint32_t arg, uint64_t unused)
 	struct jit_ret ret;
 	gpaddr page;
 	uint32_t block;
-	bool counts;
 
 	c->rip = from->user ? jit_pc_of(c, from, moved ? e->target & 0xfff : e->target)
 			    : (uint64_t)e->target;
 	jit_sync_flags(c);
 	if (e->mode & JIT_PLAIN) /* in the middle of a block */
 		lockstep_forget(c->jit->lockstep);
-	counts = !e->to && jit_exit_counts(j, e);
-	if (e->backward && !counts && !j->no_super && !j->all_super)
+	if (e->to && jit_exit_is_hot(j, e)) {
+		pthread_mutex_lock(&j->lock);
+		table_unlink(j, exit);
 		__atomic_fetch_or(&e->mode, JIT_SUPER, __ATOMIC_RELAXED);
+		pthread_mutex_unlock(&j->lock);
+	}
 	ret = go_on_in(c, false, e->mode & JIT_KIND);
-	if (ret.to == JIT_TO_EXIT || j->nochain || e->to || counts)
+	if (ret.to == JIT_TO_EXIT || j->nochain || e->to)
 		return ret;
 	c->jit->st.links++;
 	page = c->itlb[c->cpl == 3][c->rip >> 12 & (ITLB_ENTRIES - 1)].gpa;

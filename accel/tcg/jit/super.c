@@ -2,11 +2,12 @@
 /*
  * Superblocks: what is made of the target of a hot backward jump.
  *
- * A block's exit that jumps backward within the page is not linked before it was taken
- * JIT_SUPER_AFTER times; until then fast.c counts. Then its target gets a second block, with
- * JIT_SUPER in the mode, that only such exits lead to. It goes on behind forward jumps, has page
- * slots, and if it jumps back to its own beginning it is a loop: its body once, and behind it the
- * body again, to the beginning of which all jumps go that went to the block's. So what the first
+ * Hot is what was seen running: an exit that jumps backward within the page polls, and the poll finds
+ * a request with every tick of the guest's clock at least. The second time the same exit does
+ * (JIT_SUPER_AFTER) it is unlinked, and its target gets a second block, with JIT_SUPER in the mode, that
+ * only such exits lead to. So code that is not hot pays nothing. The second block goes on behind forward
+ * jumps, and if it jumps back to its own beginning it is a loop: its body once, and behind it the body
+ * again, to the beginning of which all jumps go that went to the block's. So what the first
  * copy has checked need not be checked in the second, if it is the same in each iteration (see
  * tr_group.c), and there are no entries and exits between iterations.
  *

@@ -200,6 +200,18 @@ static void unlink_exit(struct jit *j, uint32_t exit)
 	e->to = 0;
 }
 
+void table_unlink(struct jit *j, uint32_t exit)
+{
+	uint32_t to = j->exits[exit].to, *at = &j->blocks[to].incoming;
+
+	if (!to)
+		return;
+	while (*at != exit)
+		at = &j->exits[*at].next;
+	*at = j->exits[exit].next;
+	unlink_exit(j, exit);
+}
+
 void table_kill(struct jit *j, uint32_t block)
 {
 	struct jit_block *b = &j->blocks[block];
@@ -214,18 +226,8 @@ void table_kill(struct jit *j, uint32_t block)
 	for (uint32_t e = b->incoming; e; e = j->exits[e].next)
 		unlink_exit(j, e);
 	b->incoming = 0;
-	for (uint32_t i = 0; i < b->n_exits; i++) {
-		uint32_t exit = b->first_exit + i, to = j->exits[exit].to;
-		uint32_t *at;
-
-		if (!to)
-			continue;
-		at = &j->blocks[to].incoming;
-		while (*at != exit)
-			at = &j->exits[*at].next;
-		*at = j->exits[exit].next;
-		unlink_exit(j, exit);
-	}
+	for (uint32_t i = 0; i < b->n_exits; i++)
+		table_unlink(j, b->first_exit + i);
 	memcpy(jump + 1, &rel, 4);
 	patch(j, b->entry_ind, jump, sizeof(jump));
 	j->st.kills++;

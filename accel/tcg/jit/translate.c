@@ -458,7 +458,7 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	block_form(j, t.ir, src->gpa & 0xfff, mode, t.super);
 	if (t.ir->wants_next && !src->asked)
 		return (uint32_t)JIT_WANTS_NEXT;
-	t.loops = j->all_slots || t.super || jumps_back(t.ir);
+	t.loops = j->all_slots || jumps_back(t.ir);
 	t.code64 = mode & MODE_CS64;
 	t.tlb_idx = (mode & MODE_TLB) >> MODE_TLB_SHIFT;
 	t.block = j->n_blocks;

@@ -17,8 +17,11 @@ static const struct {
 	const char *name, *words, *summary; /* words: what may follow */
 } commands[] = {
 	{ "run", NULL, "boot one virtual machine in the foreground" },
+	{ "api", "--socket --config-file --id --accel --bus --metadata --log --body-limit --help",
+	  "wait for the API to describe and start one" },
+	{ "ctl", "", "ask a process with an API something" }, /* first a socket, so files */
 	{ "ps", "--json", "list the running machines" },
-	{ "debug", "stats metrics", "ask a running machine what it has counted" },
+	{ "debug", "stats metrics tell", "ask a running machine what it has counted, or change it" },
 	{ "doctor", "--json", "check what this host offers" },
 	{ "jailer", "--id --exec-file --uid --gid --chroot-base-dir --netns --daemonize --new-pid-ns --cgroup "
 		    "--cgroup-version --parent-cgroup --resource-limit", "jail a program" },

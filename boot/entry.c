@@ -42,7 +42,7 @@ static uint64_t top_of_ram(const struct gmem *m)
 	unsigned n = gmem_regions(m, &r);
 	uint64_t top = 0;
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n && r[i].kind == GMEM_RAM; i++)
 		if (r[i].base + r[i].len_bytes > top)
 			top = r[i].base + r[i].len_bytes;
 	return top;

@@ -46,6 +46,7 @@ struct vcpu {
 	/* The kick: see kvm_vcpu_kick(). */
 	atomic_bool kick_wanted;
 	atomic_int tid; /* of the thread in kvm_vcpu_run(), else 0 */
+	uint64_t repairs_seen; /* see gmem_repair() */
 
 	/* Power-on state, read back right after creation. */
 	struct kvm_lapic_state lapic;

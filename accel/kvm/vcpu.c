@@ -20,6 +20,7 @@
 #include "accel/kvm/kvm_int.h"
 #include "accel/x86_state.h"
 #include "vmm/core/err.h"
+#include "vmm/core/gmem_file.h"
 
 /* Free for programs: the C library takes the first ones before SIGRTMIN. */
 #define KICK_SIGNAL SIGRTMIN
@@ -126,6 +127,8 @@ static enum vcpu_stop run_loop(struct vcpu *cpu, struct err *e)
 		} else if (errno == EINTR) {
 			if (was_kicked(cpu))
 				return VCPU_KICKED;
+		} else if (errno == EFAULT && gmem_repair(cpu->vm->mem, &cpu->repairs_seen)) {
+			continue; /* a file in guest memory */
 		} else if (errno != EAGAIN) { /* EAGAIN: woken while waiting for INIT or SIPI */
 			kvm_fail(e, "run");
 			err_wrap(e, "vcpu%u", cpu->index);

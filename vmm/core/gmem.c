@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/core/gmem.h"
+#include "vmm/core/gmem_int.h"
 
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,23 +16,16 @@
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 
-enum { GUARD_BYTES = 2 << 20, PAGE_BYTES = 4096, HUGE_BYTES = 2 << 20 };
+enum { GUARD_BYTES = 2 << 20, PAGE_BYTES = GMEM_PAGE_BYTES, HUGE_BYTES = 2 << 20 };
 
 static const gpaddr high_base = 1ull << 32;
-
-struct gmem {
-	unsigned n_regions;
-	struct gmem_region regions[GMEM_MAX_REGIONS];
-	uint64_t size_bytes;
-	struct gmem_watcher watcher;
-};
 
 /*
  * Maps `len` bytes between two guards, on a boundary of huge pages, as guest-physical bases are:
  * only so can a huge page of the host back one of the guest's second-stage tables. One fault then
- * does for 512 pages. Where the host has none to give, small ones do.
+ * does for 512 pages. Where the host has none to give, small ones do. What is promised has its place in the host's account of memory.
  */
-static uint8_t *map_guarded(uint64_t len)
+static uint8_t *map_guarded(uint64_t len, bool promised)
 {
 	uint64_t room = len + 2 * GUARD_BYTES + HUGE_BYTES;
 	uint8_t *p = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,7 +41,8 @@ static uint8_t *map_guarded(uint64_t len)
 	p += head;
 	/* Without MAP_NORESERVE: more than the host could ever give is refused here. */
 	if (mmap(p + GUARD_BYTES, len, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (promised ? 0 : MAP_NORESERVE), -1,
+		 0) == MAP_FAILED) {
 		int saved = errno;
 
 		munmap(p, len + 2 * GUARD_BYTES);
@@ -61,19 +56,41 @@ static uint8_t *map_guarded(uint64_t len)
 	return p;
 }
 
-static int add_region(struct gmem *m, gpaddr base, uint64_t len, struct err *e)
+static int add_region(struct gmem *m, gpaddr base, uint64_t len, enum gmem_kind kind, struct err *e)
 {
-	uint8_t *host = map_guarded(len);
+	uint8_t *host;
 
+	assert(m->n_regions < GMEM_MAX_REGIONS);
+	host = map_guarded(len, kind == GMEM_RAM);
 	if (!host) {
 		err_set(e, ENOMEM, "memory: cannot map %llu MiB of guest memory: %s",
 			(unsigned long long)(len >> 20), strerror(errno));
 		err_hint(e, "give the guest less memory with --mem");
 		return -ENOMEM;
 	}
-	m->regions[m->n_regions++] = (struct gmem_region){base, len, host};
-	m->size_bytes += len;
+	m->regions[m->n_regions++] = (struct gmem_region){base, len, host, kind};
+	if (kind == GMEM_RAM)
+		m->size_bytes += len;
 	return 0;
+}
+
+gpaddr gmem_end(const struct gmem *m)
+{
+	const struct gmem_region *last = &m->regions[m->n_regions - 1];
+
+	return last->base + last->len_bytes;
+}
+
+gpaddr gmem_next_base(const struct gmem *m)
+{
+	gpaddr end = gmem_end(m);
+
+	return align_up(end > high_base ? end : high_base, GMEM_RANGE_ALIGN);
+}
+
+int gmem_add(struct gmem *m, uint64_t len, enum gmem_kind kind, struct err *e)
+{
+	return add_region(m, gmem_next_base(m), len, kind, e);
 }
 
 int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e)
@@ -88,9 +105,9 @@ int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct 
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return err_set(e, ENOMEM, "memory: out of host memory");
-	r = add_region(m, 0, low, e);
+	r = add_region(m, 0, low, GMEM_RAM, e);
 	if (r == 0 && len_bytes > low)
-		r = add_region(m, high_base, len_bytes - low, e);
+		r = add_region(m, high_base, len_bytes - low, GMEM_RAM, e);
 	if (r < 0)
 		goto fail;
 	*out = m;
@@ -104,6 +121,7 @@ void gmem_destroy(struct gmem *m)
 {
 	if (!m)
 		return;
+	gmem_files_forget(m);
 	for (unsigned i = 0; i < m->n_regions; i++)
 		munmap(m->regions[i].host - GUARD_BYTES,
 		       m->regions[i].len_bytes + 2 * GUARD_BYTES);
@@ -308,13 +326,24 @@ void gmem_written_iov(struct gmem *m, const struct iovec *iov, int n_iov, size_t
 
 /* Private anonymous memory: dropped pages come back as zeroes, at the same host address, so nobody
  * who remembers that address (a TLB, KVM's slots) need be told. What was on them has changed. */
+static bool is_anonymous(const struct gmem *m, gpaddr gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < m->n_regions; i++) {
+		const struct gmem_region *r = &m->regions[i];
+
+		if (r->kind == GMEM_FILE && gpa < r->base + r->len_bytes && r->base < gpa + len)
+			return false;
+	}
+	return true;
+}
+
 int gmem_discard(struct gmem *m, gpaddr gpa, uint64_t len)
 {
 	uint64_t avail;
 
 	if (gpa % PAGE_BYTES || len % PAGE_BYTES)
 		return -EINVAL;
-	if (!gmem_valid(m, gpa, len))
+	if (!gmem_valid(m, gpa, len) || !is_anonymous(m, gpa, len))
 		return -EFAULT;
 	while (len) {
 		uint8_t *p = find(m, gpa, &avail);
@@ -355,6 +384,7 @@ int gmem_discard_iov(struct gmem *m, const struct iovec *iov, int n_iov, uint64_
 void gmem_prefer_huge(struct gmem *m, bool prefer)
 {
 	for (unsigned i = 0; i < m->n_regions; i++)
-		madvise(m->regions[i].host, m->regions[i].len_bytes,
-			prefer ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		if (m->regions[i].kind == GMEM_RAM)
+			madvise(m->regions[i].host, m->regions[i].len_bytes,
+				prefer ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }

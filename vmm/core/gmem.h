@@ -6,11 +6,13 @@
  *
  * Private anonymous memory in huge pages where the host has them (nothing shares it with another
  * process yet; what will, needs a memfd instead), laid out as up to GMEM_MAX_REGIONS regions with
- * holes between them and inaccessible guard pages around each mapping. No function hands out a host
+ * holes between them and inaccessible guard pages around each mapping. Above the RAM that the
+ * guest has from the start may lie ranges of other kinds, which devices tell it of; all accessors
+ * treat them as RAM. No function hands out a host
  * pointer for a bare address: every accessor takes a length, touches RAM only, and fails as a whole.
  * Accesses may cross from one region into an adjacent one, never into a hole.
  *
- * Threads: the map is fixed after gmem_create(); contents are shared with the guest's processors.
+ * Threads: the map is fixed when an accelerator has it; contents are shared with the guest's processors.
  * Writers other than the processors tell the watcher (the translator's code cache, later the
  * dirty log) through gmem_write() or gmem_written().
  */
@@ -25,13 +27,19 @@ struct gmem;
 typedef uint64_t gpaddr; /* guest-physical address, in bytes */
 typedef uint64_t gvaddr; /* guest-virtual (linear) address, in bytes */
 
-enum { GMEM_MAX_REGIONS = 4 };
+enum { GMEM_MAX_REGIONS = 12, GMEM_PAGE_BYTES = 4096, GMEM_RANGE_ALIGN = 128 << 20 };
 enum gmem_dir { GMEM_FROM_GUEST, GMEM_TO_GUEST };
+
+enum gmem_kind {
+	GMEM_RAM,  /* what firmware tells of */
+	GMEM_FILE, /* a file in memory: gmem_file.c */
+};
 
 struct gmem_region {
 	gpaddr base;
 	uint64_t len_bytes; /* a multiple of 4 KiB */
 	uint8_t *host;      /* for accelerators' memory maps only */
+	enum gmem_kind kind;
 };
 
 /* Told after bytes in [gpa, gpa+len) were changed by someone who is not a guest processor. */
@@ -47,8 +55,11 @@ struct gmem_watcher {
 int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e);
 void gmem_destroy(struct gmem *m); /* NULL is allowed */
 
-unsigned gmem_regions(const struct gmem *m, const struct gmem_region **out);
-uint64_t gmem_size(const struct gmem *m); /* bytes of RAM in all regions */
+unsigned gmem_regions(const struct gmem *m, const struct gmem_region **out); /* by base */
+uint64_t gmem_size(const struct gmem *m); /* bytes of GMEM_RAM in all regions */
+/* Where the last region ends; where the next range would begin, a multiple of GMEM_RANGE_ALIGN. */
+gpaddr gmem_end(const struct gmem *m);
+gpaddr gmem_next_base(const struct gmem *m);
 void gmem_set_watcher(struct gmem *m, struct gmem_watcher w);
 
 /* False, and nothing is touched, unless all of [gpa, gpa+len) is RAM. len 0 is true. */
@@ -60,9 +71,9 @@ bool gmem_move(struct gmem *m, gpaddr dst, gpaddr src, size_t len);
 bool gmem_valid(const struct gmem *m, gpaddr gpa, size_t len);
 
 /*
- * Gives whole pages back to the host: they read as zeroes until somebody writes to them, and take no
+ * Gives whole pages (not those of files) back to the host: they read as zeroes until somebody writes to them, and take no
  * memory until then. A transfer into them that is under way may be lost. gpa and len are multiples
- * of 4 KiB. -EINVAL if they are not, -EFAULT if not all is RAM, or what the host says.
+ * of 4 KiB. -EINVAL if they are not, -EFAULT if not all is such memory, or what the host says.
  */
 int gmem_discard(struct gmem *m, gpaddr gpa, uint64_t len);
 /* The same for the whole pages in pieces that gmem_map() returned. Adds what was given back to

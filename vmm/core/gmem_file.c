@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files in guest memory, and what becomes of a page that the file cannot give.
+ *
+ * A file that somebody cuts off, a full file system under a file with holes, a disk that cannot be
+ * read: the kernel says each with SIGBUS to the thread that touched the page, or with EFAULT to who
+ * asked it to touch it (KVM). None of it may end the machine. The handler puts a zeroed page of
+ * our own there and the access is made again; where KVM does not say which page it was,
+ * gmem_repair() takes away what is behind the file's end, or, if that is not it, cuts the whole
+ * range off from the file: the guest reads on what it had. Whatever was put in place is counted, and
+ * the device fails every flush from then on: what such a page takes never gets to the file.
+ *
+ * A signal's handler has no context but globals: the files of all machines in this process are in
+ * one table. It uses system calls and atomics only.
+ *
+ * Refs: mmap(2), "SIGBUS"; sigaction(2), "BUS_ADRERR".
+ */
+#include "vmm/core/gmem_file.h"
+
+#include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
+#include "vmm/core/gmem_int.h"
+#include "vmm/core/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum { MAX_FILES = 64 };
+
+static struct {
+	pthread_mutex_t lock; /* of what follows, but for the handler, which only reads */
+	struct gmem_file_map *_Atomic files[MAX_FILES];
+	struct sigaction before;
+	bool catching;
+} table = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Zeroed memory of our own in place of [host, host + len). Keeps the address. */
+static bool put_zeroes(uint8_t *host, uint64_t len)
+{
+	return mmap(host, len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+}
+
+/* A page alone; or, where the process has no more mappings to give, all from there on. */
+static bool replace_page(struct gmem_file_map *f, uint64_t off)
+{
+	uint64_t len = GMEM_PAGE_BYTES;
+
+	off -= off % GMEM_PAGE_BYTES;
+	if (!put_zeroes(f->host + off, len)) {
+		len = f->len_bytes - off;
+		if (!put_zeroes(f->host + off, len))
+			return false;
+	}
+	atomic_fetch_add(&f->lost_pages, len / GMEM_PAGE_BYTES);
+	return true;
+}
+
+static void on_bus_error(int sig, siginfo_t *info, void *context)
+{
+	int saved = errno;
+	bool done = false;
+
+	(void)context;
+	for (unsigned i = 0; i < MAX_FILES && info->si_code > 0; i++) {
+		struct gmem_file_map *f = atomic_load(&table.files[i]);
+		uint64_t off = f ? (uint64_t)((uintptr_t)info->si_addr - (uintptr_t)f->host) : 0;
+
+		if (f && off < f->len_bytes) {
+			done = replace_page(f, off);
+			break;
+		}
+	}
+	if (!done) { /* not ours: it comes again, or is sent again, to who had it before */
+		sigaction(sig, &table.before, NULL);
+		if (info->si_code <= 0)
+			raise(sig);
+	}
+	errno = saved;
+}
+
+static bool take_slot(struct gmem_file_map *f)
+{
+	struct sigaction sa = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+	bool taken = false;
+
+	sigemptyset(&sa.sa_mask);
+	pthread_mutex_lock(&table.lock);
+	if (!table.catching)
+		table.catching = sigaction(SIGBUS, &sa, &table.before) == 0;
+	for (unsigned i = 0; i < MAX_FILES && !taken && table.catching; i++) {
+		taken = !atomic_load(&table.files[i]);
+		if (taken)
+			atomic_store(&table.files[i], f);
+	}
+	pthread_mutex_unlock(&table.lock);
+	return taken;
+}
+
+void gmem_files_forget(struct gmem *m)
+{
+	pthread_mutex_lock(&table.lock);
+	for (unsigned i = 0; i < MAX_FILES; i++) {
+		struct gmem_file_map *f = atomic_load(&table.files[i]);
+
+		if (f >= m->files && f < m->files + GMEM_MAX_REGIONS)
+			atomic_store(&table.files[i], NULL);
+	}
+	pthread_mutex_unlock(&table.lock);
+}
+
+int gmem_add_file(struct gmem *m, const struct gmem_file *f, gpaddr *base, struct err *e)
+{
+	struct gmem_file_map *map = &m->files[m->n_regions];
+	const struct gmem_region *r;
+	int res = gmem_add(m, f->len_bytes, GMEM_FILE, e);
+
+	if (res < 0)
+		return res;
+	r = &m->regions[m->n_regions - 1];
+	if (mmap(r->host, f->file_bytes, PROT_READ | PROT_WRITE,
+		 (f->read_only ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED | MAP_NORESERVE, f->fd,
+		 0) == MAP_FAILED)
+		return err_set(e, errno, "cannot be mapped: %s", strerror(errno));
+	map->host = r->host;
+	map->len_bytes = r->len_bytes;
+	map->file_bytes = f->file_bytes;
+	map->fd = f->fd;
+	map->shared = !f->read_only;
+	if (!take_slot(map))
+		return err_set(e, ENOSPC, "more files in guest memory than %d", MAX_FILES);
+	*base = r->base;
+	return 0;
+}
+
+static struct gmem_file_map *at(const struct gmem *m, gpaddr base)
+{
+	for (unsigned i = 0; i < m->n_regions; i++)
+		if (m->regions[i].kind == GMEM_FILE && m->regions[i].base == base)
+			return (struct gmem_file_map *)(uintptr_t)&m->files[i];
+	return NULL;
+}
+
+uint64_t gmem_file_lost(const struct gmem *m, gpaddr base)
+{
+	struct gmem_file_map *f = at(m, base);
+
+	return f ? atomic_load(&f->lost_pages) : 0;
+}
+
+void gmem_file_restore(struct gmem *m, gpaddr base)
+{
+	struct gmem_file_map *f = at(m, base);
+
+	if (!f || f->shared)
+		return;
+	madvise(f->host, f->len_bytes, MADV_DONTNEED);
+	gmem_written(m, base, f->len_bytes);
+}
+
+/* --- where the kernel touched a page for us ---------------------------------------------------- */
+
+/* What lies behind the end that the file has now. */
+static bool cut_off_end(struct gmem_file_map *f)
+{
+	uint64_t now, was = align_up(f->file_bytes, GMEM_PAGE_BYTES);
+	struct stat st;
+
+	if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	now = align_up((uint64_t)st.st_size, GMEM_PAGE_BYTES);
+	if (now >= was || !put_zeroes(f->host + now, was - now))
+		return false;
+	f->file_bytes = (uint64_t)st.st_size;
+	atomic_fetch_add(&f->lost_pages, (was - now) / GMEM_PAGE_BYTES);
+	return true;
+}
+
+static bool cut_off_file(struct gmem_file_map *f)
+{
+	if (!f->shared || !f->file_bytes ||
+	    mmap(f->host, f->file_bytes, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, f->fd, 0) == MAP_FAILED)
+		return false;
+	f->shared = false;
+	atomic_fetch_add(&f->lost_pages, align_up(f->file_bytes, GMEM_PAGE_BYTES) / GMEM_PAGE_BYTES);
+	return true;
+}
+
+static bool for_files(struct gmem *m, bool (*fn)(struct gmem_file_map *f))
+{
+	bool did = false;
+
+	for (unsigned i = 0; i < m->n_regions; i++)
+		if (m->regions[i].kind == GMEM_FILE)
+			did |= fn(&m->files[i]);
+	return did;
+}
+
+bool gmem_repair(struct gmem *m, uint64_t *seen)
+{
+	bool did;
+
+	pthread_mutex_lock(&table.lock);
+	did = m->n_repairs != *seen; /* by another thread, maybe of the same page */
+	if (!did && (for_files(m, cut_off_end) || for_files(m, cut_off_file))) {
+		m->n_repairs++;
+		did = true;
+		log_warn(NULL, "memory: a file of the guest's memory was cut off, or cannot be "
+			       "read or written; what is missing reads as zeroes");
+	}
+	*seen = m->n_repairs;
+	pthread_mutex_unlock(&table.lock);
+	return did;
+}

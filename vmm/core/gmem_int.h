@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAYFLY_VMM_CORE_GMEM_INT_H
+#define MAYFLY_VMM_CORE_GMEM_INT_H
+/* What gmem.c (the map, accesses) and gmem_file.c (files in it) share. */
+#include "vmm/core/gmem.h"
+
+#include <stdatomic.h>
+
+struct gmem_file_map { /* what gmem_file.c knows of a region of GMEM_FILE */
+	uint8_t *host;
+	uint64_t len_bytes;
+	uint64_t file_bytes; /* that are in place of the file; shrinks when it does */
+	int fd;              /* the caller's */
+	bool shared;         /* writes go to the file */
+	_Atomic uint64_t lost_pages;
+};
+
+struct gmem {
+	unsigned n_regions;
+	struct gmem_region regions[GMEM_MAX_REGIONS];
+	struct gmem_file_map files[GMEM_MAX_REGIONS]; /* by region */
+	uint64_t n_repairs;
+	uint64_t size_bytes;
+	struct gmem_watcher watcher;
+};
+
+/* Adds a zeroed range above all others. */
+int gmem_add(struct gmem *m, uint64_t len, enum gmem_kind kind, struct err *e);
+void gmem_files_forget(struct gmem *m); /* before its regions are unmapped */
+
+#endif

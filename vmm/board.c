@@ -489,6 +489,7 @@ void board_destroy(struct board *b)
 	}
 	while (b->n_io_threads)
 		io_thread_destroy(b->io_threads[--b->n_io_threads]);
+	board_close_pmem(b);
 	serial_gate_destroy(b->serial_gate);
 	bus_destroy(b->mmio);
 	bus_destroy(b->ports);

@@ -33,6 +33,8 @@ int board_create(struct gmem *mem, struct loop *loop, const struct board_events 
 void board_destroy(struct board *b); /* NULL is allowed */
 const struct accel_io *board_io(const struct board *b);
 
+/* Ranges above RAM that devices will offer; before the accelerator has the memory. */
+int board_add_memory(struct board *b, const struct machine_config *c, struct err *e);
 /* Solders the chips. Without ACCEL_CAP_IRQCHIP in caps this includes i8259, IOAPIC and i8254. */
 int board_populate(struct board *b, const struct machine_config *c, const struct accel_ops *accel,
 		   struct accel_vm *vm, uint32_t caps, struct err *e);

@@ -7,6 +7,7 @@
  */
 #include <sys/types.h>
 
+#include "devices/virtio/pmem.h"
 #include "vmm/board.h"
 #include "vmm/core/device.h"
 #include "vmm/core/irq.h"
@@ -53,8 +54,13 @@ struct board {
 	struct device *uart, *pic, *ioapic, *keyboard, *pm, *pci;
 	struct serial_gate *serial_gate;
 
+	struct pmem_file pmem_files[MACHINE_MAX_PMEM]; /* mapped, until a device takes them */
+	unsigned n_pmem_files;
+
 	/* Devices that can be changed while they run (live.c); NULL: none. */
 	struct virtio *balloon, *rng;
+	struct virtio *pmem[MACHINE_MAX_PMEM];
+	unsigned n_pmem;
 	struct board_console consoles[MACHINE_MAX_CONSOLES];
 	unsigned n_consoles;
 };
@@ -73,8 +79,10 @@ int board_plug_nets(struct board *b, const struct machine_config *c, struct err 
 int board_plug_rng(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_balloon(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_consoles(struct board *b, const struct machine_config *c, struct err *e);
+int board_plug_pmem(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_fs(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_vsock(struct board *b, const struct machine_config *c, struct err *e);
+void board_close_pmem(struct board *b); /* files that no device has taken */
 /* The slots in use, for the boot loader's tables. */
 void board_describe_slots(const struct board *b, struct boot_platform *out);
 

@@ -137,6 +137,43 @@ int machine_rng_counters(struct machine *m, struct virtio_rng_counters *out, str
 	return 0;
 }
 
+static struct virtio *take_pmem(struct machine *m, unsigned index, struct err *e)
+{
+	const struct board *b = machine_board(m);
+
+	if (index >= b->n_pmem) {
+		no_device("such persistent memory", "--pmem", e);
+		return NULL;
+	}
+	device_lock(&b->pmem[index]->dev);
+	return b->pmem[index];
+}
+
+int machine_pmem_limit(struct machine *m, unsigned index,
+		       const struct limiter_bucket_config *bandwidth,
+		       const struct limiter_bucket_config *ops, struct err *e)
+{
+	struct virtio *v = take_pmem(m, index, e);
+
+	if (!v)
+		return -ENODEV;
+	virtio_pmem_set_limits(v, bandwidth, ops);
+	device_unlock(&v->dev);
+	return 0;
+}
+
+int machine_pmem_counters(struct machine *m, unsigned index, struct virtio_pmem_counters *out,
+			  struct err *e)
+{
+	struct virtio *v = take_pmem(m, index, e);
+
+	if (!v)
+		return -ENODEV;
+	virtio_pmem_counters(v, out);
+	device_unlock(&v->dev);
+	return 0;
+}
+
 void machine_serial_limit(struct machine *m, const struct limiter_bucket_config *bytes)
 {
 	serial_gate_limit(machine_board(m)->serial_gate, bytes);

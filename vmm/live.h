@@ -9,6 +9,7 @@
  */
 #include "devices/virtio/balloon.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/pmem.h"
 #include "devices/virtio/rng.h"
 
 struct machine;
@@ -31,6 +32,15 @@ int machine_balloon_counters(struct machine *m, struct virtio_balloon_counters *
 int machine_rng_limit(struct machine *m, const struct limiter_bucket_config *bandwidth,
 		      const struct limiter_bucket_config *ops, struct err *e);
 int machine_rng_counters(struct machine *m, struct virtio_rng_counters *out, struct err *e);
+
+/* --- persistent memory, by its index in the configuration --------------------------------------- */
+
+/* A bucket that is NULL stays as it is. */
+int machine_pmem_limit(struct machine *m, unsigned index,
+		       const struct limiter_bucket_config *bandwidth,
+		       const struct limiter_bucket_config *ops, struct err *e);
+int machine_pmem_counters(struct machine *m, unsigned index, struct virtio_pmem_counters *out,
+			  struct err *e);
 
 /* --- serial port -------------------------------------------------------------------------------- */
 

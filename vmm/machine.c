@@ -330,6 +330,8 @@ int machine_create(const struct machine_config *c, const struct machine_events *
 	if (r == 0)
 		r = board_create(m->mem, loop, &board_events, &m->board, e);
 	if (r == 0)
+		r = board_add_memory(m->board, c, e);
+	if (r == 0)
 		r = m->accel->vm_create(m->mem, board_io(m->board), &accel_config, &m->vm, e);
 	if (r == 0)
 		r = board_populate(m->board, c, m->accel, m->vm, caps, e);

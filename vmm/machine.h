@@ -23,7 +23,7 @@ struct machine;
 struct mmds;
 
 enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4, MACHINE_MAX_NETS = 4,
-       MACHINE_MAX_CONSOLES = 8 };
+       MACHINE_MAX_CONSOLES = 8, MACHINE_MAX_PMEM = 8 };
 
 struct machine_disk {
 	const char *path;
@@ -35,6 +35,14 @@ struct machine_disk {
 	unsigned cache;      /* enum blk_cache: writeback, none, unsafe */
 	unsigned engine;     /* enum blk_engine: auto, io_uring, sync */
 	unsigned n_queues;   /* 0: one */
+	struct limiter_config limits;
+};
+
+struct machine_pmem { /* a file as persistent memory */
+	const char *path;
+	const char *id; /* or NULL: "pmem0", "pmem1", ... */
+	bool read_only;
+	bool root; /* for whoever writes the kernel's command line: root=/dev/pmemN */
 	struct limiter_config limits;
 };
 
@@ -117,6 +125,8 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	struct machine_balloon balloon;
 	struct machine_console consoles[MACHINE_MAX_CONSOLES]; /* the first without a name is hvc0 */
 	unsigned n_consoles;
+	struct machine_pmem pmem[MACHINE_MAX_PMEM];
+	unsigned n_pmem;
 	struct machine_fs fs[MACHINE_MAX_FS];
 	unsigned n_fs;
 	struct machine_vsock vsock;

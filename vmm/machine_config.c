@@ -96,6 +96,25 @@ static int check_disks(const struct machine_config *c, struct err *e)
 	return 0;
 }
 
+static int check_pmem(const struct machine_config *c, struct err *e)
+{
+	unsigned n_roots = 0;
+
+	if (c->n_pmem > MACHINE_MAX_PMEM)
+		return err_set(e, EINVAL, "pmem: %u devices are too many; at most %d", c->n_pmem,
+			       MACHINE_MAX_PMEM);
+	for (unsigned i = 0; i < c->n_pmem; i++) {
+		if (!c->pmem[i].path || !*c->pmem[i].path)
+			return err_set(e, EINVAL, "pmem %u: no path is given", i);
+		for (unsigned j = 0; j < i; j++)
+			if (c->pmem[i].id && c->pmem[j].id && !strcmp(c->pmem[i].id, c->pmem[j].id))
+				return err_set(e, EINVAL, "pmem id '%.40s' is used twice",
+					       c->pmem[i].id);
+		n_roots += c->pmem[i].root;
+	}
+	return n_roots > 1 ? err_set(e, EINVAL, "pmem: %u devices are the root", n_roots) : 0;
+}
+
 static int check_fs(const struct machine_config *c, struct err *e)
 {
 	unsigned i, j;
@@ -248,6 +267,8 @@ int machine_config_check(const struct machine_config *c, struct err *e)
 	r = check_cmdline(c->cmdline, e);
 	if (r == 0)
 		r = check_disks(c, e);
+	if (r == 0)
+		r = check_pmem(c, e);
 	if (r == 0)
 		r = check_nets(c, e);
 	if (r == 0)

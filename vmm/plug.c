@@ -67,19 +67,10 @@ static int plug_mmio(struct board *b, struct virtio *v, struct err *e)
 
 /* --- on PCI ---------------------------------------------------------------------------------- */
 
-static gpaddr end_of_ram(const struct board *b)
-{
-	const struct gmem_region *r;
-	unsigned n = gmem_regions(b->mem, &r);
-
-	return r[n - 1].base + r[n - 1].len_bytes;
-}
-
+/* Above all memory. */
 static gpaddr pci64_base(const struct board *b)
 {
-	gpaddr ram = end_of_ram(b);
-
-	return align_up(ram > 1ull << 32 ? ram : 1ull << 32, 1ull << 30);
+	return align_up(gmem_next_base(b->mem), 1ull << 30);
 }
 
 static bool in_window(const struct board *b, uint64_t base)
@@ -171,6 +162,8 @@ int board_plug_all(struct board *b, const struct machine_config *c, struct err *
 {
 	int r = board_plug_disks(b, c, e);
 
+	if (r == 0)
+		r = board_plug_pmem(b, c, e);
 	if (r == 0)
 		r = board_plug_nets(b, c, e);
 	if (r == 0)

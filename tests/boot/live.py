@@ -43,19 +43,19 @@ def make_initrd(tmp, kernel, modules, script=AGENT):
 
 
 class Live:
-    def __init__(self, kernel, modules, args, mem="512M", cpus=1, bus="mmio", accel="tcg"):
+    def __init__(self, kernel, modules, args, mem="512M", cpus=1, bus="mmio", accel="tcg", script=AGENT, ready="agent-ready"):
         self.tmp = tempfile.TemporaryDirectory(prefix="mayfly-live-")
         self.dir = self.tmp.name
         self.env = {**os.environ, "XDG_RUNTIME_DIR": self.dir}
         cmd = [MAYFLY, "run", "--accel", accel, "--cpus", str(cpus), "--mem", mem, "--bus", bus, "--net", "none",
-               "--kernel", guest(kernel), "--initrd", make_initrd(self.dir, kernel, modules),
+               "--kernel", guest(kernel), "--initrd", make_initrd(self.dir, kernel, modules, script),
                "--cmdline", "console=ttyS0 quiet", "--timeout", "150s"]
         self.proc = subprocess.Popen(cmd + [a.replace("@", self.dir) for a in args], stdin=subprocess.PIPE,
                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env)
-        self.text, self.lines = "", 0
+        self.text, self.lines, self.ready, self.seen = "", 0, ready, ""
 
     def __enter__(self):
-        self.wait("agent-ready", 60)
+        self.seen = self.wait(self.ready, 60)
         return self
 
     def __exit__(self, *_):

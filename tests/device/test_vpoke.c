@@ -6,6 +6,7 @@
 #include "devices/virtio/fs.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/net_port.h"
+#include "devices/virtio/pmem.h"
 #include "devices/virtio/rng.h"
 #include "devices/virtio/vsock.h"
 #include "tests/device/vpoke.h"
@@ -147,6 +148,19 @@ static struct virtio *make_console(struct vdriver *d)
 	return v;
 }
 
+static struct virtio *make_pmem(struct vdriver *d)
+{
+	struct virtio_pmem_config c = {.id = "pmem0", .file = {.file_bytes = 5000,
+							       .len_bytes = VIRTIO_PMEM_ALIGN}};
+	struct virtio *v;
+
+	c.file.fd = memfd_create("pmem", MFD_CLOEXEC);
+	cr_assert_eq(ftruncate(c.file.fd, 5000), 0);
+	cr_assert_eq(pmem_file_map(&c.file, "pmem", d->mem, NULL), 0);
+	cr_assert_eq(virtio_pmem_create(&c, &(struct virtio_pmem_wiring){d->mem, d->loop}, &v, NULL), 0);
+	return v;
+}
+
 static void quiet(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
@@ -219,12 +233,17 @@ Test(negotiation, each_bit_alone, .init = quiet)
 {
 	static struct virtio *(*const make[])(struct vdriver *) = {make_rng, make_blk, make_net,
 								      make_fs, make_vsock, make_balloon,
-								    make_console};
+								    make_console, make_pmem};
 
 	for (unsigned i = 0; i < ARRAY_LEN(make); i++) {
 		check_bits(make[i], false);
 		check_bits(make[i], true);
 	}
+}
+
+Test(vpoke, pmem)
+{
+	vpoke_check(make_pmem, ROUNDS);
 }
 
 Test(vpoke, vsock)

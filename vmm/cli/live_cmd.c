@@ -23,6 +23,7 @@ const char live_help[] =
 	"                              run of free page hints: state, begin, begin and let the\n"
 	"                              guest keep its pages until stop, end\n"
 	"  limit serial BYTES [BURST]  serial output in bytes a second; 0: no limit\n"
+	"  limit pmemN BYTES [OPS]     flushes of persistent memory in bytes and number a second\n"
 	"  limit rng BYTES [OPS]       random numbers in bytes and requests a second; 0: no limit\n"
 	"  size COLSxROWS [N]          size of console N (0 is the first)\n"
 	"  counters                    of these devices\n";
@@ -139,6 +140,8 @@ static int do_limit(struct command *c)
 {
 	struct limiter_bucket_config first, second;
 	uint64_t a, b = 0;
+	unsigned pmem;
+	int end = 0;
 
 	if (!number(c, 2, UINT64_MAX, &a))
 		return bad_word(c, c->n < 2 ? c->n : 2);
@@ -149,10 +152,12 @@ static int do_limit(struct command *c)
 		machine_serial_limit(c->m, &first);
 		return 0;
 	}
-	if (!is(c, 1, "rng"))
-		return bad_word(c, 1);
 	first = a_second(a, 0);
 	second = a_second(b, 0);
+	if (sscanf(c->word[1], "pmem%2u%n", &pmem, &end) == 1 && !c->word[1][end])
+		return machine_pmem_limit(c->m, pmem, &first, c->n == 4 ? &second : NULL, c->e);
+	if (!is(c, 1, "rng"))
+		return bad_word(c, 1);
 	return machine_rng_limit(c->m, &first, c->n == 4 ? &second : NULL, c->e);
 }
 
@@ -175,6 +180,7 @@ static int do_counters(struct command *c)
 {
 	struct virtio_balloon_counters b;
 	struct virtio_console_counters con;
+	struct virtio_pmem_counters p;
 	struct virtio_rng_counters r;
 	struct err none;
 
@@ -193,6 +199,12 @@ static int do_counters(struct command *c)
 		say(c,
 		    "rng.requests %" PRIu64 "\nrng.bytes %" PRIu64 "\nrng.host_fails %" PRIu64
 		    "\nrng.throttled %" PRIu64 "\n", r.requests, r.bytes, r.host_fails, r.throttled);
+	for (unsigned i = 0; machine_pmem_counters(c->m, i, &p, &none) == 0; i++)
+		say(c,
+		    "pmem%u.requests %" PRIu64 "\npmem%u.syncs %" PRIu64 "\npmem%u.fails %" PRIu64
+		    "\npmem%u.event_fails %" PRIu64 "\npmem%u.throttled %" PRIu64
+		    "\npmem%u.lost_pages %" PRIu64 "\n", i, p.requests, i, p.syncs, i, p.fails, i,
+		    p.event_fails, i, p.throttled, i, p.lost_pages);
 	machine_console_counters(c->m, &con);
 	say(c,
 	    "console.tx_bytes %" PRIu64 "\nconsole.rx_bytes %" PRIu64 "\nconsole.tx_dropped %" PRIu64

@@ -12,7 +12,7 @@
 struct err;
 struct machine;
 
-enum { LIVE_ANSWER_MAX = 2048 };
+enum { LIVE_ANSWER_MAX = 4096 };
 extern const char live_help[];
 
 /* Writes the answer, of some lines or none. -ENOENT if the first word is no command of these, with

@@ -389,6 +389,8 @@ static int set_up(struct run *r, struct err *e)
 		ret = take_signals(r, e);
 	if (ret == 0)
 		ret = open_ports(r, e);
+	if (ret == 0 && r->ports.interactive)
+		terminal_guard_fatal_signals(); /* first: memory has a handler of its own for SIGBUS */
 	if (ret == 0)
 		ret = run_open_mmds(&r->config, &r->mmds, e);
 	r->config.machine.mmds = r->mmds;
@@ -409,7 +411,6 @@ static int start(struct run *r, struct err *e)
 	int ret;
 
 	if (r->ports.interactive) {
-		terminal_guard_fatal_signals();
 		fprintf(stderr, "mayfly: Ctrl-%c x quits, Ctrl-%c h lists the keys\n",
 			r->config.escape + '@', r->config.escape + '@');
 		terminal_enter_raw();

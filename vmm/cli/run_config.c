@@ -39,6 +39,7 @@ enum run_option {
 	RUN_CMDLINE,
 	RUN_CMDLINE_ADD,
 	RUN_DISK,
+	RUN_PMEM,
 	RUN_BUS,
 	RUN_NET,
 	RUN_MMDS,
@@ -104,6 +105,8 @@ static const struct opt run_options[] = {
 	  "what runs the guest: KVM, the translator, or KVM if this host's works (the default)" },
 	{ RUN_DISK, "disk", run_disk_keys,
 	  "raw disk image or block device; may be repeated; the first is the root disk" },
+	{ RUN_PMEM, "pmem", run_pmem_keys,
+	  "persistent memory (/dev/pmem0): a file that the guest has as memory; may be repeated" },
 	{ RUN_BUS, "bus", bus_keys,
 	  "where virtio devices are: registers in memory (the default), or PCI" },
 	{ RUN_NET, "net", run_net_keys,
@@ -251,6 +254,8 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return add_cmdline(c, v[0].text, e);
 	case RUN_DISK:
 		return run_add_disk(m, v, e);
+	case RUN_PMEM:
+		return run_add_pmem(m, v, e);
 	case RUN_BUS:
 		m->bus = v[0].num ? MACHINE_BUS_PCI : MACHINE_BUS_MMIO;
 		return 0;
@@ -447,18 +452,32 @@ static const char *fs_root(struct run_config *c)
 	return c->fs_root;
 }
 
+/* Of persistent memory that says it is the root. */
+static const char *pmem_root(const struct machine_config *m, char *out, size_t len)
+{
+	for (unsigned i = 0; i < m->n_pmem; i++) {
+		if (!m->pmem[i].root)
+			continue;
+		snprintf(out, len, " root=/dev/pmem%u %s", i, m->pmem[i].read_only ? "ro" : "rw");
+		return out;
+	}
+	return NULL;
+}
+
 static int make_cmdline(struct run_config *c, struct err *e)
 {
 	const struct machine_config *m = &c->machine;
 	const char *base = c->cmdline_given, *root = "", *extra = c->cmdline_extra;
-	char by_default[64];
+	char by_default[64], pmem[64];
 	int n;
 
 	if (!base) {
 		snprintf(by_default, sizeof(by_default), "%s " DEFAULT_WORDS, run_console_word(c));
 		base = by_default;
 	}
-	if (!c->cmdline_given && m->n_disks && !cmdline_has(extra, "root="))
+	if (!c->cmdline_given && pmem_root(m, pmem, sizeof(pmem)) && !cmdline_has(extra, "root="))
+		root = pmem;
+	else if (!c->cmdline_given && m->n_disks && !cmdline_has(extra, "root="))
 		root = m->disks[0].read_only ? " root=/dev/vda ro" : " root=/dev/vda rw";
 	else if (!c->cmdline_given && m->n_fs && !m->initrd_path && !cmdline_has(extra, "root="))
 		root = fs_root(c);
@@ -560,6 +579,7 @@ void run_config_print_json(const struct run_config *c)
 	cli_print_json_member("boot_args", m->cmdline);
 	printf(" },\n");
 	run_print_disks(m);
+	run_print_pmem(m);
 	run_print_nets(m);
 	run_print_mmds(c);
 	run_print_fs(m);

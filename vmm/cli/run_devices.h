@@ -17,6 +17,10 @@ extern const struct opt_key run_disk_keys[];
 int run_add_disk(struct machine_config *m, const struct opt_value *v, struct err *e);
 void run_print_disks(const struct machine_config *m);
 
+extern const struct opt_key run_pmem_keys[];
+int run_add_pmem(struct machine_config *m, const struct opt_value *v, struct err *e);
+void run_print_pmem(const struct machine_config *m);
+
 extern const struct opt_key run_net_keys[];
 int run_add_net(struct run_config *c, const struct opt_value *v, struct err *e);
 void run_default_net(struct run_config *c); /* after all options */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's persistent memory, each file flushed by a thread of its own. Files get their place
+ * in guest memory before the accelerator sees it; the devices, which tell the guest of it, come
+ * later with all others.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "devices/virtio/virtio.h"
+#include "vmm/board_int.h"
+#include "vmm/core/err.h"
+#include "vmm/io_thread.h"
+#include "vmm/machine.h"
+#include "vmm/pc.h"
+
+/* What a processor with 39 bits of physical addresses can have, and room for PCI above. */
+static const gpaddr max_end = (1ull << 39) - PC_PCI64_LEN - (1ull << 30);
+
+int board_add_memory(struct board *b, const struct machine_config *c, struct err *e)
+{
+	for (unsigned i = 0; i < c->n_pmem; i++) {
+		struct pmem_file *f = &b->pmem_files[i];
+		int r = pmem_file_open(c->pmem[i].path, c->pmem[i].read_only, f, e);
+
+		if (r < 0)
+			return r;
+		b->n_pmem_files = i + 1;
+		if (gmem_next_base(b->mem) + f->len_bytes > max_end) {
+			err_set(e, E2BIG, "pmem: %s: %llu GiB do not fit below %llu GiB",
+				c->pmem[i].path, (unsigned long long)f->len_bytes >> 30,
+				(unsigned long long)max_end >> 30);
+			err_hint(e, "give it as a --disk");
+			return -E2BIG;
+		}
+		r = pmem_file_map(f, c->pmem[i].path, b->mem, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void board_close_pmem(struct board *b)
+{
+	for (unsigned i = 0; i < b->n_pmem_files; i++)
+		pmem_file_close(&b->pmem_files[i]);
+}
+
+static int plug_pmem(struct board *b, const struct machine_pmem *pmem, unsigned index,
+		     struct err *e)
+{
+	struct virtio_pmem_config c = { .file = b->pmem_files[index], .limits = pmem->limits };
+	struct virtio_pmem_wiring w = { .mem = b->mem };
+	struct io_thread *t;
+	struct virtio *v;
+	char id[16];
+	int r;
+
+	snprintf(id, sizeof(id), "pmem%u", index);
+	r = io_thread_create(id, &t, e);
+	if (r < 0)
+		return r;
+	b->io_threads[b->n_io_threads++] = t;
+	w.loop = io_thread_loop(t);
+	c.id = pmem->id ? pmem->id : id;
+	r = virtio_pmem_create(&c, &w, &v, e);
+	if (r < 0)
+		return r;
+	b->pmem_files[index].fd = -1;
+	r = board_plug(b, v, e);
+	if (r == 0)
+		b->pmem[b->n_pmem++] = v;
+	return r;
+}
+
+int board_plug_pmem(struct board *b, const struct machine_config *c, struct err *e)
+{
+	for (unsigned i = 0; i < c->n_pmem; i++) {
+		int r = plug_pmem(b, &c->pmem[i], i, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

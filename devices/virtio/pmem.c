@@ -12,6 +12,8 @@
  * write only once. If the file gave out under the guest (gmem_file.c) or is shorter than it was,
  * they fail for good.
  *
+ * The file is watched (inotify), so that one that is cut off is noticed before KVM waits for its pages.
+ *
  * Not there: the range as a shared memory region of the transport (VIRTIO_PMEM_F_SHMEM_REGION).
  *
  * Refs: virtio 1.3 §5.19; fdatasync(2).
@@ -26,8 +28,11 @@
 #include "vmm/core/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 enum {
 	QUEUE_REQUESTS, N_QUEUES, QUEUE_SIZE = 64,
@@ -47,6 +52,7 @@ struct virtio_pmem {
 	struct loop_io io;
 	struct virtq_chain held[MAX_HELD]; /* flushes that wait, or that the running one is for */
 	unsigned n_held, n_retries;
+	struct loop_source watch; /* inotify: tells when others change the file; fd -1: does not */
 	bool syncing;
 	bool failed;
 	struct virtio_pmem_counters n;
@@ -121,6 +127,7 @@ static bool is_whole(const struct virtio_pmem *p)
 {
 	uint64_t now;
 
+	gmem_file_check(p->v.mem, p->file.base);
 	return !gmem_file_lost(p->v.mem, p->file.base) &&
 	       blk_image_size(p->file.fd, &now) == 0 && now >= p->file.file_bytes;
 }
@@ -223,6 +230,16 @@ static void pmem_reset_queue(struct virtio *v, unsigned queue)
 	drop_held(to_pmem(v));
 }
 
+static void on_watch(struct loop_source *s, uint32_t ready)
+{
+	struct virtio_pmem *p = container_of(s, struct virtio_pmem, watch);
+	char events[1024];
+
+	(void)ready;
+	if (read(s->fd, events, sizeof(events)) > 0)
+		gmem_file_check(p->v.mem, p->file.base);
+}
+
 static const struct virtio_ops pmem_virtio_ops = {
 	.device_id = VIRTIO_ID_PMEM,
 	.n_queues = N_QUEUES,
@@ -291,6 +308,10 @@ static void pmem_destroy(struct device *d)
 		return;
 	p = container_of(d, struct virtio_pmem, v.dev);
 	pmem_stop(d);
+	if (p->watch.fd >= 0) {
+		loop_del(p->v.loop, &p->watch);
+		close(p->watch.fd);
+	}
 	virtio_fini(&p->v);
 	pmem_file_close(&p->file);
 	free(p);
@@ -303,6 +324,26 @@ static const struct device_ops pmem_device_ops = {
 	.reset = pmem_power_on,
 	.destroy = pmem_destroy,
 };
+
+/* Without it a file that is cut off is noticed when somebody touches it, if not by KVM. */
+static void watch_file(struct virtio_pmem *p)
+{
+	char path[32];
+	struct err e;
+
+	p->watch = (struct loop_source){.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
+					.events = LOOP_IN,
+					.owner = &p->v.dev,
+					.fn = on_watch};
+	if (p->watch.fd < 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->file.fd);
+	if (inotify_add_watch(p->watch.fd, path, IN_MODIFY) < 0 ||
+	    loop_add(p->v.loop, &p->watch, &e) < 0) {
+		close(p->watch.fd);
+		p->watch.fd = -1;
+	}
+}
 
 int virtio_pmem_create(const struct virtio_pmem_config *cfg, const struct virtio_pmem_wiring *w,
 		       struct virtio **out, struct err *e)
@@ -321,6 +362,7 @@ int virtio_pmem_create(const struct virtio_pmem_config *cfg, const struct virtio
 	p->again = (struct loop_timer){.owner = &p->v.dev, .fn = on_again};
 	p->io = (struct loop_io){.owner = &p->v.dev, .done = on_synced};
 	limiter_init(&p->limiter, &cfg->limits, loop_now_ns());
+	watch_file(p);
 	*out = &p->v;
 	return 0;
 }

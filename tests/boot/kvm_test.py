@@ -58,6 +58,16 @@ def disk_initrd(tmp, kernel="cloud-6.1", modules=("virtio_mmio", "virtio_pci", "
     return out
 
 
+PMEM_SCRIPT = """#!/bin/sh
+dd if=/dev/urandom of=/tmp/r bs=64k count=16 2>/dev/null
+dd if=/tmp/r of=/dev/pmem0 bs=64k conv=fsync 2>/dev/null
+echo "written $(md5sum </tmp/r)"
+echo "cut it off"
+sleep 3
+echo "zeroes $(dd if=/dev/pmem0 bs=1M skip=16 count=1 iflag=direct 2>/dev/null | tr -dc '\\0' | wc -c)"
+dd if=/tmp/r of=/dev/pmem0 bs=64k seek=256 conv=fsync 2>/dev/null || echo "flush failed"
+"""
+
 VSOCK_SCRIPT = """#!/bin/sh
 stream serve vsock 6000 &
 stream many host 5000 50 20000 && stream half host 5000 100001 && stream refused host 5001
@@ -209,6 +219,13 @@ def plan_linux(plan):
              "small=$(rss); wait $pid; code=$?; cat /tmp/balloon; echo rss $full $small kB; "
              "[ $((full - small)) -gt 40000 ] && echo fell; exit $code", 0,
              [r"sums ([0-9a-f]{32}) - \1 -", r"(?m)^fell", r"guest waited [12]?\d?\d\b"], BAD)
+    plan.add("persistent memory is kept, and may be cut off", "truncate -s 32M /tmp/pmem.img; /bin/mayfly run --accel kvm "
+             "--mem 256M --kernel /guest/cloud-6.1 --initrd /guest/initrd-pmem --pmem /tmp/pmem.img --timeout 100s "
+             "--cmdline 'console=ttyS0 loglevel=4' >/tmp/pmem 2>&1 & pid=$!; "
+             "until grep -q 'cut it off' /tmp/pmem || ! kill -0 $pid; do sleep 0.2; done; "
+             "head -c 1048576 /tmp/pmem.img | md5sum; truncate -s 8M /tmp/pmem.img; wait $pid; code=$?; cat /tmp/pmem; "
+             "exit $code", 0, [r"([0-9a-f]{32})  -[^$]*written \1", r"zeroes 1048576", r"flush failed"],
+             [r"Kernel panic", r"BUG:", r"Oops"])
     plan.add("TERM shuts the guest down", "mkfifo /tmp/in; sleep 60 >/tmp/in & " +
              linux("cloud-6.1", 1, "mayfly.shell", "--log info") + " </tmp/in >/tmp/out 2>&1 & pid=$!;"
              "until grep -q reached /tmp/out; do sleep 1; done; sleep 1;"
@@ -255,7 +272,9 @@ def main():
             files += [(initrd("cloud-6.1"), "/guest/initrd"), (disk_initrd(tmp), "/guest/initrd-disk"),
                       (disk_initrd(tmp, "cloud-6.12", ("virtio_blk", "virtio_rng")), "/guest/initrd-disk-6.12"),
                       (disk_initrd(tmp, "cloud-6.1", ("virtio_mmio", "virtio_balloon"), BALLOON_SCRIPT, "balloon-"),
-                       "/guest/initrd-balloon")]
+                       "/guest/initrd-balloon"),
+                      (disk_initrd(tmp, "cloud-6.1", ("virtio_mmio", "virtio_pmem", "nd_pmem"), PMEM_SCRIPT, "pmem-"),
+                       "/guest/initrd-pmem")]
             plan.select(regex)
             here = kvm_works_here()
 

@@ -3,12 +3,17 @@
  * Files in guest memory, and what becomes of a page that the file cannot give.
  *
  * A file that somebody cuts off, a full file system under a file with holes, a disk that cannot be
- * read: the kernel says each with SIGBUS to the thread that touched the page, or with EFAULT to who
- * asked it to touch it (KVM). None of it may end the machine. The handler puts a zeroed page of
- * our own there and the access is made again; where KVM does not say which page it was,
- * gmem_repair() takes away what is behind the file's end, or, if that is not it, cuts the whole
- * range off from the file: the guest reads on what it had. Whatever was put in place is counted, and
- * the device fails every flush from then on: what such a page takes never gets to the file.
+ * read: the kernel says each with SIGBUS to the thread that touched the page. None of it may end the
+ * machine. The handler puts zeroed memory of our own in place of what lies behind the file's end,
+ * or of the page, and the access is made again. Whatever was put in place is counted, and the
+ * device fails every flush from then on: what such a page takes never gets to the file.
+ *
+ * KVM touches pages in the kernel and answers EFAULT without a word of which one it was: then
+ * gmem_repair() looks for a file that was cut off, or, if there is none, cuts the files off as a
+ * whole, so that the guest reads on what it had. Or KVM leaves the page to a worker that tells
+ * nobody, and the guest's processor tries again and again; for this the device watches the file and
+ * calls gmem_file_check(). A page that KVM's worker cannot have for another reason (no room, a bad
+ * disk) is not found: that processor of the guest waits until it can.
  *
  * A signal's handler has no context but globals: the files of all machines in this process are in
  * one table. It uses system calls and atomics only.
@@ -24,6 +29,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -45,6 +51,34 @@ static bool put_zeroes(uint8_t *host, uint64_t len)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
 }
 
+/* Between threads and handlers; who holds it makes system calls and touches no guest memory. */
+static void take(struct gmem_file_map *f)
+{
+	while (atomic_exchange(&f->changing, true))
+		sched_yield();
+}
+
+static void give(struct gmem_file_map *f)
+{
+	atomic_store(&f->changing, false);
+}
+
+/* What lies behind the end that the file has now. */
+static bool cut_off_end(struct gmem_file_map *f)
+{
+	uint64_t now, was = align_up(f->file_bytes, GMEM_PAGE_BYTES);
+	struct stat st;
+
+	if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	now = align_up((uint64_t)st.st_size, GMEM_PAGE_BYTES);
+	if (now >= was || !put_zeroes(f->host + now, was - now))
+		return false;
+	f->file_bytes = (uint64_t)st.st_size;
+	atomic_fetch_add(&f->lost_pages, (was - now) / GMEM_PAGE_BYTES);
+	return true;
+}
+
 /* A page alone; or, where the process has no more mappings to give, all from there on. */
 static bool replace_page(struct gmem_file_map *f, uint64_t off)
 {
@@ -60,6 +94,19 @@ static bool replace_page(struct gmem_file_map *f, uint64_t off)
 	return true;
 }
 
+static bool mend(struct gmem_file_map *f, uint64_t off)
+{
+	bool done;
+
+	take(f);
+	/* another thread was here first, or it is the file's end, or this page alone */
+	done = off >= align_up(f->file_bytes, GMEM_PAGE_BYTES) ||
+	       (cut_off_end(f) && off >= align_up(f->file_bytes, GMEM_PAGE_BYTES)) ||
+	       replace_page(f, off);
+	give(f);
+	return done;
+}
+
 static void on_bus_error(int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
@@ -71,7 +118,7 @@ static void on_bus_error(int sig, siginfo_t *info, void *context)
 		uint64_t off = f ? (uint64_t)((uintptr_t)info->si_addr - (uintptr_t)f->host) : 0;
 
 		if (f && off < f->len_bytes) {
-			done = replace_page(f, off);
+			done = mend(f, off);
 			break;
 		}
 	}
@@ -156,29 +203,30 @@ void gmem_file_restore(struct gmem *m, gpaddr base)
 {
 	struct gmem_file_map *f = at(m, base);
 
-	if (!f || f->shared)
+	if (!f)
 		return;
-	madvise(f->host, f->len_bytes, MADV_DONTNEED);
-	gmem_written(m, base, f->len_bytes);
+	take(f);
+	if (!f->shared)
+		madvise(f->host, f->len_bytes, MADV_DONTNEED);
+	give(f);
+	if (!f->shared)
+		gmem_written(m, base, f->len_bytes);
+}
+
+void gmem_file_check(struct gmem *m, gpaddr base)
+{
+	struct gmem_file_map *f = at(m, base);
+
+	if (!f)
+		return;
+	take(f);
+	if (cut_off_end(f))
+		log_warn(NULL, "memory: a file of the guest's memory was cut off at %llu bytes",
+			 (unsigned long long)f->file_bytes);
+	give(f);
 }
 
 /* --- where the kernel touched a page for us ---------------------------------------------------- */
-
-/* What lies behind the end that the file has now. */
-static bool cut_off_end(struct gmem_file_map *f)
-{
-	uint64_t now, was = align_up(f->file_bytes, GMEM_PAGE_BYTES);
-	struct stat st;
-
-	if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return false;
-	now = align_up((uint64_t)st.st_size, GMEM_PAGE_BYTES);
-	if (now >= was || !put_zeroes(f->host + now, was - now))
-		return false;
-	f->file_bytes = (uint64_t)st.st_size;
-	atomic_fetch_add(&f->lost_pages, (was - now) / GMEM_PAGE_BYTES);
-	return true;
-}
 
 static bool cut_off_file(struct gmem_file_map *f)
 {
@@ -196,8 +244,11 @@ static bool for_files(struct gmem *m, bool (*fn)(struct gmem_file_map *f))
 	bool did = false;
 
 	for (unsigned i = 0; i < m->n_regions; i++)
-		if (m->regions[i].kind == GMEM_FILE)
+		if (m->regions[i].kind == GMEM_FILE) {
+			take(&m->files[i]);
 			did |= fn(&m->files[i]);
+			give(&m->files[i]);
+		}
 	return did;
 }
 

@@ -16,10 +16,12 @@ struct gmem_file {
 	bool read_only;     /* the file is; what the guest writes is its own */
 };
 
-/* Puts a file at gmem_next_base(), which *base is then. -ENOMEM, or why it cannot be mapped. */
+/* Puts a file above all other regions, at *base then. -ENOMEM, or why it cannot be mapped. */
 int gmem_add_file(struct gmem *m, const struct gmem_file *f, gpaddr *base, struct err *e);
 /* Pages of the file's range at base that could not be had or kept and are memory of our own now. */
 uint64_t gmem_file_lost(const struct gmem *m, gpaddr base);
+/* Somebody else may have changed the file: takes what lies behind its end now away from it. */
+void gmem_file_check(struct gmem *m, gpaddr base);
 /* Of a read_only file: forgets what the guest wrote. */
 void gmem_file_restore(struct gmem *m, gpaddr base);
 /*

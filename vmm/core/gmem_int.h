@@ -13,13 +13,14 @@ struct gmem_file_map { /* what gmem_file.c knows of a region of GMEM_FILE */
 	int fd;              /* the caller's */
 	bool shared;         /* writes go to the file */
 	_Atomic uint64_t lost_pages;
+	_Atomic bool changing; /* held while the mapping and file_bytes are changed */
 };
 
 struct gmem {
 	unsigned n_regions;
 	struct gmem_region regions[GMEM_MAX_REGIONS];
 	struct gmem_file_map files[GMEM_MAX_REGIONS]; /* by region */
-	uint64_t n_repairs;
+	uint64_t n_repairs; /* gmem_repair()'s */
 	uint64_t size_bytes;
 	struct gmem_watcher watcher;
 };

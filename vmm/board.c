@@ -385,6 +385,13 @@ static int solder_boot_timer(struct board *b, const struct machine_boot_timer *t
 	return r;
 }
 
+int board_add_memory(struct board *b, const struct machine_config *c, struct err *e)
+{
+	int r = board_add_pmem(b, c, e);
+
+	return r < 0 ? r : board_add_hotplug(b, c, e);
+}
+
 int board_populate(struct board *b, const struct machine_config *c, const struct accel_ops *accel,
 		   struct accel_vm *vm, uint32_t caps, struct err *e)
 {

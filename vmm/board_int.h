@@ -54,11 +54,12 @@ struct board {
 	struct device *uart, *pic, *ioapic, *keyboard, *pm, *pci;
 	struct serial_gate *serial_gate;
 
+	gpaddr hotplug_base;
 	struct pmem_file pmem_files[MACHINE_MAX_PMEM]; /* mapped, until a device takes them */
 	unsigned n_pmem_files;
 
 	/* Devices that can be changed while they run (live.c); NULL: none. */
-	struct virtio *balloon, *rng;
+	struct virtio *balloon, *rng, *hotplug;
 	struct virtio *pmem[MACHINE_MAX_PMEM];
 	unsigned n_pmem;
 	struct board_console consoles[MACHINE_MAX_CONSOLES];
@@ -79,6 +80,9 @@ int board_plug_nets(struct board *b, const struct machine_config *c, struct err 
 int board_plug_rng(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_balloon(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_consoles(struct board *b, const struct machine_config *c, struct err *e);
+int board_add_pmem(struct board *b, const struct machine_config *c, struct err *e);
+int board_add_hotplug(struct board *b, const struct machine_config *c, struct err *e);
+int board_plug_hotplug(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_pmem(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_fs(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_vsock(struct board *b, const struct machine_config *c, struct err *e);

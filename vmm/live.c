@@ -112,6 +112,51 @@ int machine_balloon_counters(struct machine *m, struct virtio_balloon_counters *
 	return 0;
 }
 
+static struct virtio *take_hotplug(struct machine *m, struct err *e)
+{
+	struct virtio *v = machine_board(m)->hotplug;
+
+	if (v)
+		device_lock(&v->dev);
+	else
+		no_device("memory to plug in", "--hotplug-mem", e);
+	return v;
+}
+
+int machine_hotplug_set(struct machine *m, uint64_t requested_bytes, struct err *e)
+{
+	struct virtio *v = take_hotplug(m, e);
+	int r;
+
+	if (!v)
+		return -ENODEV;
+	r = virtio_mem_request(v, requested_bytes, e);
+	device_unlock(&v->dev);
+	return r;
+}
+
+int machine_hotplug_state(struct machine *m, struct virtio_mem_state *out, struct err *e)
+{
+	struct virtio *v = take_hotplug(m, e);
+
+	if (!v)
+		return -ENODEV;
+	virtio_mem_state(v, out);
+	device_unlock(&v->dev);
+	return 0;
+}
+
+int machine_hotplug_counters(struct machine *m, struct virtio_mem_counters *out, struct err *e)
+{
+	struct virtio *v = take_hotplug(m, e);
+
+	if (!v)
+		return -ENODEV;
+	virtio_mem_counters(v, out);
+	device_unlock(&v->dev);
+	return 0;
+}
+
 int machine_rng_limit(struct machine *m, const struct limiter_bucket_config *bandwidth,
 		      const struct limiter_bucket_config *ops, struct err *e)
 {

@@ -9,6 +9,7 @@
  */
 #include "devices/virtio/balloon.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/mem.h"
 #include "devices/virtio/pmem.h"
 #include "devices/virtio/rng.h"
 
@@ -25,6 +26,13 @@ int machine_balloon_hint_status(struct machine *m, struct virtio_balloon_hinting
 				struct err *e);
 int machine_balloon_counters(struct machine *m, struct virtio_balloon_counters *out,
 			     struct err *e);
+
+/* --- hot-plugged memory ------------------------------------------------------------------------- */
+
+/* How much the guest is to have; a multiple of the block, at most the total. */
+int machine_hotplug_set(struct machine *m, uint64_t requested_bytes, struct err *e);
+int machine_hotplug_state(struct machine *m, struct virtio_mem_state *out, struct err *e);
+int machine_hotplug_counters(struct machine *m, struct virtio_mem_counters *out, struct err *e);
 
 /* --- entropy ------------------------------------------------------------------------------------ */
 

@@ -46,6 +46,13 @@ struct machine_pmem { /* a file as persistent memory */
 	struct limiter_config limits;
 };
 
+struct machine_hotplug { /* memory that the guest gets and gives back while it runs */
+	uint64_t total_bytes; /* at most; a multiple of slot_bytes; 0: there is no such device */
+	uint64_t block_bytes; /* a power of two, 2 MiB at least; 0: 2 MiB */
+	uint64_t slot_bytes;  /* a multiple of block_bytes, 128 MiB at least; 0: 128 MiB or a block */
+	uint64_t requested_bytes; /* at first */
+};
+
 enum machine_net_kind { MACHINE_NET_USER, MACHINE_NET_PASST, MACHINE_NET_TAP, MACHINE_NET_FD,
 			MACHINE_NET_UNIX };
 
@@ -123,6 +130,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	struct limiter_config rng_limits;
 	struct limiter_bucket_config serial_limit; /* bytes; what is over it is dropped */
 	struct machine_balloon balloon;
+	struct machine_hotplug hotplug;
 	struct machine_console consoles[MACHINE_MAX_CONSOLES]; /* the first without a name is hvc0 */
 	unsigned n_consoles;
 	struct machine_pmem pmem[MACHINE_MAX_PMEM];
@@ -138,6 +146,8 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	const char *debug;         /* translator only; or NULL */
 };
 
+/* Sizes with their defaults in place of 0. */
+struct machine_hotplug machine_hotplug_resolve(const struct machine_hotplug *h);
 /* -EINVAL with a message for the operator; -ENOMEM if this host has less memory than asked. */
 int machine_config_check(const struct machine_config *c, struct err *e);
 

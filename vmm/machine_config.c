@@ -8,11 +8,15 @@
 
 #include "boot/boot.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/mem.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/vsock.h"
 #include "vmm/core/err.h"
 #include "vmm/machine.h"
 #include "vmm/net/port.h"
+#include "vmm/pc.h"
+
+enum { HOTPLUG_MIN_SLOT = 128 << 20 };
 
 static uint64_t host_memory(void)
 {
@@ -207,6 +211,52 @@ static int check_balloon(const struct machine_config *c, struct err *e)
 	return -EINVAL;
 }
 
+struct machine_hotplug machine_hotplug_resolve(const struct machine_hotplug *h)
+{
+	struct machine_hotplug out = *h;
+
+	if (!out.block_bytes)
+		out.block_bytes = VIRTIO_MEM_MIN_BLOCK;
+	if (!out.slot_bytes)
+		out.slot_bytes = out.block_bytes > HOTPLUG_MIN_SLOT ? out.block_bytes :
+								      HOTPLUG_MIN_SLOT;
+	return out;
+}
+
+static int check_hotplug(const struct machine_config *c, struct err *e)
+{
+	const struct machine_hotplug h = machine_hotplug_resolve(&c->hotplug);
+
+	if (!h.total_bytes)
+		return 0;
+	if (h.block_bytes < VIRTIO_MEM_MIN_BLOCK || h.block_bytes & (h.block_bytes - 1)) {
+		err_set(e, EINVAL, "hotplug memory: a block of %" PRIu64 " bytes is no power of two "
+			"from 2 MiB up", h.block_bytes);
+		err_hint(e, "write block=2M");
+		return -EINVAL;
+	}
+	if (h.slot_bytes < HOTPLUG_MIN_SLOT || h.slot_bytes % h.block_bytes) {
+		err_set(e, EINVAL, "hotplug memory: a slot of %" PRIu64 " bytes is no multiple of a "
+			"block, or less than 128 MiB", h.slot_bytes);
+		err_hint(e, "write slot=128M");
+		return -EINVAL;
+	}
+	if (h.total_bytes % h.slot_bytes || h.total_bytes > PC_MEMORY_MAX) {
+		err_set(e, EINVAL, "hotplug memory: %" PRIu64 " MiB are no multiple of a slot of %"
+			PRIu64 " MiB, or more than %llu MiB", h.total_bytes >> 20,
+			h.slot_bytes >> 20, PC_MEMORY_MAX >> 20);
+		err_hint(e, "write for instance --hotplug-mem 1G");
+		return -EINVAL;
+	}
+	if (h.requested_bytes > h.total_bytes || h.requested_bytes % h.block_bytes) {
+		err_set(e, EINVAL, "hotplug memory: %" PRIu64 " bytes at first are more than there "
+			"are, or no multiple of a block", h.requested_bytes);
+		err_hint(e, "write requested= with at most %" PRIu64 "M", h.total_bytes >> 20);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static bool is_port_name(const char *s)
 {
 	size_t len = strlen(s);
@@ -275,6 +325,8 @@ int machine_config_check(const struct machine_config *c, struct err *e)
 		r = check_vsock(&c->vsock, e);
 	if (r == 0)
 		r = check_balloon(c, e);
+	if (r == 0)
+		r = check_hotplug(c, e);
 	if (r == 0)
 		r = check_consoles(c, e);
 	return r < 0 ? r : check_fs(c, e);

@@ -70,7 +70,7 @@ static int plug_mmio(struct board *b, struct virtio *v, struct err *e)
 /* Above all memory. */
 static gpaddr pci64_base(const struct board *b)
 {
-	return align_up(gmem_next_base(b->mem), 1ull << 30);
+	return gmem_next_base(b->mem, 1ull << 30);
 }
 
 static bool in_window(const struct board *b, uint64_t base)
@@ -174,6 +174,8 @@ int board_plug_all(struct board *b, const struct machine_config *c, struct err *
 		r = board_plug_vsock(b, c, e);
 	if (r == 0)
 		r = board_plug_balloon(b, c, e);
+	if (r == 0)
+		r = board_plug_hotplug(b, c, e);
 	if (r == 0)
 		r = board_plug_consoles(b, c, e);
 	return r;

@@ -14,10 +14,7 @@
 #include "vmm/machine.h"
 #include "vmm/pc.h"
 
-/* What a processor with 39 bits of physical addresses can have, and room for PCI above. */
-static const gpaddr max_end = (1ull << 39) - PC_PCI64_LEN - (1ull << 30);
-
-int board_add_memory(struct board *b, const struct machine_config *c, struct err *e)
+int board_add_pmem(struct board *b, const struct machine_config *c, struct err *e)
 {
 	for (unsigned i = 0; i < c->n_pmem; i++) {
 		struct pmem_file *f = &b->pmem_files[i];
@@ -26,10 +23,10 @@ int board_add_memory(struct board *b, const struct machine_config *c, struct err
 		if (r < 0)
 			return r;
 		b->n_pmem_files = i + 1;
-		if (gmem_next_base(b->mem) + f->len_bytes > max_end) {
+		if (gmem_next_base(b->mem, 1) + f->len_bytes > PC_MEMORY_MAX) {
 			err_set(e, E2BIG, "pmem: %s: %llu GiB do not fit below %llu GiB",
 				c->pmem[i].path, (unsigned long long)f->len_bytes >> 30,
-				(unsigned long long)max_end >> 30);
+				(unsigned long long)PC_MEMORY_MAX >> 30);
 			err_hint(e, "give it as a --disk");
 			return -E2BIG;
 		}

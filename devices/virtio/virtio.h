@@ -27,7 +27,7 @@ enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 enum { VIRTIO_MAX_QUEUES = 64 }; /* of one device */
 enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3,
        VIRTIO_ID_ENTROPY = 4, VIRTIO_ID_BALLOON = 5, VIRTIO_ID_VSOCK = 19, VIRTIO_ID_FS = 26,
-       VIRTIO_ID_PMEM = 27 };
+       VIRTIO_ID_MEM = 24, VIRTIO_ID_PMEM = 27 };
 
 /* feature bit numbers, §6 */
 enum {

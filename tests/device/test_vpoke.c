@@ -4,6 +4,7 @@
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/fs.h"
+#include "devices/virtio/mem.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/net_port.h"
 #include "devices/virtio/pmem.h"
@@ -161,6 +162,17 @@ static struct virtio *make_pmem(struct vdriver *d)
 	return v;
 }
 
+static struct virtio *make_mem(struct vdriver *d)
+{
+	struct virtio_mem_config c = {.id = "hotplug", .total_bytes = 64 << 20,
+				      .block_bytes = VIRTIO_MEM_MIN_BLOCK, .requested_bytes = 32 << 20};
+	struct virtio *v;
+
+	cr_assert_eq(gmem_add_hotplug(d->mem, c.total_bytes, c.block_bytes, &c.base, NULL), 0);
+	cr_assert_eq(virtio_mem_create(&c, &(struct virtio_mem_wiring){d->mem, d->loop}, &v, NULL), 0);
+	return v;
+}
+
 static void quiet(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
@@ -233,7 +245,7 @@ Test(negotiation, each_bit_alone, .init = quiet)
 {
 	static struct virtio *(*const make[])(struct vdriver *) = {make_rng, make_blk, make_net,
 								      make_fs, make_vsock, make_balloon,
-								    make_console, make_pmem};
+								    make_console, make_pmem, make_mem};
 
 	for (unsigned i = 0; i < ARRAY_LEN(make); i++) {
 		check_bits(make[i], false);
@@ -244,6 +256,11 @@ Test(negotiation, each_bit_alone, .init = quiet)
 Test(vpoke, pmem)
 {
 	vpoke_check(make_pmem, ROUNDS);
+}
+
+Test(vpoke, mem)
+{
+	vpoke_check(make_mem, ROUNDS);
 }
 
 Test(vpoke, vsock)

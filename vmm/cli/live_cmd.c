@@ -22,6 +22,7 @@ const char live_help[] =
 	"  balloon hints [start|keep|stop]\n"
 	"                              run of free page hints: state, begin, begin and let the\n"
 	"                              guest keep its pages until stop, end\n"
+	"  hotplug [SIZE]              memory plugged in: how much; change what is wanted\n"
 	"  limit serial BYTES [BURST]  serial output in bytes a second; 0: no limit\n"
 	"  limit pmemN BYTES [OPS]     flushes of persistent memory in bytes and number a second\n"
 	"  limit rng BYTES [OPS]       random numbers in bytes and requests a second; 0: no limit\n"
@@ -129,6 +130,26 @@ static int do_balloon(struct command *c)
 	return bad_word(c, 2);
 }
 
+static int do_hotplug(struct command *c)
+{
+	struct virtio_mem_state s;
+	uint64_t n;
+	int r;
+
+	if (c->n > 1)
+		return c->n == 2 && number(c, 1, UINT64_MAX, &n) ? machine_hotplug_set(c->m, n, c->e) :
+								   bad_word(c, 1);
+	r = machine_hotplug_state(c->m, &s, c->e);
+	if (r < 0)
+		return r;
+	say(c,
+	    "%-24s %" PRIu64 "\n%-24s %" PRIu64 "\n%-24s %" PRIu64 "\n%-24s %" PRIu64 "\n"
+	    "%-24s %" PRIu64 "\n", "total_size_mib", s.total_bytes >> 20, "block_size_mib",
+	    s.block_bytes >> 20, "slot_size_mib", s.slot_bytes >> 20, "plugged_size_mib",
+	    s.plugged_bytes >> 20, "requested_size_mib", s.requested_bytes >> 20);
+	return 0;
+}
+
 /* --- the others --------------------------------------------------------------------------- */
 
 static struct limiter_bucket_config a_second(uint64_t size, uint64_t burst)
@@ -180,6 +201,7 @@ static int do_counters(struct command *c)
 {
 	struct virtio_balloon_counters b;
 	struct virtio_console_counters con;
+	struct virtio_mem_counters h;
 	struct virtio_pmem_counters p;
 	struct virtio_rng_counters r;
 	struct err none;
@@ -199,6 +221,17 @@ static int do_counters(struct command *c)
 		say(c,
 		    "rng.requests %" PRIu64 "\nrng.bytes %" PRIu64 "\nrng.host_fails %" PRIu64
 		    "\nrng.throttled %" PRIu64 "\n", r.requests, r.bytes, r.host_fails, r.throttled);
+	if (machine_hotplug_counters(c->m, &h, &none) == 0)
+		say(c,
+		    "hotplug.plugs %" PRIu64 "\nhotplug.plugged_bytes %" PRIu64
+		    "\nhotplug.plug_fails %" PRIu64 "\nhotplug.unplugs %" PRIu64
+		    "\nhotplug.unplugged_bytes %" PRIu64 "\nhotplug.unplug_fails %" PRIu64
+		    "\nhotplug.unplug_alls %" PRIu64 "\nhotplug.states %" PRIu64
+		    "\nhotplug.state_fails %" PRIu64 "\nhotplug.discard_fails %" PRIu64
+		    "\nhotplug.event_fails %" PRIu64 "\n",
+		    h.plugs, h.plugged_bytes, h.plug_fails, h.unplugs, h.unplugged_bytes,
+		    h.unplug_fails, h.unplug_alls, h.states, h.state_fails, h.discard_fails,
+		    h.event_fails);
 	for (unsigned i = 0; machine_pmem_counters(c->m, i, &p, &none) == 0; i++)
 		say(c,
 		    "pmem%u.requests %" PRIu64 "\npmem%u.syncs %" PRIu64 "\npmem%u.fails %" PRIu64
@@ -219,6 +252,7 @@ static const struct {
 	int (*fn)(struct command *c);
 } commands[] = {
 	{ "balloon", do_balloon },
+	{ "hotplug", do_hotplug },
 	{ "limit", do_limit },
 	{ "size", do_size },
 	{ "counters", do_counters },

@@ -47,6 +47,7 @@ enum run_option {
 	RUN_FS,
 	RUN_VSOCK,
 	RUN_BALLOON,
+	RUN_HOTPLUG,
 	RUN_SERIAL,
 	RUN_CONSOLE,
 	RUN_ESCAPE,
@@ -122,6 +123,8 @@ static const struct opt run_options[] = {
 	{ RUN_BALLOON, "balloon", run_balloon_keys,
 	  "memory balloon: how much the guest gives back at first, and what else it tells of its memory; see docs/devices.md",
 	  true },
+	{ RUN_HOTPLUG, "hotplug-mem", run_hotplug_keys,
+	  "memory that the guest can get and give back while it runs, at most so much; see docs/devices.md" },
 	{ RUN_SERIAL, "serial", run_serial_keys,
 	  "the first serial port: standard input and output (the default), nothing, a file, a socket, a pseudo-terminal; bw: what is over it is dropped" },
 	{ RUN_CONSOLE, "console", run_console_keys,
@@ -267,6 +270,8 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		return run_set_rng(m, v, e);
 	case RUN_BALLOON:
 		return run_set_balloon(m, v, e);
+	case RUN_HOTPLUG:
+		return run_set_hotplug(m, v, e);
 	case RUN_FS:
 		return run_add_fs(m, v, e);
 	case RUN_VSOCK:
@@ -585,6 +590,7 @@ void run_config_print_json(const struct run_config *c)
 	run_print_fs(m);
 	run_print_vsock(m);
 	run_print_balloon(m);
+	run_print_hotplug(m);
 	run_print_consoles(c);
 	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu },\n", m->n_vcpus,
 	       (unsigned long long)(m->mem_bytes >> 20));

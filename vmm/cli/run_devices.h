@@ -21,6 +21,10 @@ extern const struct opt_key run_pmem_keys[];
 int run_add_pmem(struct machine_config *m, const struct opt_value *v, struct err *e);
 void run_print_pmem(const struct machine_config *m);
 
+extern const struct opt_key run_hotplug_keys[];
+int run_set_hotplug(struct machine_config *m, const struct opt_value *v, struct err *e);
+void run_print_hotplug(const struct machine_config *m);
+
 extern const struct opt_key run_net_keys[];
 int run_add_net(struct run_config *c, const struct opt_value *v, struct err *e);
 void run_default_net(struct run_config *c); /* after all options */

@@ -74,23 +74,27 @@ static int add_region(struct gmem *m, gpaddr base, uint64_t len, enum gmem_kind 
 	return 0;
 }
 
-gpaddr gmem_end(const struct gmem *m)
+gpaddr gmem_next_base(const struct gmem *m, uint64_t align)
 {
 	const struct gmem_region *last = &m->regions[m->n_regions - 1];
+	gpaddr end = last->base + last->len_bytes;
 
-	return last->base + last->len_bytes;
+	return align_up(end > high_base ? end : high_base,
+			align > GMEM_RANGE_ALIGN ? align : GMEM_RANGE_ALIGN);
 }
 
-gpaddr gmem_next_base(const struct gmem *m)
+int gmem_add(struct gmem *m, uint64_t len, uint64_t align, enum gmem_kind kind, struct err *e)
 {
-	gpaddr end = gmem_end(m);
-
-	return align_up(end > high_base ? end : high_base, GMEM_RANGE_ALIGN);
+	return add_region(m, gmem_next_base(m, align), len, kind, e);
 }
 
-int gmem_add(struct gmem *m, uint64_t len, enum gmem_kind kind, struct err *e)
+int gmem_add_hotplug(struct gmem *m, uint64_t len, uint64_t align, gpaddr *base, struct err *e)
 {
-	return add_region(m, gmem_next_base(m), len, kind, e);
+	int r = gmem_add(m, len, align, GMEM_HOTPLUG, e);
+
+	if (r == 0)
+		*base = m->regions[m->n_regions - 1].base;
+	return r;
 }
 
 int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e)
@@ -384,7 +388,7 @@ int gmem_discard_iov(struct gmem *m, const struct iovec *iov, int n_iov, uint64_
 void gmem_prefer_huge(struct gmem *m, bool prefer)
 {
 	for (unsigned i = 0; i < m->n_regions; i++)
-		if (m->regions[i].kind == GMEM_RAM)
+		if (m->regions[i].kind != GMEM_FILE)
 			madvise(m->regions[i].host, m->regions[i].len_bytes,
 				prefer ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }

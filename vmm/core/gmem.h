@@ -33,6 +33,7 @@ enum gmem_dir { GMEM_FROM_GUEST, GMEM_TO_GUEST };
 enum gmem_kind {
 	GMEM_RAM,  /* what firmware tells of */
 	GMEM_FILE, /* a file in memory: gmem_file.c */
+	GMEM_HOTPLUG, /* none of the host's memory until it is touched */
 };
 
 struct gmem_region {
@@ -57,9 +58,11 @@ void gmem_destroy(struct gmem *m); /* NULL is allowed */
 
 unsigned gmem_regions(const struct gmem *m, const struct gmem_region **out); /* by base */
 uint64_t gmem_size(const struct gmem *m); /* bytes of GMEM_RAM in all regions */
-/* Where the last region ends; where the next range would begin, a multiple of GMEM_RANGE_ALIGN. */
-gpaddr gmem_end(const struct gmem *m);
-gpaddr gmem_next_base(const struct gmem *m);
+/* Where a range that is added would begin: above 4 GiB, on a multiple of GMEM_RANGE_ALIGN and of
+ * align, a power of two. */
+gpaddr gmem_next_base(const struct gmem *m, uint64_t align);
+/* Adds a range of GMEM_HOTPLUG, zeroed, for which the host promises nothing. */
+int gmem_add_hotplug(struct gmem *m, uint64_t len, uint64_t align, gpaddr *base, struct err *e);
 void gmem_set_watcher(struct gmem *m, struct gmem_watcher w);
 
 /* False, and nothing is touched, unless all of [gpa, gpa+len) is RAM. len 0 is true. */

@@ -164,7 +164,7 @@ int gmem_add_file(struct gmem *m, const struct gmem_file *f, gpaddr *base, struc
 {
 	struct gmem_file_map *map = &m->files[m->n_regions];
 	const struct gmem_region *r;
-	int res = gmem_add(m, f->len_bytes, GMEM_FILE, e);
+	int res = gmem_add(m, f->len_bytes, GMEM_RANGE_ALIGN, GMEM_FILE, e);
 
 	if (res < 0)
 		return res;

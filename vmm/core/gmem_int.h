@@ -26,7 +26,7 @@ struct gmem {
 };
 
 /* Adds a zeroed range above all others. */
-int gmem_add(struct gmem *m, uint64_t len, enum gmem_kind kind, struct err *e);
+int gmem_add(struct gmem *m, uint64_t len, uint64_t align, enum gmem_kind kind, struct err *e);
 void gmem_files_forget(struct gmem *m); /* before its regions are unmapped */
 
 #endif

@@ -3,7 +3,7 @@
  * InstanceStart: the machine that the configuration describes.
  *
  * The command line is the operator's (or Firecracker's default), then "pci=off" unless devices are
- * on PCI, then the root device: "root=/dev/vda" or "root=PARTUUID=...", and "ro" or "rw". Drives
+ * on PCI, then the root device: "root=/dev/vda", "root=PARTUUID=..." or "root=/dev/pmemN", and "ro" or "rw". Drives
  * are in the order they were configured, the root device first.
  *
  * What is configured and cannot be had is refused here, before anything is made: a guest must not
@@ -52,14 +52,20 @@ static int check_supported(const struct vm *vm, struct err *e)
 	if (m->huge_pages.v == HUGE_2M)
 		return refuse(e, "Invalid Memory Configuration: mayfly has no hugetlbfs memory",
 			      "set huge_pages to None or Transparent");
-	if (vm->config.pmem.n)
-		return refuse(e, "mayfly has no virtio-pmem device", "leave out /pmem");
-	if (vm->config.memory_hotplug)
-		return refuse(e, "mayfly has no virtio-mem device", "leave out /hotplug/memory");
 	return 0;
 }
 
 /* --- the parts -------------------------------------------------------------------------------- */
+
+static void add_pmem_root(const struct vm *vm, struct text *t)
+{
+	for (size_t i = 0; i < vm->config.pmem.n; i++) {
+		const struct pmem_body *p = vm->config.pmem.items[i];
+
+		if (p->root_device.v)
+			text_printf(t, " root=/dev/pmem%zu %s", i, p->read_only.v ? "ro" : "rw");
+	}
+}
 
 static int make_cmdline(struct vm *vm, struct err *e)
 {
@@ -78,6 +84,7 @@ static int make_cmdline(struct vm *vm, struct err *e)
 			text_add(&t, " root=/dev/vda");
 		text_add(&t, root->is_read_only.v ? " ro" : " rw");
 	}
+	add_pmem_root(vm, &t);
 	if (t.failed || t.len >= VM_MAX_CMDLINE) {
 		r = err_set(e, EINVAL, "Invalid kernel command line: %zu bytes are too many", t.len);
 		err_hint(e, "with what is added to boot_args it takes up to %d", VM_MAX_CMDLINE - 1);
@@ -127,6 +134,25 @@ static void fill_net(const struct net_body *n, int fd, struct machine_net *out)
 	vm_limits(n->tx_rate_limiter, &out->tx);
 }
 
+static void fill_pmem(const struct pmem_body *p, struct machine_pmem *out)
+{
+	*out = (struct machine_pmem){
+		.path = p->path_on_host,
+		.id = p->id,
+		.read_only = p->read_only.v,
+		.root = p->root_device.v,
+	};
+	vm_limits(p->rate_limiter, &out->limits);
+}
+
+/* False if a size has no place in 64 bits. */
+static bool fill_hotplug(const struct hotplug_body *h, struct machine_hotplug *out)
+{
+	return ck_mul(h->total_size_mib.v, 1 << 20, &out->total_bytes) &&
+	       ck_mul(h->block_size_mib.v, 1 << 20, &out->block_bytes) &&
+	       ck_mul(h->slot_size_mib.v, 1 << 20, &out->slot_bytes);
+}
+
 static void fill_balloon(const struct balloon_body *b, struct machine_balloon *out)
 {
 	*out = (struct machine_balloon){
@@ -167,6 +193,14 @@ static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e
 	for (i = 0; i < c->drives.n; i++)
 		fill_drive(c->drives.items[i], &out->disks[i]);
 	out->n_disks = (unsigned)c->drives.n;
+	if (c->pmem.n > MACHINE_MAX_PMEM)
+		return err_set(e, EINVAL, "%zu pmem devices are too many; at most %d", c->pmem.n,
+			       MACHINE_MAX_PMEM);
+	for (i = 0; i < c->pmem.n; i++)
+		fill_pmem(c->pmem.items[i], &out->pmem[i]);
+	out->n_pmem = (unsigned)c->pmem.n;
+	if (c->memory_hotplug && !fill_hotplug(c->memory_hotplug, &out->hotplug))
+		return err_set(e, EINVAL, "Invalid Memory Configuration: too much memory to plug in");
 	for (i = 0; i < c->network_interfaces.n; i++)
 		fill_net(c->network_interfaces.items[i], vm->tap_fds[i], &out->nets[i]);
 	out->n_nets = (unsigned)c->network_interfaces.n;

@@ -8,6 +8,9 @@
 
 #include "api/resources.h"
 #include "api/vm.h"
+#include "vmm/core/bytes.h"
+#include "vmm/core/err.h"
+#include "vmm/live.h"
 
 enum { MIN_GUEST_CID = 3, MIN_BLOCK_MIB = 2, MIN_SLOT_MIB = 128 };
 
@@ -97,13 +100,41 @@ void api_put_hotplug(struct api_call *c)
 	}
 }
 
-/* A machine with the device does not start, so there is none. */
 void api_get_hotplug(struct api_call *c)
 {
-	api_fault(c, "Internal VMM error: Device not found");
+	struct virtio_mem_state s;
+	struct err e = { 0 };
+
+	if (!c->vm->config.memory_hotplug) {
+		api_fault(c, "Internal VMM error: Device not found");
+		return;
+	}
+	if (machine_hotplug_state(c->vm->machine, &s, &e) < 0) {
+		api_fault_err(c, "Internal VMM error", &e);
+		return;
+	}
+	c->status = 200;
+	text_printf(&c->text,
+		    "{\"block_size_mib\":%llu,\"total_size_mib\":%llu,\"slot_size_mib\":%llu,"
+		    "\"plugged_size_mib\":%llu,\"requested_size_mib\":%llu}",
+		    (unsigned long long)(s.block_bytes >> 20),
+		    (unsigned long long)(s.total_bytes >> 20),
+		    (unsigned long long)(s.slot_bytes >> 20),
+		    (unsigned long long)(s.plugged_bytes >> 20),
+		    (unsigned long long)(s.requested_bytes >> 20));
 }
 
 void api_patch_hotplug(struct api_call *c)
 {
-	api_fault(c, "Memory hotplug update error: Device not found");
+	const struct hotplug_update *u = c->object;
+	struct err e = { 0 };
+	uint64_t bytes;
+
+	if (!c->vm->config.memory_hotplug)
+		api_fault(c, "Memory hotplug update error: Device not found");
+	else if (!ck_mul(u->requested_size_mib.v, 1 << 20, &bytes))
+		api_fault(c, "Memory hotplug update error: %llu MiB are too many",
+			  (unsigned long long)u->requested_size_mib.v);
+	else if (machine_hotplug_set(c->vm->machine, bytes, &e) < 0)
+		api_fault_err(c, "Memory hotplug update error", &e);
 }

@@ -9,6 +9,7 @@
 #include "api/resources.h"
 #include "api/vm.h"
 #include "vmm/core/err.h"
+#include "vmm/live.h"
 
 /* Hot-plug needs PCI, and a device model that can come and go. */
 static void fault_hotplug(struct api_call *c)
@@ -244,6 +245,16 @@ static bool has_root(const struct vm *vm, int but)
 	return false;
 }
 
+static int find_pmem(const struct vm *vm, const char *id)
+{
+	int at;
+
+	for (at = (int)vm->config.pmem.n - 1; at >= 0; at--)
+		if (!strcmp(((const struct pmem_body *)vm->config.pmem.items[at])->id, id))
+			break;
+	return at;
+}
+
 void api_put_pmem(struct api_call *c)
 {
 	struct schema_list *l = &c->vm->config.pmem;
@@ -256,9 +267,7 @@ void api_put_pmem(struct api_call *c)
 		fault_hotplug(c);
 		return;
 	}
-	for (at = (int)l->n - 1; at >= 0; at--)
-		if (!strcmp(((const struct pmem_body *)l->items[at])->id, p->id))
-			break;
+	at = find_pmem(c->vm, p->id);
 	if (p->root_device.v && has_root(c->vm, at)) {
 		api_fault(c, "Pmem config error: Attempt to add pmem as a root device while the root "
 			     "device defined as a block device");
@@ -279,8 +288,26 @@ void api_put_pmem(struct api_call *c)
 	text_free(&why);
 }
 
-/* A machine with one does not start. */
 void api_patch_pmem(struct api_call *c)
 {
-	api_fault(c, "Pmem config error: Device not found");
+	struct pmem_update *u = c->object;
+	struct limiter_config limits;
+	struct pmem_body *p;
+	struct err e = { 0 };
+	int at = find_pmem(c->vm, u->id);
+
+	if (at < 0) {
+		api_fault(c, "Pmem config error: Device not found");
+		return;
+	}
+	if (!u->rate_limiter)
+		return;
+	p = c->vm->config.pmem.items[at];
+	vm_limits(u->rate_limiter, &limits);
+	if (machine_pmem_limit(c->vm->machine, (unsigned)at,
+			       u->rate_limiter->bandwidth ? &limits.bandwidth : NULL,
+			       u->rate_limiter->ops ? &limits.ops : NULL, &e) < 0)
+		api_fault_err(c, "Pmem config error", &e);
+	else
+		vm_merge_limits(&p->rate_limiter, &u->rate_limiter);
 }

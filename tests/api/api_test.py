@@ -295,12 +295,27 @@ def other_resources():
         yield "cpu, good", c.call("PUT", "/cpu-config", {
             "kvm_capabilities": ["121", "!5"], "msr_modifiers": [{"addr": "0x10", "bitmap": "0b1x0_1"}], "cpuid_modifiers": [
                 {"leaf": "0x1", "subleaf": "0b0", "flags": 0, "modifiers": [{"register": "eax", "bitmap": "0bx"}]}]}), DONE
-        yield "pmem cannot be had", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(
+        yield "CPU that cannot be had", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(
             "Start microvm error: Failed to get CPU template: mayfly does not change CPUID or MSRs (leave out /cpu-config, "
             "or make it empty)")
         yield "cpu, nothing", c.call("PUT", "/cpu-config", {}), DONE
-        yield "pmem", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(
-            "Start microvm error: mayfly has no virtio-pmem device (leave out /pmem)")
+
+
+def added_memory():
+    with Server() as s, s.connect() as c:
+        image = s.file("p.img", 3 << 20)
+        yield "kernel", c.call("PUT", "/boot-source", {"kernel_image_path": s.kernel()}), DONE
+        yield "pmem", c.call("PUT", "/pmem/p", {"id": "p", "path_on_host": image, "root_device": True}), DONE
+        yield "hotplug", c.call("PUT", "/hotplug/memory", {"total_size_mib": 256}), DONE
+        yield "start", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), DONE
+        sizes = {"block_size_mib": 2, "total_size_mib": 256, "slot_size_mib": 128, "plugged_size_mib": 0}
+        yield "none", c.call("GET", "/hotplug/memory"), response(200, compact({**sizes, "requested_size_mib": 0}))
+        yield "wanted", c.call("PATCH", "/hotplug/memory", {"requested_size_mib": 64}), DONE
+        yield "some", c.call("GET", "/hotplug/memory"), response(200, compact({**sizes, "requested_size_mib": 64}))
+        yield "odd", c.call("PATCH", "/hotplug/memory", {"requested_size_mib": 3}), fault(
+            "Memory hotplug update error: hotplug: 3145728 bytes are no multiple of a block (a block has 2 MiB)")
+        yield "limit", c.call("PATCH", "/pmem/p", {"id": "p", "rate_limiter": {"ops": {"size": 1, "refill_time": 100}}}), DONE
+        yield "another", c.call("PATCH", "/pmem/q", {"id": "q"}), fault("Pmem config error: Device not found")
 
 
 def balloon():
@@ -719,7 +734,7 @@ def main():
         return
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     cases = Cases(suite)
-    for group in (bodies, phase_matrix, machine_config, drives, other_resources, balloon, mmds, metrics, snapshots, states, live_changes,
+    for group in (bodies, phase_matrix, machine_config, drives, other_resources, balloon, added_memory, mmds, metrics, snapshots, states, live_changes,
                   routes, wire,
                   json_texts, robust):
         cases.group("api: " + group.__name__.replace("_", " "), group)

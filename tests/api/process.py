@@ -190,7 +190,7 @@ def config_files():
                 ({**good, "cpu-config": {"msr_modifiers": [{}]}}, "missing field `addr`"),
                 ({**good, "cpu-config": "/no/such"}, "/no/such: No such file"),
                 ({**good, "logger": {"level": "loud"}}, "loud"),
-                ({**good, "pmem": [{"id": "p", "path_on_host": disk}]}, "no virtio-pmem device")]:
+                ({**good, "pmem": [{"id": "p", "path_on_host": "/no"}]}, "/no")]:
             path = s.file("config", data=(config if isinstance(config, str) else json.dumps(config)).encode())
             sock = os.path.join(s.tmp, "no.sock")
             expect(run(["api", "--socket", sock, "--config-file", path], timeout=20), code=3, err=re.escape(err))

@@ -345,12 +345,22 @@ static void mem_destroy(struct device *d)
 	free(m);
 }
 
+#define COUNTER(name) { #name, offsetof(struct virtio_mem, n.name) }
+
+static const struct device_counter mem_counters[] = {
+	COUNTER(queue_events), COUNTER(event_fails), COUNTER(plugs), COUNTER(plugged_bytes),
+	COUNTER(plug_fails), COUNTER(unplugs), COUNTER(unplugged_bytes), COUNTER(unplug_fails),
+	COUNTER(unplug_alls), COUNTER(unplug_all_fails), COUNTER(states), COUNTER(state_fails),
+	COUNTER(discard_fails), {0},
+};
+
 static const struct device_ops mem_device_ops = {
 	.type = "virtio-mem",
 	.start = virtio_start,
 	.stop = virtio_stop,
 	.reset = mem_power_on,
 	.destroy = mem_destroy,
+	.counters = mem_counters,
 };
 
 int virtio_mem_create(const struct virtio_mem_config *cfg, const struct virtio_mem_wiring *w,

@@ -317,12 +317,21 @@ static void pmem_destroy(struct device *d)
 	free(p);
 }
 
+#define COUNTER(name) { #name, offsetof(struct virtio_pmem, n.name) }
+
+static const struct device_counter pmem_counters[] = {
+	COUNTER(queue_events), COUNTER(requests), COUNTER(syncs), COUNTER(fails),
+	COUNTER(event_fails),
+	{"throttled", offsetof(struct virtio_pmem, limiter.n_throttled)}, {0},
+};
+
 static const struct device_ops pmem_device_ops = {
 	.type = "virtio-pmem",
 	.start = pmem_start,
 	.stop = pmem_stop,
 	.reset = pmem_power_on,
 	.destroy = pmem_destroy,
+	.counters = pmem_counters,
 };
 
 /* Without it a file that is cut off is noticed when somebody touches it, if not by KVM. */

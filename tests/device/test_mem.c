@@ -89,6 +89,17 @@ static struct virtio_mem_counters counters(void)
 	return n;
 }
 
+/* As the metrics find it. */
+static uint64_t counted(const char *name)
+{
+	const struct device_counter *c = d.v->dev.ops->counters;
+
+	while (c->name && strcmp(c->name, name))
+		c++;
+	cr_assert(c->name, "%s", name);
+	return device_count(&d.v->dev, c);
+}
+
 /* Pages of a block that take memory of the host. */
 static size_t resident(uint64_t b)
 {
@@ -133,6 +144,10 @@ Test(mem, blocks_are_plugged_up_to_what_is_requested)
 	cr_assert_eq(counters().plugs, 4);
 	cr_assert_eq(counters().plug_fails, 2);
 	cr_assert_eq(counters().plugged_bytes, 7 * block);
+	cr_assert_eq(counted("plugs"), 4);
+	cr_assert_eq(counted("plug_fails"), 2);
+	cr_assert_eq(counted("plugged_bytes"), 7 * block);
+	cr_assert_geq(counted("queue_events"), 6);
 }
 
 Test(mem, ranges_that_are_none_are_refused)

@@ -99,6 +99,17 @@ static struct virtio_pmem_counters counters(void)
 	return n;
 }
 
+/* As the metrics find it. */
+static uint64_t counted(const char *name)
+{
+	const struct device_counter *c = d.v->dev.ops->counters;
+
+	while (c->name && strcmp(c->name, name))
+		c++;
+	cr_assert(c->name, "%s", name);
+	return device_count(&d.v->dev, c);
+}
+
 static uint64_t config64(unsigned off)
 {
 	return vdriver_read(&d, CONFIG + off) | (uint64_t)vdriver_read(&d, CONFIG + off + 4) << 32;
@@ -210,6 +221,7 @@ Test(pmem, what_is_no_request_gets_an_error)
 	cr_assert(vdriver_take(&d, &u) && u.len == 4);
 	cr_assert(vdriver_take(&d, &u) && u.len == 0);
 	cr_assert_eq(counters().event_fails, 3);
+	cr_assert_eq(counted("event_fails"), 3);
 	cr_assert_eq(counters().requests, 0);
 }
 
@@ -373,6 +385,7 @@ Test(pmem_limits, flushes_wait_for_it, .init = limited, .fini = finish)
 	fake_loop_finish(d.loop, 0, 0, 0);
 	cr_assert_eq(answered(2), 0);
 	cr_assert_geq(counters().throttled, 2);
+	cr_assert_eq(counted("throttled"), counters().throttled);
 }
 
 Test(pmem_limits, a_stopped_machine_goes_on_with_them, .init = limited, .fini = finish)

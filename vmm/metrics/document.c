@@ -163,8 +163,9 @@ static const struct metrics_key entropy_keys[] = {
 };
 
 static const struct metrics_key pmem_keys[] = {
-	{ "activate_fails" }, { "cfg_fails" }, { "event_fails" }, { "queue_event_count" },
-	{ "rate_limiter_throttled_events" }, { "rate_limiter_event_count" }, { 0 },
+	{ "activate_fails" }, { "cfg_fails" }, { "event_fails", "event_fails" },
+	{ "queue_event_count", "queue_events" }, { "rate_limiter_throttled_events", "throttled" },
+	{ "rate_limiter_event_count" }, { 0 },
 };
 
 static const struct metrics_key interrupts_keys[] = {
@@ -172,14 +173,18 @@ static const struct metrics_key interrupts_keys[] = {
 };
 
 static const struct metrics_key memory_hotplug_keys[] = {
-	{ "activate_fails" }, { "queue_event_fails" }, { "queue_event_count" },
-	{ "plug_agg.min_us" }, { "plug_agg.max_us" }, { "plug_agg.sum_us" }, { "plug_count" },
-	{ "plug_bytes" }, { "plug_fails" }, { "unplug_agg.min_us" }, { "unplug_agg.max_us" },
-	{ "unplug_agg.sum_us" }, { "unplug_count" }, { "unplug_bytes" }, { "unplug_fails" },
-	{ "unplug_discard_fails" }, { "unplug_all_agg.min_us" }, { "unplug_all_agg.max_us" },
-	{ "unplug_all_agg.sum_us" }, { "unplug_all_count" }, { "unplug_all_fails" },
+	{ "activate_fails" }, { "queue_event_fails", "event_fails" },
+	{ "queue_event_count", "queue_events" }, { "plug_agg.min_us" }, { "plug_agg.max_us" },
+	{ "plug_agg.sum_us" }, { "plug_count", "plugs" }, { "plug_bytes", "plugged_bytes" },
+	{ "plug_fails", "plug_fails" }, { "unplug_agg.min_us" }, { "unplug_agg.max_us" },
+	{ "unplug_agg.sum_us" },
+	{ "unplug_count", "unplugs" }, { "unplug_bytes", "unplugged_bytes" },
+	{ "unplug_fails", "unplug_fails" }, { "unplug_discard_fails", "discard_fails" },
+	{ "unplug_all_agg.min_us" }, { "unplug_all_agg.max_us" },
+	{ "unplug_all_agg.sum_us" }, { "unplug_all_count", "unplug_alls" },
+	{ "unplug_all_fails", "unplug_all_fails" },
 	{ "state_agg.min_us" }, { "state_agg.max_us" }, { "state_agg.sum_us" },
-	{ "state_count" }, { "state_fails" }, { 0 },
+	{ "state_count", "states" }, { "state_fails", "state_fails" }, { 0 },
 };
 
 const struct metrics_group metrics_groups[] = {

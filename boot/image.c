@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,14 +65,29 @@ static int check_kind(struct image *img, const struct stat *st, struct err *e)
 	return 0;
 }
 
+/* What /proc/self/fd/N names is duplicated, not opened: in a jail there is no /proc. */
+static int open_path(const char *path)
+{
+	static const char own[] = "/proc/self/fd/";
+	char *end;
+
+	if (!strncmp(path, own, sizeof(own) - 1) && path[sizeof(own) - 1]) {
+		unsigned long fd = strtoul(path + sizeof(own) - 1, &end, 10);
+
+		if (!*end && fd <= INT_MAX)
+			return fcntl((int)fd, F_DUPFD_CLOEXEC, 0);
+	}
+	/* O_NONBLOCK: opening a FIFO without a writer must not wait. */
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
 int image_open(struct image *img, const char *what, const char *path, struct err *e)
 {
 	struct stat st;
 	int r;
 
 	*img = (struct image){.what = what, .path = path, .fd = -1};
-	/* O_NONBLOCK: opening a FIFO without a writer must not wait. */
-	img->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	img->fd = open_path(path);
 	if (img->fd < 0) {
 		r = errno;
 		/* A socket cannot be opened, but can be named. */

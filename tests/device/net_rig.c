@@ -7,9 +7,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { FEATURES_SEL = 0x24, FEATURES = 0x20, STATUS = 0x70, QUEUE_SEL = 0x30, QUEUE_NUM = 0x38,
-       QUEUE_READY = 0x44, DESC = 0x80, AVAIL = 0x90, USED = 0xa0, CONFIG = 0x100 };
-
 const uint8_t rig_mac[6] = {0x02, 1, 2, 3, 4, 5};
 
 /* --- the port --------------------------------------------------------------------------------- */
@@ -130,7 +127,7 @@ void rig_init(struct rig *r, const struct rig_config *c)
 	struct virtio *v;
 
 	memset(r, 0, sizeof(*r));
-	vdriver_init(&r->d);
+	mq_init(&r->m);
 	cfg.n_pairs = c->n_pairs ? c->n_pairs : 1;
 	memcpy(cfg.mac, rig_mac, 6);
 	for (unsigned i = 0; i < cfg.n_pairs; i++) {
@@ -147,15 +144,15 @@ void rig_init(struct rig *r, const struct rig_config *c)
 	}
 	if (c->wrap)
 		c->wrap(ports, cfg.n_pairs);
-	w.mem = r->d.mem;
-	w.loop = r->d.loop;
+	w.mem = r->m.d.mem;
+	w.loop = r->m.d.loop;
 	assert(virtio_net_create(&cfg, &w, &v, NULL) == 0);
-	vdriver_attach(&r->d, v);
+	vdriver_attach(&r->m.d, v);
 }
 
 void rig_fini(struct rig *r)
 {
-	vdriver_fini(&r->d);
+	mq_fini(&r->m);
 	for (unsigned i = 0; i < RIG_PAIRS && r->port[i]; i++) {
 		struct rig_port *p = r->port[i];
 
@@ -167,87 +164,20 @@ void rig_fini(struct rig *r)
 	}
 }
 
-static void set_up_queue(struct rig *r, unsigned i, uint16_t size)
-{
-	struct rig_queue *q = &r->q[i];
-	gpaddr at = RIG_RINGS + (gpaddr)RIG_QUEUE_BYTES * i;
-
-	*q = (struct rig_queue){i, at, at + 0x1000, at + 0x2000, size, 0, 0};
-	vdriver_write(&r->d, QUEUE_SEL, i);
-	vdriver_write(&r->d, QUEUE_NUM, size);
-	vdriver_write(&r->d, DESC, (uint32_t)q->desc);
-	vdriver_write(&r->d, DESC + 4, 0);
-	vdriver_write(&r->d, AVAIL, (uint32_t)q->avail);
-	vdriver_write(&r->d, AVAIL + 4, 0);
-	vdriver_write(&r->d, USED, (uint32_t)q->used);
-	vdriver_write(&r->d, USED + 4, 0);
-	vdriver_write(&r->d, QUEUE_READY, 1);
-}
-
 void rig_start(struct rig *r, uint64_t features, uint16_t size)
 {
-	unsigned ok = VIRTIO_S_ACKNOWLEDGE | VIRTIO_S_DRIVER;
-
-	r->features = features | 1ull << VIRTIO_F_VERSION_1;
-	vdriver_write(&r->d, STATUS, 0);
-	gmem_fill(r->d.mem, RIG_RINGS, 0, RIG_BUF - RIG_RINGS);
-	vdriver_write(&r->d, STATUS, ok);
-	for (unsigned i = 0; i < 2; i++) {
-		vdriver_write(&r->d, FEATURES_SEL, i);
-		vdriver_write(&r->d, FEATURES, (uint32_t)(r->features >> 32 * i));
-	}
-	ok |= VIRTIO_S_FEATURES_OK;
-	vdriver_write(&r->d, STATUS, ok);
-	for (unsigned i = 0; i < r->d.v->n_queues; i++)
-		set_up_queue(r, i, size);
-	vdriver_write(&r->d, STATUS, ok | VIRTIO_S_DRIVER_OK);
-	fake_loop_poll(r->d.loop);
-}
-
-void rig_desc(struct rig *r, unsigned queue, unsigned i, uint64_t addr, uint32_t len,
-	      uint16_t flags, uint16_t next)
-{
-	vdriver_desc_at(&r->d, r->q[queue].desc, i, addr, len, flags, next);
-}
-
-void rig_offer(struct rig *r, unsigned queue, uint16_t head)
-{
-	struct rig_queue *q = &r->q[queue];
-
-	assert(gmem_store16(r->d.mem, q->avail + 4 + 2ull * (q->n_avail % q->size), head));
-	assert(gmem_store16(r->d.mem, q->avail + 2, ++q->n_avail));
-}
-
-void rig_kick(struct rig *r, unsigned queue)
-{
-	vdriver_write(&r->d, VIRTIO_MMIO_NOTIFY, queue);
-	fake_loop_poll(r->d.loop);
-}
-
-bool rig_take(struct rig *r, unsigned queue, struct vdriver_used *out)
-{
-	struct rig_queue *q = &r->q[queue];
-	uint8_t raw[8];
-	uint16_t idx;
-
-	assert(gmem_load16(r->d.mem, q->used + 2, &idx));
-	if (idx == q->n_used)
-		return false;
-	assert(gmem_read(r->d.mem, q->used + 4 + 8ull * (q->n_used % q->size), raw, sizeof(raw)));
-	*out = (struct vdriver_used){load_le32(raw), load_le32(raw + 4)};
-	q->n_used++;
-	return true;
+	mq_start(&r->m, features, (1u << r->m.d.v->n_queues) - 1, size);
 }
 
 struct virtio_net_stats rig_stats(struct rig *r)
 {
 	struct virtio_net_stats s;
 
-	virtio_net_stats(r->d.v, &s);
+	virtio_net_stats(r->m.d.v, &s);
 	return s;
 }
 
 bool rig_link(struct rig *r)
 {
-	return vdriver_read(&r->d, CONFIG + 4) >> 16 & 1;
+	return mq_config(&r->m, 4) >> 16 & 1;
 }

@@ -2,18 +2,15 @@
 #ifndef MAYFLY_TESTS_DEVICE_NET_RIG_H
 #define MAYFLY_TESTS_DEVICE_NET_RIG_H
 /*
- * A network device without a network: ports that keep what is sent and give what the test says, and a
- * driver that has several queues.
+ * A network device without a network: ports that keep what is sent and give what the test says, with the
+ * driver of mqdriver.h.
  */
 #include "devices/virtio/net.h"
 #include "devices/virtio/net_port.h"
-#include "tests/device/vdriver.h"
+#include "tests/device/mqdriver.h"
 
 enum {
 	RIG_PAIRS = 2,
-	RIG_QUEUE_BYTES = 0x4000, /* of memory for the rings of a queue */
-	RIG_RINGS = 0x10000,
-	RIG_BUF = 0x40000, /* free for buffers */
 	RIG_MAX_FRAMES = 128,
 };
 
@@ -36,17 +33,9 @@ struct rig_port {
 	unsigned n_closed;
 };
 
-struct rig_queue {
-	unsigned index;
-	gpaddr desc, avail, used;
-	uint16_t size, n_avail, n_used;
-};
-
 struct rig {
-	struct vdriver d;
+	struct mqdriver m;
 	struct rig_port *port[RIG_PAIRS];
-	struct rig_queue q[2 * RIG_PAIRS + 1];
-	uint64_t features;
 };
 
 struct rig_config {
@@ -64,11 +53,6 @@ void rig_init(struct rig *r, const struct rig_config *c);
 void rig_fini(struct rig *r);
 /* Reset, features, all queues of `size`, DRIVER_OK. */
 void rig_start(struct rig *r, uint64_t features, uint16_t size);
-void rig_desc(struct rig *r, unsigned queue, unsigned i, uint64_t addr, uint32_t len,
-	      uint16_t flags, uint16_t next);
-void rig_offer(struct rig *r, unsigned queue, uint16_t head);
-void rig_kick(struct rig *r, unsigned queue);
-bool rig_take(struct rig *r, unsigned queue, struct vdriver_used *out);
 /* A frame for the guest waits at the port. */
 void rig_feed(struct rig *r, unsigned pair, const void *bytes, uint32_t len);
 struct virtio_net_stats rig_stats(struct rig *r);

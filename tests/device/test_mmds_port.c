@@ -56,10 +56,10 @@ static void done(void)
 static void offer_buffers(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		rig_desc(&r, RX, i, RIG_BUF + 0x10000 + 2048 * i, 2048, VD_WRITE, 0);
-		rig_offer(&r, RX, (uint16_t)i);
+		mq_desc(&r.m, RX, i, MQ_BUF + 0x10000 + 2048 * i, 2048, VD_WRITE, 0);
+		mq_offer(&r.m, RX, (uint16_t)i);
 	}
-	rig_kick(&r, RX);
+	mq_kick(&r.m, RX);
 }
 
 /* Sends packet's frame, after a header, in two pieces that cut it at an odd place. */
@@ -67,12 +67,12 @@ static void transmit(size_t len)
 {
 	struct vdriver_used u;
 
-	cr_assert(gmem_write(r.d.mem, RIG_BUF, packet, HDR + len));
-	rig_desc(&r, TX, 0, RIG_BUF, HDR + 31, VD_NEXT, 1);
-	rig_desc(&r, TX, 1, RIG_BUF + HDR + 31, (uint32_t)(len - 31), 0, 0);
-	rig_offer(&r, TX, 0);
-	rig_kick(&r, TX);
-	cr_assert(rig_take(&r, TX, &u));
+	cr_assert(gmem_write(r.m.d.mem, MQ_BUF, packet, HDR + len));
+	mq_desc(&r.m, TX, 0, MQ_BUF, HDR + 31, VD_NEXT, 1);
+	mq_desc(&r.m, TX, 1, MQ_BUF + HDR + 31, (uint32_t)(len - 31), 0, 0);
+	mq_offer(&r.m, TX, 0);
+	mq_kick(&r.m, TX);
+	cr_assert(mq_take(&r.m, TX, &u));
 }
 
 /* The next frame that the guest got, into packet; its length, 0: none. */
@@ -80,10 +80,10 @@ static size_t receive(void)
 {
 	struct vdriver_used u;
 
-	fake_loop_poll(r.d.loop);
-	if (!rig_take(&r, RX, &u))
+	fake_loop_poll(r.m.d.loop);
+	if (!mq_take(&r.m, RX, &u))
 		return 0;
-	cr_assert(gmem_read(r.d.mem, RIG_BUF + 0x10000 + 2048 * u.id, packet, u.len));
+	cr_assert(gmem_read(r.m.d.mem, MQ_BUF + 0x10000 + 2048 * u.id, packet, u.len));
 	cr_assert_eq(packet[0], 0);
 	return u.len - HDR;
 }
@@ -179,7 +179,7 @@ Test(mmds_port, sends_again_by_itself, .init = with_taps, .fini = done)
 	send_segment(SEQ, 0, CLIENT_SYN, NULL, 0);
 	expect_segment(CLIENT_SYN | CLIENT_ACK);
 	cr_assert_eq(receive(), 0);
-	fake_loop_advance(r.d.loop, 400000000);
+	fake_loop_advance(r.m.d.loop, 400000000);
 	expect_segment(CLIENT_SYN | CLIENT_ACK);
 	cr_assert_eq(receive(), 0);
 }
@@ -191,6 +191,6 @@ Test(mmds_port, reset_of_the_device_leaves_the_service_alive, .init = with_taps,
 	expect_segment(CLIENT_SYN | CLIENT_ACK);
 	rig_start(&r, F(MRG_RXBUF), SIZE);
 	offer_buffers(8);
-	fake_loop_poll(r.d.loop);
+	fake_loop_poll(r.m.d.loop);
 	exchange();
 }

@@ -59,13 +59,13 @@ static bool transmit(const uint8_t *packet, uint32_t len)
 	unsigned before = r.port[0]->n_sent;
 	struct vdriver_used u;
 
-	cr_assert(gmem_write(r.d.mem, RIG_BUF, packet, len));
-	rig_desc(&r, TX, 0, RIG_BUF, len, 0, 0);
-	rig_offer(&r, TX, 0);
-	rig_kick(&r, TX);
-	cr_assert(rig_take(&r, TX, &u)); /* whatever it was, it is given back */
+	cr_assert(gmem_write(r.m.d.mem, MQ_BUF, packet, len));
+	mq_desc(&r.m, TX, 0, MQ_BUF, len, 0, 0);
+	mq_offer(&r.m, TX, 0);
+	mq_kick(&r.m, TX);
+	cr_assert(mq_take(&r.m, TX, &u)); /* whatever it was, it is given back */
 	cr_assert_eq(u.len, 0);
-	cr_assert_not(rig_take(&r, TX, &u));
+	cr_assert_not(mq_take(&r.m, TX, &u));
 	return r.port[0]->n_sent != before;
 }
 
@@ -73,13 +73,13 @@ static bool transmit(const uint8_t *packet, uint32_t len)
 
 Test(net, says_what_it_is, .init = with_sockets, .fini = done)
 {
-	cr_assert_eq(vdriver_read(&r.d, 8), 1);
-	cr_assert_eq(vdriver_read(&r.d, 0x100), load_le32(rig_mac));
-	cr_assert_eq(vdriver_read(&r.d, 0x104) & 0xffff, load_le16(rig_mac + 4));
+	cr_assert_eq(vdriver_read(&r.m.d, 8), 1);
+	cr_assert_eq(vdriver_read(&r.m.d, 0x100), load_le32(rig_mac));
+	cr_assert_eq(vdriver_read(&r.m.d, 0x104) & 0xffff, load_le16(rig_mac + 4));
 	cr_assert(rig_link(&r));
-	cr_assert_eq(vdriver_read(&r.d, 0x108), 1 | 9000u << 16);
-	vdriver_write(&r.d, 0x100, 0);
-	cr_assert_eq(vdriver_read(&r.d, 0x100), load_le32(rig_mac)); /* read-only */
+	cr_assert_eq(vdriver_read(&r.m.d, 0x108), 1 | 9000u << 16);
+	vdriver_write(&r.m.d, 0x100, 0);
+	cr_assert_eq(vdriver_read(&r.m.d, 0x100), load_le32(rig_mac)); /* read-only */
 }
 
 Test(net, offers_what_its_port_can)
@@ -88,7 +88,7 @@ Test(net, offers_what_its_port_can)
 		if (!(OFFLOAD >> bit & 1))
 			continue;
 		rig_init(&r, &(struct rig_config){.has_hdr = true, .port_features = 1ull << bit});
-		cr_assert_eq(r.d.v->features & OFFLOAD, 1ull << bit);
+		cr_assert_eq(r.m.d.v->features & OFFLOAD, 1ull << bit);
 		rig_fini(&r);
 	}
 }
@@ -109,18 +109,18 @@ Test(net, frame_cut_anywhere_is_sent_whole, .init = with_taps, .fini = done)
 
 	fill_pattern(packet, sizeof(packet), 1);
 	put_header(packet, 0, 0, 0, 0, 0, 0);
-	cr_assert(gmem_write(r.d.mem, RIG_BUF, packet, sizeof(packet)));
+	cr_assert(gmem_write(r.m.d.mem, MQ_BUF, packet, sizeof(packet)));
 	for (unsigned a = 1; a < 40; a++) {
 		for (unsigned b = a + 1; b < 60; b += 5) {
 			struct rig_port *p = r.port[0];
 
 			p->n_sent = p->sent_bytes = 0;
-			rig_desc(&r, TX, 0, RIG_BUF, a, VD_NEXT, 1);
-			rig_desc(&r, TX, 1, RIG_BUF + a, b - a, VD_NEXT, 2);
-			rig_desc(&r, TX, 2, RIG_BUF + b, sizeof(packet) - b, 0, 0);
-			rig_offer(&r, TX, 0);
-			rig_kick(&r, TX);
-			cr_assert(rig_take(&r, TX, &u));
+			mq_desc(&r.m, TX, 0, MQ_BUF, a, VD_NEXT, 1);
+			mq_desc(&r.m, TX, 1, MQ_BUF + a, b - a, VD_NEXT, 2);
+			mq_desc(&r.m, TX, 2, MQ_BUF + b, sizeof(packet) - b, 0, 0);
+			mq_offer(&r.m, TX, 0);
+			mq_kick(&r.m, TX);
+			cr_assert(mq_take(&r.m, TX, &u));
 			cr_assert_eq(p->n_sent, 1);
 			cr_assert_eq(p->sent_len[0], sizeof(packet));
 			cr_assert_eq(memcmp(p->sent + HDR, packet + HDR, sizeof(packet) - HDR), 0);
@@ -221,14 +221,14 @@ Test(net, checksums_are_made_for_ports_that_cannot, .init = with_sockets, .fini 
 		fill_pattern(packet, HDR + len, len);
 		put_header(packet, 1, 0, 0, 0, (uint16_t)start, (uint16_t)off);
 		want = slow_checksum(packet + HDR + start, len - start);
-		cr_assert(gmem_write(r.d.mem, RIG_BUF, packet, HDR + len));
+		cr_assert(gmem_write(r.m.d.mem, MQ_BUF, packet, HDR + len));
 		p->n_sent = p->sent_bytes = 0;
-		rig_desc(&r, TX, 0, RIG_BUF, cut, VD_NEXT, 1);
-		rig_desc(&r, TX, 1, RIG_BUF + cut, 1, VD_NEXT, 2);
-		rig_desc(&r, TX, 2, RIG_BUF + cut + 1, HDR + len - cut - 1, 0, 0);
-		rig_offer(&r, TX, 0);
-		rig_kick(&r, TX);
-		cr_assert(rig_take(&r, TX, &u));
+		mq_desc(&r.m, TX, 0, MQ_BUF, cut, VD_NEXT, 1);
+		mq_desc(&r.m, TX, 1, MQ_BUF + cut, 1, VD_NEXT, 2);
+		mq_desc(&r.m, TX, 2, MQ_BUF + cut + 1, HDR + len - cut - 1, 0, 0);
+		mq_offer(&r.m, TX, 0);
+		mq_kick(&r.m, TX);
+		cr_assert(mq_take(&r.m, TX, &u));
 		cr_assert_eq(p->n_sent, 1, "%u bytes", len);
 		cr_assert_eq(p->sent_len[0], len);
 		got = (uint16_t)(p->sent[start + off] << 8 | p->sent[start + off + 1]);
@@ -263,15 +263,15 @@ Test(net, port_without_room_holds_up_the_queue, .init = with_taps, .fini = done)
 	struct vdriver_used u;
 
 	r.port[0]->busy = 3;
-	cr_assert(gmem_write(r.d.mem, RIG_BUF, packet, sizeof(packet)));
+	cr_assert(gmem_write(r.m.d.mem, MQ_BUF, packet, sizeof(packet)));
 	for (uint16_t i = 0; i < 10; i++) {
-		rig_desc(&r, TX, i, RIG_BUF, sizeof(packet), 0, 0);
-		rig_offer(&r, TX, i);
+		mq_desc(&r.m, TX, i, MQ_BUF, sizeof(packet), 0, 0);
+		mq_offer(&r.m, TX, i);
 	}
-	rig_kick(&r, TX);
+	mq_kick(&r.m, TX);
 	cr_assert_eq(r.port[0]->n_sent, 10);
 	for (unsigned i = 0; i < 10; i++) {
-		cr_assert(rig_take(&r, TX, &u));
+		cr_assert(mq_take(&r.m, TX, &u));
 		cr_assert_eq(u.id, i);
 	}
 }
@@ -293,12 +293,12 @@ Test(net, refused_frame_is_lost_and_counted, .init = with_taps, .fini = done)
 static void offer_buffers(unsigned n, uint32_t bytes)
 {
 	for (unsigned i = 0; i < n; i++) {
-		rig_desc(&r, RX, i, RIG_BUF + (uint64_t)i * 0x1000, bytes, VD_WRITE, 0);
-		rig_offer(&r, RX, (uint16_t)i);
+		mq_desc(&r.m, RX, i, MQ_BUF + (uint64_t)i * 0x1000, bytes, VD_WRITE, 0);
+		mq_offer(&r.m, RX, (uint16_t)i);
 	}
 }
 
-/* Takes one frame that the guest got in buffers of 4 KiB at RIG_BUF; its length, header included. */
+/* Takes one frame that the guest got in buffers of 4 KiB at MQ_BUF; its length, header included. */
 static uint32_t taken(uint8_t *out, unsigned *n_buffers)
 {
 	struct vdriver_used u;
@@ -307,12 +307,12 @@ static uint32_t taken(uint8_t *out, unsigned *n_buffers)
 
 	*n_buffers = 1;
 	for (unsigned i = 0; i < *n_buffers; i++) {
-		if (!rig_take(&r, RX, &u))
+		if (!mq_take(&r.m, RX, &u))
 			return 0;
-		cr_assert(gmem_read(r.d.mem, RIG_BUF + (uint64_t)u.id * 0x1000, out + len, u.len));
+		cr_assert(gmem_read(r.m.d.mem, MQ_BUF + (uint64_t)u.id * 0x1000, out + len, u.len));
 		len += u.len;
 		if (!i) {
-			cr_assert(gmem_read(r.d.mem, RIG_BUF + (uint64_t)u.id * 0x1000, hdr, HDR));
+			cr_assert(gmem_read(r.m.d.mem, MQ_BUF + (uint64_t)u.id * 0x1000, hdr, HDR));
 			*n_buffers = load_le16(hdr + 10);
 			cr_assert_geq(*n_buffers, 1);
 		}
@@ -335,7 +335,7 @@ Test(net, frames_spread_over_buffers, .init = with_taps, .fini = done)
 		in[0] = 1;
 		offer_buffers(SIZE, 1526);
 		rig_feed(&r, 0, in, len);
-		rig_kick(&r, RX);
+		mq_kick(&r.m, RX);
 		cr_assert_eq(taken(out, &n), len, "%u bytes", sizes[i]);
 		cr_assert_eq(n, (len + 1525) / 1526);
 		cr_assert_eq(memcmp(in + HDR, out + HDR, sizes[i]), 0);
@@ -350,13 +350,13 @@ Test(net, checksums_of_a_trusted_port_are_vouched_for, .init = with_sockets, .fi
 
 	offer_buffers(2, 1526);
 	rig_feed(&r, 0, frame, sizeof(frame));
-	rig_kick(&r, RX);
+	mq_kick(&r.m, RX);
 	cr_assert_eq(taken(out, &n), HDR + sizeof(frame));
 	cr_assert_eq(out[0], 2);
 	rig_start(&r, F(MRG_RXBUF), SIZE); /* without GUEST_CSUM: not a word */
 	offer_buffers(2, 1526);
 	rig_feed(&r, 0, frame, sizeof(frame));
-	rig_kick(&r, RX);
+	mq_kick(&r.m, RX);
 	cr_assert_eq(taken(out, &n), HDR + sizeof(frame));
 	cr_assert_eq(out[0], 0);
 }
@@ -370,7 +370,7 @@ Test(net, frame_too_long_for_its_buffer_does_not_use_it_up, .init = with_sockets
 	offer_buffers(1, 1526);
 	rig_feed(&r, 0, frame, sizeof(frame));
 	rig_feed(&r, 0, frame, 100);
-	rig_kick(&r, RX);
+	mq_kick(&r.m, RX);
 	cr_assert_eq(rig_stats(&r).rx_dropped, 1);
 	cr_assert_eq(taken(out, &n), HDR + 100);
 	cr_assert_eq(n, 1);
@@ -383,11 +383,11 @@ Test(net, frames_wait_on_the_host_for_buffers, .init = with_taps, .fini = done)
 
 	for (unsigned i = 0; i < 50; i++)
 		rig_feed(&r, 0, packet, sizeof(packet));
-	fake_loop_poll(r.d.loop); /* would not end if the device went on looking */
+	fake_loop_poll(r.m.d.loop); /* would not end if the device went on looking */
 	cr_assert_eq(r.port[0]->in_first, 0);
 	cr_assert_geq(rig_stats(&r).rx_starved, 1);
 	offer_buffers(50, 1526);
-	rig_kick(&r, RX);
+	mq_kick(&r.m, RX);
 	for (unsigned i = 0; i < 50; i++)
 		cr_assert_eq(taken(out, &n), sizeof(packet));
 }
@@ -398,19 +398,19 @@ Test(net, useless_buffers_are_given_back, .init = with_taps, .fini = done)
 	struct vdriver_used u;
 	unsigned n;
 
-	rig_desc(&r, RX, 0, RIG_BUF, 1526, 0, 0); /* not writable */
-	rig_desc(&r, RX, 1, RIG_BUF, 1, VD_WRITE, 0);
-	rig_offer(&r, RX, 0);
-	rig_offer(&r, RX, 1);
+	mq_desc(&r.m, RX, 0, MQ_BUF, 1526, 0, 0); /* not writable */
+	mq_desc(&r.m, RX, 1, MQ_BUF, 1, VD_WRITE, 0);
+	mq_offer(&r.m, RX, 0);
+	mq_offer(&r.m, RX, 1);
 	rig_feed(&r, 0, packet, sizeof(packet));
-	rig_kick(&r, RX);
+	mq_kick(&r.m, RX);
 	for (unsigned i = 0; i < 2; i++) {
-		cr_assert(rig_take(&r, RX, &u));
+		cr_assert(mq_take(&r.m, RX, &u));
 		cr_assert_eq(u.len, 0);
 	}
-	rig_desc(&r, RX, 2, RIG_BUF + 0x2000, 1526, VD_WRITE, 0);
-	rig_offer(&r, RX, 2);
-	rig_kick(&r, RX);
+	mq_desc(&r.m, RX, 2, MQ_BUF + 0x2000, 1526, VD_WRITE, 0);
+	mq_offer(&r.m, RX, 2);
+	mq_kick(&r.m, RX);
 	cr_assert_eq(taken(out, &n), sizeof(packet));
 }
 
@@ -424,10 +424,10 @@ Test(net, too_few_buffers_do_not_stop_it_for_ever, .init = with_taps, .fini = do
 	offer_buffers(2, 1526);
 	rig_feed(&r, 0, big, sizeof(big));
 	rig_feed(&r, 0, small, sizeof(small));
-	rig_kick(&r, RX);
+	mq_kick(&r.m, RX);
 	cr_assert_eq(taken(out, &n), 0);
-	fake_loop_advance(r.d.loop, 100000000);
-	fake_loop_poll(r.d.loop);
+	fake_loop_advance(r.m.d.loop, 100000000);
+	fake_loop_poll(r.m.d.loop);
 	cr_assert_eq(rig_stats(&r).rx_dropped, 1);
 	cr_assert_eq(taken(out, &n), sizeof(small));
 }
@@ -441,7 +441,7 @@ Test(net, runts_are_dropped, .init = with_taps, .fini = done)
 	for (uint32_t len = 0; len < sizeof(packet); len++)
 		rig_feed(&r, 0, packet, len);
 	rig_feed(&r, 0, packet, sizeof(packet));
-	rig_kick(&r, RX);
+	mq_kick(&r.m, RX);
 	cr_assert_eq(taken(out, &n), sizeof(packet));
 	cr_assert_eq(rig_stats(&r).rx_dropped, sizeof(packet));
 }
@@ -451,18 +451,18 @@ Test(net, runts_are_dropped, .init = with_taps, .fini = done)
 /* The acknowledgement; -1 if there was none. */
 static int command(const void *bytes, uint32_t len)
 {
-	gpaddr ack = RIG_BUF + 0x20000;
+	gpaddr ack = MQ_BUF + 0x20000;
 	struct vdriver_used u;
 
-	cr_assert(gmem_write(r.d.mem, RIG_BUF + 0x10000, bytes, len));
-	gmem_fill(r.d.mem, ack, 0x55, 1);
-	rig_desc(&r, CTRL, 0, RIG_BUF + 0x10000, len, VD_NEXT, 1);
-	rig_desc(&r, CTRL, 1, ack, 1, VD_WRITE, 0);
-	rig_offer(&r, CTRL, 0);
-	rig_kick(&r, CTRL);
-	if (!rig_take(&r, CTRL, &u))
+	cr_assert(gmem_write(r.m.d.mem, MQ_BUF + 0x10000, bytes, len));
+	gmem_fill(r.m.d.mem, ack, 0x55, 1);
+	mq_desc(&r.m, CTRL, 0, MQ_BUF + 0x10000, len, VD_NEXT, 1);
+	mq_desc(&r.m, CTRL, 1, ack, 1, VD_WRITE, 0);
+	mq_offer(&r.m, CTRL, 0);
+	mq_kick(&r.m, CTRL);
+	if (!mq_take(&r.m, CTRL, &u))
 		return -1;
-	return vdriver_byte(&r.d, ack);
+	return vdriver_byte(&r.m.d, ack);
 }
 
 static bool arrives(const uint8_t *dst)
@@ -472,8 +472,8 @@ static bool arrives(const uint8_t *dst)
 
 	memcpy(packet + HDR, dst, 6);
 	rig_feed(&r, 0, packet, sizeof(packet));
-	rig_kick(&r, RX);
-	return rig_take(&r, RX, &u);
+	mq_kick(&r.m, RX);
+	return mq_take(&r.m, RX, &u);
 }
 
 Test(net, filter_lets_in_what_the_driver_wants, .init = with_taps, .fini = done)
@@ -507,7 +507,7 @@ Test(net, filter_lets_in_what_the_driver_wants, .init = with_taps, .fini = done)
 	rig_start(&r, EVERYTHING, SIZE); /* forgets all of it */
 	offer_buffers(SIZE, 1526);
 	cr_assert(arrives(group));
-	cr_assert_eq(vdriver_read(&r.d, 0x100), load_le32(rig_mac));
+	cr_assert_eq(vdriver_read(&r.m.d, 0x100), load_le32(rig_mac));
 }
 
 Test(net, long_tables_open_the_filter, .init = with_taps, .fini = done)
@@ -541,7 +541,7 @@ Test(net, senseless_commands_are_refused, .init = with_taps, .fini = done)
 		any[1] = 7;
 		cr_assert_eq(command(any, sizeof(any)), 1);
 	}
-	cr_assert_eq(vdriver_status(&r.d) & VIRTIO_S_NEEDS_RESET, 0);
+	cr_assert_eq(vdriver_status(&r.m.d) & VIRTIO_S_NEEDS_RESET, 0);
 }
 
 Test(net, command_without_room_for_the_answer_is_not_obeyed, .init = with_taps, .fini = done)
@@ -550,11 +550,11 @@ Test(net, command_without_room_for_the_answer_is_not_obeyed, .init = with_taps, 
 	struct vdriver_used u;
 
 	offer_buffers(SIZE, 1526);
-	cr_assert(gmem_write(r.d.mem, RIG_BUF + 0x10000, "\0\0\0", 3));
-	rig_desc(&r, CTRL, 0, RIG_BUF + 0x10000, 3, 0, 0);
-	rig_offer(&r, CTRL, 0);
-	rig_kick(&r, CTRL);
-	cr_assert(rig_take(&r, CTRL, &u));
+	cr_assert(gmem_write(r.m.d.mem, MQ_BUF + 0x10000, "\0\0\0", 3));
+	mq_desc(&r.m, CTRL, 0, MQ_BUF + 0x10000, 3, 0, 0);
+	mq_offer(&r.m, CTRL, 0);
+	mq_kick(&r.m, CTRL);
+	cr_assert(mq_take(&r.m, CTRL, &u));
 	cr_assert_eq(u.len, 0);
 	cr_assert(arrives(other));
 }
@@ -580,27 +580,27 @@ Test(net, pairs_are_used_as_the_driver_says)
 	cr_assert(r.port[0]->active && !r.port[1]->active);
 	for (unsigned n = 0; n < 5; n++) {
 		uint8_t cmd[4] = {4, 0, (uint8_t)n, 0};
-		gpaddr ack = RIG_BUF + 0x20000;
+		gpaddr ack = MQ_BUF + 0x20000;
 
-		cr_assert(gmem_write(r.d.mem, RIG_BUF, cmd, 4));
-		rig_desc(&r, ctrl, 0, RIG_BUF, 4, VD_NEXT, 1);
-		rig_desc(&r, ctrl, 1, ack, 1, VD_WRITE, 0);
-		rig_offer(&r, ctrl, 0);
-		rig_kick(&r, ctrl);
-		cr_assert(rig_take(&r, ctrl, &u));
-		cr_assert_eq(vdriver_byte(&r.d, ack), n < 1 || n > 2);
+		cr_assert(gmem_write(r.m.d.mem, MQ_BUF, cmd, 4));
+		mq_desc(&r.m, ctrl, 0, MQ_BUF, 4, VD_NEXT, 1);
+		mq_desc(&r.m, ctrl, 1, ack, 1, VD_WRITE, 0);
+		mq_offer(&r.m, ctrl, 0);
+		mq_kick(&r.m, ctrl);
+		cr_assert(mq_take(&r.m, ctrl, &u));
+		cr_assert_eq(vdriver_byte(&r.m.d, ack), n < 1 || n > 2);
 		cr_assert_eq(r.port[1]->active, n >= 2);
 	}
-	cr_assert(gmem_write(r.d.mem, RIG_BUF, packet, sizeof(packet)));
-	rig_desc(&r, 3, 0, RIG_BUF, sizeof(packet), 0, 0);
-	rig_offer(&r, 3, 0);
-	rig_kick(&r, 3);
+	cr_assert(gmem_write(r.m.d.mem, MQ_BUF, packet, sizeof(packet)));
+	mq_desc(&r.m, 3, 0, MQ_BUF, sizeof(packet), 0, 0);
+	mq_offer(&r.m, 3, 0);
+	mq_kick(&r.m, 3);
 	cr_assert_eq(r.port[1]->n_sent, 1);
-	rig_desc(&r, 2, 0, RIG_BUF, 1526, VD_WRITE, 0);
-	rig_offer(&r, 2, 0);
+	mq_desc(&r.m, 2, 0, MQ_BUF, 1526, VD_WRITE, 0);
+	mq_offer(&r.m, 2, 0);
 	rig_feed(&r, 1, packet, sizeof(packet));
-	rig_kick(&r, 2);
-	cr_assert(rig_take(&r, 2, &u));
+	mq_kick(&r.m, 2);
+	cr_assert(mq_take(&r.m, 2, &u));
 	cr_assert_eq(u.len, sizeof(packet));
 	rig_fini(&r);
 }
@@ -613,23 +613,23 @@ Test(net, lost_port_takes_the_link_down_until_it_is_back, .init = with_taps, .fi
 	unsigned irqs;
 
 	offer_buffers(4, 1526);
-	rig_kick(&r, RX);
-	vdriver_write(&r.d, 0x64, 3);
-	irqs = r.d.n_irq;
+	mq_kick(&r.m, RX);
+	vdriver_write(&r.m.d, 0x64, 3);
+	irqs = r.m.d.n_irq;
 	r.port[0]->gone = EBADFD;
 	r.port[0]->reopens = 3;
 	rig_feed(&r, 0, packet, sizeof(packet));
-	fake_loop_poll(r.d.loop);
+	fake_loop_poll(r.m.d.loop);
 	cr_assert_not(rig_link(&r));
-	cr_assert_gt(r.d.n_irq, irqs);
+	cr_assert_gt(r.m.d.n_irq, irqs);
 	cr_assert_eq(rig_stats(&r).peer_lost, 1);
 	cr_assert_not(transmit(packet, sizeof(packet)));
 	cr_assert_eq(rig_stats(&r).tx_dropped, 1);
-	fake_loop_advance(r.d.loop, 3100000000ull);
+	fake_loop_advance(r.m.d.loop, 3100000000ull);
 	cr_assert_not(rig_link(&r));
-	fake_loop_advance(r.d.loop, 1000000000ull);
+	fake_loop_advance(r.m.d.loop, 1000000000ull);
 	cr_assert(rig_link(&r));
-	cr_assert_eq(fake_loop_timers(r.d.loop), 0);
+	cr_assert_eq(fake_loop_timers(r.m.d.loop), 0);
 	cr_assert(transmit(packet, sizeof(packet)));
 }
 
@@ -639,29 +639,29 @@ Test(net, operator_takes_the_link_down, .init = with_taps, .fini = done)
 	struct vdriver_used u;
 
 	offer_buffers(4, 1526);
-	rig_kick(&r, RX);
-	virtio_net_set_link(r.d.v, false);
+	mq_kick(&r.m, RX);
+	virtio_net_set_link(r.m.d.v, false);
 	cr_assert_not(rig_link(&r));
 	cr_assert_not(transmit(packet, sizeof(packet)));
 	rig_feed(&r, 0, packet, sizeof(packet));
-	rig_kick(&r, RX);
-	cr_assert_not(rig_take(&r, RX, &u));
-	virtio_net_set_link(r.d.v, true);
-	fake_loop_poll(r.d.loop);
+	mq_kick(&r.m, RX);
+	cr_assert_not(mq_take(&r.m, RX, &u));
+	virtio_net_set_link(r.m.d.v, true);
+	fake_loop_poll(r.m.d.loop);
 	cr_assert(rig_link(&r));
 	cr_assert(transmit(packet, sizeof(packet)));
 	rig_feed(&r, 0, packet, sizeof(packet));
-	fake_loop_poll(r.d.loop);
-	cr_assert(rig_take(&r, RX, &u));
+	fake_loop_poll(r.m.d.loop);
+	cr_assert(mq_take(&r.m, RX, &u));
 }
 
 static void send_many(unsigned n, uint32_t len)
 {
 	for (unsigned i = 0; i < n; i++) {
-		rig_desc(&r, TX, i, RIG_BUF, len, 0, 0);
-		rig_offer(&r, TX, (uint16_t)i);
+		mq_desc(&r.m, TX, i, MQ_BUF, len, 0, 0);
+		mq_offer(&r.m, TX, (uint16_t)i);
 	}
-	rig_kick(&r, TX);
+	mq_kick(&r.m, TX);
 }
 
 static void limited(struct limiter_bucket_config ops, struct limiter_bucket_config bytes)
@@ -669,7 +669,7 @@ static void limited(struct limiter_bucket_config ops, struct limiter_bucket_conf
 	rig_init(&r, &(struct rig_config){.has_hdr = true, .rx.ops = ops, .tx.ops = ops,
 					  .rx.bandwidth = bytes, .tx.bandwidth = bytes});
 	rig_start(&r, F(MRG_RXBUF), SIZE);
-	gmem_fill(r.d.mem, RIG_BUF, 0, 0x10000);
+	gmem_fill(r.m.d.mem, MQ_BUF, 0, 0x10000);
 }
 
 Test(net, sending_is_limited)
@@ -677,13 +677,13 @@ Test(net, sending_is_limited)
 	limited((struct limiter_bucket_config){10, 0, 1000}, (struct limiter_bucket_config){0, 0, 0});
 	send_many(40, HDR + 60);
 	cr_assert_eq(r.port[0]->n_sent, 10);
-	fake_loop_advance(r.d.loop, 1000000000);
-	fake_loop_poll(r.d.loop);
+	fake_loop_advance(r.m.d.loop, 1000000000);
+	fake_loop_poll(r.m.d.loop);
 	cr_assert_geq(r.port[0]->n_sent, 19);
 	cr_assert_leq(r.port[0]->n_sent, 21);
-	virtio_net_limit_tx(r.d.v, NULL, &(struct limiter_bucket_config){0, 0, 0});
-	fake_loop_advance(r.d.loop, 1);
-	fake_loop_poll(r.d.loop);
+	virtio_net_limit_tx(r.m.d.v, NULL, &(struct limiter_bucket_config){0, 0, 0});
+	fake_loop_advance(r.m.d.loop, 1);
+	fake_loop_poll(r.m.d.loop);
 	cr_assert_eq(r.port[0]->n_sent, 40);
 	rig_fini(&r);
 }
@@ -698,16 +698,16 @@ Test(net, receiving_is_limited_by_bytes)
 	offer_buffers(SIZE, 1526);
 	for (unsigned i = 0; i < 40; i++)
 		rig_feed(&r, 0, packet, sizeof(packet));
-	rig_kick(&r, RX);
-	while (rig_take(&r, RX, &u))
+	mq_kick(&r.m, RX);
+	while (mq_take(&r.m, RX, &u))
 		n++;
 	cr_assert_eq(n, 10);
 	cr_assert_leq(r.port[0]->in_first, 11); /* the others are not even read */
 	for (unsigned i = 0; i < 10; i++) {
-		fake_loop_advance(r.d.loop, 100000000);
-		fake_loop_poll(r.d.loop);
+		fake_loop_advance(r.m.d.loop, 100000000);
+		fake_loop_poll(r.m.d.loop);
 	}
-	while (rig_take(&r, RX, &u))
+	while (mq_take(&r.m, RX, &u))
 		n++;
 	cr_assert(n >= 19 && n <= 21, "%u", n);
 	rig_fini(&r);
@@ -723,25 +723,25 @@ Test(net, reset_forgets_what_is_in_hand)
 	send_many(5, HDR + 60); /* one goes, one is in hand */
 	offer_buffers(2, 1526);
 	rig_feed(&r, 0, big, sizeof(big));
-	rig_kick(&r, RX); /* waits for more buffers */
-	cr_assert_geq(fake_loop_timers(r.d.loop), 1);
+	mq_kick(&r.m, RX); /* waits for more buffers */
+	cr_assert_geq(fake_loop_timers(r.m.d.loop), 1);
 	rig_start(&r, F(MRG_RXBUF), SIZE);
-	cr_assert_eq(fake_loop_timers(r.d.loop), 0);
-	fake_loop_advance(r.d.loop, 5000000000ull);
+	cr_assert_eq(fake_loop_timers(r.m.d.loop), 0);
+	fake_loop_advance(r.m.d.loop, 5000000000ull);
 	cr_assert_eq(r.port[0]->n_sent, 1);
 	cr_assert(transmit(packet, sizeof(packet)));
-	fake_loop_advance(r.d.loop, 5000000000ull);
+	fake_loop_advance(r.m.d.loop, 5000000000ull);
 	for (unsigned i = 0; i < 2; i++) { /* the second time a frame waits for its token */
 		rig_feed(&r, 0, packet, sizeof(packet));
 		offer_buffers(2, 1526);
-		rig_kick(&r, RX);
+		mq_kick(&r.m, RX);
 		cr_assert_eq(taken(out, &n), sizeof(packet));
-		fake_loop_advance(r.d.loop, 100);
+		fake_loop_advance(r.m.d.loop, 100);
 		rig_feed(&r, 0, packet, sizeof(packet));
-		rig_kick(&r, RX);
+		mq_kick(&r.m, RX);
 		cr_assert_eq(taken(out, &n), 0);
 		rig_start(&r, F(MRG_RXBUF), SIZE);
-		fake_loop_advance(r.d.loop, 5000000000ull);
+		fake_loop_advance(r.m.d.loop, 5000000000ull);
 	}
 	rig_fini(&r);
 }
@@ -754,12 +754,12 @@ Test(net, queue_reset_alone_lets_the_other_go_on)
 	rig_init(&r, &(struct rig_config){.has_hdr = true});
 	rig_start(&r, F(MRG_RXBUF) | 1ull << VIRTIO_F_RING_RESET, SIZE);
 	offer_buffers(8, 1526);
-	rig_kick(&r, RX); /* they are in the window now */
-	vdriver_write(&r.d, 0x30, RX);
-	vdriver_write(&r.d, 0xc0, 1);
+	mq_kick(&r.m, RX); /* they are in the window now */
+	vdriver_write(&r.m.d, 0x30, RX);
+	vdriver_write(&r.m.d, 0xc0, 1);
 	rig_feed(&r, 0, packet, sizeof(packet));
-	fake_loop_poll(r.d.loop);
-	cr_assert_not(rig_take(&r, RX, &u)); /* nothing goes into memory that is not ours any more */
+	fake_loop_poll(r.m.d.loop);
+	cr_assert_not(mq_take(&r.m, RX, &u)); /* nothing goes into memory that is not ours any more */
 	cr_assert(transmit(packet, sizeof(packet)));
 	rig_fini(&r);
 }
@@ -768,10 +768,10 @@ Test(net, malformed_rings_ask_for_a_reset, .init = with_taps, .fini = done)
 {
 	for (unsigned q = 0; q < 3; q++) {
 		rig_start(&r, EVERYTHING, SIZE);
-		rig_desc(&r, q, 0, RIG_BUF, 100, VD_NEXT | (q == RX ? VD_WRITE : 0), 0);
-		rig_offer(&r, q, 0);
-		rig_kick(&r, q);
-		cr_assert(vdriver_status(&r.d) & VIRTIO_S_NEEDS_RESET);
+		mq_desc(&r.m, q, 0, MQ_BUF, 100, VD_NEXT | (q == RX ? VD_WRITE : 0), 0);
+		mq_offer(&r.m, q, 0);
+		mq_kick(&r.m, q);
+		cr_assert(vdriver_status(&r.m.d) & VIRTIO_S_NEEDS_RESET);
 	}
 	rig_start(&r, EVERYTHING, SIZE);
 	cr_assert(transmit((uint8_t[HDR + 60]){0}, HDR + 60));
@@ -783,13 +783,13 @@ Test(net, broken_device_leaves_its_port_alone, .init = with_taps, .fini = done)
 	uint8_t packet[HDR + 60] = {0};
 
 	offer_buffers(2, 1526);
-	rig_kick(&r, RX);
-	rig_desc(&r, TX, 0, RIG_BUF, 100, VD_NEXT, 0);
-	rig_offer(&r, TX, 0);
-	rig_kick(&r, TX);
-	cr_assert(vdriver_status(&r.d) & VIRTIO_S_NEEDS_RESET);
+	mq_kick(&r.m, RX);
+	mq_desc(&r.m, TX, 0, MQ_BUF, 100, VD_NEXT, 0);
+	mq_offer(&r.m, TX, 0);
+	mq_kick(&r.m, TX);
+	cr_assert(vdriver_status(&r.m.d) & VIRTIO_S_NEEDS_RESET);
 	rig_feed(&r, 0, packet, sizeof(packet));
-	cr_assert_leq(fake_loop_poll(r.d.loop), 2);
+	cr_assert_leq(fake_loop_poll(r.m.d.loop), 2);
 }
 
 Test(net, random_chains_and_headers_do_no_harm, .init = with_taps, .fini = done)
@@ -800,22 +800,22 @@ Test(net, random_chains_and_headers_do_no_harm, .init = with_taps, .fini = done)
 	for (unsigned i = 0; i < 20000; i++) {
 		unsigned q = (unsigned)rand() % 3, n = 1 + (unsigned)rand() % 6;
 
-		if (vdriver_status(&r.d) & VIRTIO_S_NEEDS_RESET)
+		if (vdriver_status(&r.m.d) & VIRTIO_S_NEEDS_RESET)
 			rig_start(&r, EVERYTHING, SIZE);
 		for (unsigned k = 0; k < sizeof(noise); k++)
 			noise[k] = (uint8_t)(rand() % 4 ? 0 : rand());
-		gmem_write(r.d.mem, RIG_BUF, noise, sizeof(noise));
+		gmem_write(r.m.d.mem, MQ_BUF, noise, sizeof(noise));
 		for (unsigned k = 0; k < n; k++)
-			rig_desc(&r, q, k, rand() % 20 ? RIG_BUF + (unsigned)rand() % 300 : VD_RAM - 50,
+			mq_desc(&r.m, q, k, rand() % 20 ? MQ_BUF + (unsigned)rand() % 300 : VD_RAM - 50,
 				 rand() % 9 ? (unsigned)rand() % 300 : (uint32_t)rand(),
 				 (uint16_t)((k + 1 < n ? VD_NEXT : 0) |
 					    (q == RX || (q == CTRL && k + 1 == n) ? VD_WRITE : 0)),
 				 (uint16_t)(k + 1));
-		rig_offer(&r, q, 0);
+		mq_offer(&r.m, q, 0);
 		if (rand() % 3 == 0)
 			rig_feed(&r, 0, noise, (unsigned)rand() % sizeof(noise));
-		rig_kick(&r, q);
+		mq_kick(&r.m, q);
 		if (rand() % 50 == 0)
-			fake_loop_advance(r.d.loop, 50000000);
+			fake_loop_advance(r.m.d.loop, 50000000);
 	}
 }

@@ -32,11 +32,11 @@ TestSuite(vsock, .init = begin, .fini = done);
 
 Test(vsock, says_what_it_is)
 {
-	cr_assert_eq(vdriver_read(&r.d, 8), 19);
-	cr_assert_eq(vdriver_read(&r.d, 0x100), RIG_CID);
-	cr_assert_eq(vdriver_read(&r.d, 0x104), 0);
-	vdriver_write(&r.d, 0x100, 77);
-	cr_assert_eq(vdriver_read(&r.d, 0x100), RIG_CID);
+	cr_assert_eq(vdriver_read(&r.m.d, 8), 19);
+	cr_assert_eq(vdriver_read(&r.m.d, 0x100), RIG_CID);
+	cr_assert_eq(vdriver_read(&r.m.d, 0x104), 0);
+	vdriver_write(&r.m.d, 0x100, 77);
+	cr_assert_eq(vdriver_read(&r.m.d, 0x100), RIG_CID);
 }
 
 Test(vsock, refuses_cids_that_are_no_guests)
@@ -47,7 +47,7 @@ Test(vsock, refuses_cids_that_are_no_guests)
 
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
 		struct rig_host *h = calloc(1, sizeof(*h));
-		struct virtio_vsock_wiring w = {r.d.mem, r.d.loop, &h->host};
+		struct virtio_vsock_wiring w = {r.m.d.mem, r.m.d.loop, &h->host};
 
 		*h = *r.h;
 		h->closed = false;
@@ -128,7 +128,7 @@ Test(vsock, service_without_room_is_tried_again)
 	r.h->dial_fails = 3;
 	rig_send(&r, GUEST, HOST, VIRTIO_VSOCK_OP_REQUEST);
 	cr_assert(rig_is_quiet(&r));
-	fake_loop_advance(r.d.loop, SECOND / 10);
+	fake_loop_advance(r.m.d.loop, SECOND / 10);
 	rig_expect(&r, GUEST, HOST, VIRTIO_VSOCK_OP_RESPONSE);
 	cr_assert_eq(r.h->n_dials, 4);
 }
@@ -138,9 +138,9 @@ Test(vsock, service_that_never_has_room_is_given_up)
 	r.h->dial_error = EAGAIN;
 	r.h->dial_fails = UINT32_MAX;
 	rig_send(&r, GUEST, HOST, VIRTIO_VSOCK_OP_REQUEST);
-	fake_loop_advance(r.d.loop, 3 * SECOND);
+	fake_loop_advance(r.m.d.loop, 3 * SECOND);
 	rig_expect(&r, GUEST, HOST, VIRTIO_VSOCK_OP_RST);
-	cr_assert_eq(fake_loop_timers(r.d.loop), 0);
+	cr_assert_eq(fake_loop_timers(r.m.d.loop), 0);
 	cr_assert_lt(r.h->n_dials, 110);
 }
 
@@ -202,11 +202,11 @@ Test(vsock, host_that_leaves_or_says_nothing_is_forgotten)
 {
 	int gone = rig_connect(&r), silent = rig_connect(&r);
 
-	fake_loop_poll(r.d.loop);
+	fake_loop_poll(r.m.d.loop);
 	close(gone);
-	fake_loop_poll(r.d.loop);
+	fake_loop_poll(r.m.d.loop);
 	cr_assert_eq(rig_stats(&r).conns_removed, 1);
-	fake_loop_advance(r.d.loop, 11 * SECOND);
+	fake_loop_advance(r.m.d.loop, 11 * SECOND);
 	cr_assert(rig_is_over(silent));
 	cr_assert_eq(rig_stats(&r).conns_removed, 2);
 	close(silent);
@@ -219,7 +219,7 @@ Test(vsock, guest_that_does_not_answer)
 
 	rig_say(&r, fd, "CONNECT 5000\n");
 	cr_assert(rig_recv(&r, &p, NULL));
-	fake_loop_advance(r.d.loop, 21 * SECOND);
+	fake_loop_advance(r.m.d.loop, 21 * SECOND);
 	cr_assert(rig_is_over(fd));
 	rig_expect(&r, GUEST, p.src_port, VIRTIO_VSOCK_OP_RST);
 	rig_send(&r, GUEST, p.src_port, VIRTIO_VSOCK_OP_RESPONSE); /* too late */
@@ -232,7 +232,7 @@ Test(vsock, connections_wait_for_the_driver)
 	struct vsock_pkt p;
 	int fd;
 
-	vdriver_write(&r.d, 0x70, 0);
+	vdriver_write(&r.m.d, 0x70, 0);
 	fd = rig_connect(&r);
 	rig_say(&r, fd, "CONNECT 5000\n");
 	cr_assert_eq(rig_stats(&r).conns_added, 0);
@@ -248,10 +248,10 @@ Test(vsock, accept_that_fails_is_tried_again_later)
 
 	r.h->accept_error = EMFILE;
 	fd = rig_connect(&r);
-	fake_loop_poll(r.d.loop); /* does not spin */
+	fake_loop_poll(r.m.d.loop); /* does not spin */
 	cr_assert_eq(rig_stats(&r).conns_added, 0);
-	fake_loop_advance(r.d.loop, SECOND);
-	fake_loop_poll(r.d.loop);
+	fake_loop_advance(r.m.d.loop, SECOND);
+	fake_loop_poll(r.m.d.loop);
 	cr_assert_eq(rig_stats(&r).conns_added, 1);
 	close(fd);
 }
@@ -337,7 +337,7 @@ Test(vsock, slow_host_holds_up_its_connection_alone)
 	cr_assert_lt(p.fwd_cnt, sent);
 	rig_send_data(&r, GUEST + 1, HOST, "passes", 6);
 	cr_assert_eq(recv(other, c, sizeof(c), 0), 6);
-	fake_loop_poll(r.d.loop); /* does not spin */
+	fake_loop_poll(r.m.d.loop); /* does not spin */
 	got += rig_drain(&r, slow, got);
 	cr_assert_eq(got, sent);
 	while (rig_recv(&r, &p, NULL))
@@ -360,7 +360,7 @@ Test(vsock, ring_goes_round)
 		for (ssize_t i = 0; i < n; i++)
 			cr_assert_eq(data[i], (uint8_t)((got + (uint32_t)i) % 251));
 		got += (uint32_t)n;
-		fake_loop_poll(r.d.loop);
+		fake_loop_poll(r.m.d.loop);
 		rig_send(&r, GUEST, HOST, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
 		while (rig_recv(&r, &p, NULL))
 			room = p.buf_alloc - (sent - p.fwd_cnt);
@@ -399,8 +399,8 @@ Test(vsock, more_than_the_credit_ends_the_connection)
 
 static unsigned interrupts(void)
 {
-	vdriver_write(&r.d, 0x64, 3); /* acknowledged: the next one is an edge */
-	return r.d.n_irq;
+	vdriver_write(&r.m.d, 0x64, 3); /* acknowledged: the next one is an edge */
+	return r.m.d.n_irq;
 }
 
 Test(vsock, packets_taken_are_told_of_with_others_or_soon)
@@ -409,11 +409,11 @@ Test(vsock, packets_taken_are_told_of_with_others_or_soon)
 	struct vsock_pkt p;
 	unsigned n;
 
-	fake_loop_advance(r.d.loop, SECOND / 500);
+	fake_loop_advance(r.m.d.loop, SECOND / 500);
 	n = interrupts();
 	rig_send_data(&r, GUEST, HOST, "a", 1);
 	cr_assert_eq(interrupts(), n);
-	fake_loop_advance(r.d.loop, SECOND / 500);
+	fake_loop_advance(r.m.d.loop, SECOND / 500);
 	cr_assert_eq(interrupts(), n + 1);
 	/* with what the host answers */
 	rig_send_data(&r, GUEST, HOST, "b", 1);
@@ -421,7 +421,7 @@ Test(vsock, packets_taken_are_told_of_with_others_or_soon)
 	rig_say(&r, fd, "answer");
 	cr_assert(rig_recv(&r, &p, NULL));
 	n = interrupts();
-	fake_loop_advance(r.d.loop, SECOND / 500);
+	fake_loop_advance(r.m.d.loop, SECOND / 500);
 	cr_assert_eq(interrupts(), n);
 	/* many at once */
 	for (unsigned i = 0; i + 1 < VSOCK_TX_UNTOLD && i + 1 < RIG_SIZE / 4; i++)

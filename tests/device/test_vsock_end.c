@@ -96,7 +96,7 @@ Test(vsock_end, what_was_sent_is_delivered_after_the_end)
 		;
 	cr_assert_eq(p.op, VIRTIO_VSOCK_OP_RST); /* at once: the ports are free again */
 	rig_open_from_guest(&r, GUEST, HOST);
-	fake_loop_advance(r.d.loop, 59 * SECOND);
+	fake_loop_advance(r.m.d.loop, 59 * SECOND);
 	cr_assert_eq(rig_drain(&r, fd, 0), sent);
 	cr_assert(rig_is_over(fd));
 	cr_assert_eq(rig_stats(&r).conns_removed, 1);
@@ -108,7 +108,7 @@ Test(vsock_end, host_that_takes_nothing_is_not_waited_for)
 	rig_fill(&r, GUEST, HOST, VSOCK_LARGE_BYTES);
 	rig_send(&r, GUEST, HOST, VIRTIO_VSOCK_OP_RST);
 	cr_assert_eq(rig_stats(&r).conns_removed, 0);
-	fake_loop_advance(r.d.loop, 61 * SECOND);
+	fake_loop_advance(r.m.d.loop, 61 * SECOND);
 	cr_assert_eq(rig_stats(&r).conns_removed, 1);
 }
 
@@ -122,7 +122,7 @@ Test(vsock_end, host_disappears)
 	rig_send_data(&r, GUEST, HOST, "on its way", 10); /* no fault of the guest's */
 	cr_assert(rig_is_quiet(&r));
 	cr_assert_eq(rig_stats(&r).tx_malformed, 0);
-	fake_loop_advance(r.d.loop, 9 * SECOND); /* the guest does not answer */
+	fake_loop_advance(r.m.d.loop, 9 * SECOND); /* the guest does not answer */
 	rig_expect(&r, GUEST, HOST, VIRTIO_VSOCK_OP_RST);
 	cr_assert_eq(rig_stats(&r).conns_removed, 1);
 }
@@ -187,7 +187,7 @@ Test(vsock_end, reset_ends_all_connections)
 	rig_open_from_host(&r, GUEST, &b);
 	rig_fill(&r, GUEST, HOST, VSOCK_LARGE_BYTES);
 	rig_say(&r, a, "not delivered");
-	vdriver_write(&r.d, 0x70, 0);
+	vdriver_write(&r.m.d, 0x70, 0);
 	cr_assert_eq(rig_stats(&r).conns_removed, rig_stats(&r).conns_added);
 	cr_assert(rig_is_over(b));
 	rig_start(&r, N_BUFS);
@@ -202,23 +202,23 @@ Test(vsock_end, reset_ends_all_connections)
 Test(vsock_end, reset_of_the_receive_queue_alone)
 {
 	int fd = rig_open_from_guest(&r, GUEST, HOST);
-	struct rig_queue *q = &r.q[VSOCK_RX];
+	struct mq_queue *q = &r.m.q[VSOCK_RX];
 
-	vdriver_write(&r.d, 0x30, VSOCK_RX);
-	vdriver_write(&r.d, 0xc0, 1);
+	vdriver_write(&r.m.d, 0x30, VSOCK_RX);
+	vdriver_write(&r.m.d, 0xc0, 1);
 	rig_say(&r, fd, "kept");
-	gmem_fill(r.d.mem, q->avail, 0, 0x2000);
+	gmem_fill(r.m.d.mem, q->avail, 0, 0x2000);
 	q->n_avail = q->n_used = 0;
-	vdriver_write(&r.d, 0x38, RIG_SIZE);
-	vdriver_write(&r.d, 0x80, (uint32_t)q->desc);
-	vdriver_write(&r.d, 0x84, 0);
-	vdriver_write(&r.d, 0x90, (uint32_t)q->avail);
-	vdriver_write(&r.d, 0x94, 0);
-	vdriver_write(&r.d, 0xa0, (uint32_t)q->used);
-	vdriver_write(&r.d, 0xa4, 0);
+	vdriver_write(&r.m.d, 0x38, RIG_SIZE);
+	vdriver_write(&r.m.d, 0x80, (uint32_t)q->desc);
+	vdriver_write(&r.m.d, 0x84, 0);
+	vdriver_write(&r.m.d, 0x90, (uint32_t)q->avail);
+	vdriver_write(&r.m.d, 0x94, 0);
+	vdriver_write(&r.m.d, 0xa0, (uint32_t)q->used);
+	vdriver_write(&r.m.d, 0xa4, 0);
 	rig_give(&r, 0);
-	vdriver_write(&r.d, 0x44, 1);
-	fake_loop_poll(r.d.loop);
+	vdriver_write(&r.m.d, 0x44, 1);
+	fake_loop_poll(r.m.d.loop);
 	cr_assert_eq(rig_expect(&r, GUEST, HOST, VIRTIO_VSOCK_OP_RW).len, 4);
 }
 
@@ -226,14 +226,14 @@ Test(vsock_end, broken_queue_leaves_sockets_alone)
 {
 	int fd = rig_open_from_guest(&r, GUEST, HOST);
 
-	rig_offer(&r, VSOCK_TX, 9999);
-	rig_kick(&r, VSOCK_TX);
-	cr_assert(vdriver_status(&r.d) & VIRTIO_S_NEEDS_RESET);
+	mq_offer(&r.m, VSOCK_TX, 9999);
+	mq_kick(&r.m, VSOCK_TX);
+	cr_assert(vdriver_status(&r.m.d) & VIRTIO_S_NEEDS_RESET);
 	rig_say(&r, fd, "nobody looks"); /* and does not spin */
-	cr_assert_eq(fake_loop_poll(r.d.loop), 0);
+	cr_assert_eq(fake_loop_poll(r.m.d.loop), 0);
 	rig_connect(&r);
-	fake_loop_poll(r.d.loop);
-	cr_assert_eq(fake_loop_poll(r.d.loop), 0);
+	fake_loop_poll(r.m.d.loop);
+	cr_assert_eq(fake_loop_poll(r.m.d.loop), 0);
 	rig_start(&r, N_BUFS);
 	cr_assert(rig_is_over(fd) || errno == ECONNRESET);
 }
@@ -241,7 +241,7 @@ Test(vsock_end, broken_queue_leaves_sockets_alone)
 Test(vsock_end, stop_and_start_go_on)
 {
 	int fd = rig_open_from_guest(&r, GUEST, HOST);
-	struct device *dev = &r.d.v->dev;
+	struct device *dev = &r.m.d.v->dev;
 
 	dev->ops->stop(dev);
 	rig_say(&r, fd, "kept");
@@ -255,22 +255,22 @@ Test(vsock_end, transport_reset_is_told)
 	int fd = rig_open_from_guest(&r, GUEST, HOST);
 	struct vdriver_used u;
 
-	cr_assert(gmem_fill(r.d.mem, RIG_TX_BUF, 0xff, 16));
-	virtio_vsock_transport_reset(r.d.v);
+	cr_assert(gmem_fill(r.m.d.mem, RIG_TX_BUF, 0xff, 16));
+	virtio_vsock_transport_reset(r.m.d.v);
 	cr_assert(rig_is_over(fd));
-	rig_desc(&r, VSOCK_EVENT, 0, RIG_TX_BUF, 3, VD_WRITE, 0); /* too short for it */
-	rig_offer(&r, VSOCK_EVENT, 0);
-	rig_desc(&r, VSOCK_EVENT, 1, RIG_TX_BUF, 8, VD_WRITE, 0);
-	rig_offer(&r, VSOCK_EVENT, 1);
-	rig_kick(&r, VSOCK_EVENT);
-	cr_assert(rig_take(&r, VSOCK_EVENT, &u));
+	mq_desc(&r.m, VSOCK_EVENT, 0, RIG_TX_BUF, 3, VD_WRITE, 0); /* too short for it */
+	mq_offer(&r.m, VSOCK_EVENT, 0);
+	mq_desc(&r.m, VSOCK_EVENT, 1, RIG_TX_BUF, 8, VD_WRITE, 0);
+	mq_offer(&r.m, VSOCK_EVENT, 1);
+	mq_kick(&r.m, VSOCK_EVENT);
+	cr_assert(mq_take(&r.m, VSOCK_EVENT, &u));
 	cr_assert_eq(u.len, 0);
-	cr_assert(rig_take(&r, VSOCK_EVENT, &u));
+	cr_assert(mq_take(&r.m, VSOCK_EVENT, &u));
 	cr_assert_eq(u.len, 4);
-	cr_assert_eq(vdriver_byte(&r.d, RIG_TX_BUF), 0);
-	cr_assert_eq(vdriver_byte(&r.d, RIG_TX_BUF + 4), 0xff);
-	rig_desc(&r, VSOCK_EVENT, 2, RIG_TX_BUF, 8, VD_WRITE, 0);
-	rig_offer(&r, VSOCK_EVENT, 2);
-	rig_kick(&r, VSOCK_EVENT);
-	cr_assert_not(rig_take(&r, VSOCK_EVENT, &u)); /* once */
+	cr_assert_eq(vdriver_byte(&r.m.d, RIG_TX_BUF), 0);
+	cr_assert_eq(vdriver_byte(&r.m.d, RIG_TX_BUF + 4), 0xff);
+	mq_desc(&r.m, VSOCK_EVENT, 2, RIG_TX_BUF, 8, VD_WRITE, 0);
+	mq_offer(&r.m, VSOCK_EVENT, 2);
+	mq_kick(&r.m, VSOCK_EVENT);
+	cr_assert_not(mq_take(&r.m, VSOCK_EVENT, &u)); /* once */
 }

@@ -124,24 +124,24 @@ Test(vsock_hostile, packet_cut_anywhere)
 	p.len = 20;
 	vsock_pkt_store(&p, raw);
 	rig_pattern(raw + VSOCK_HDR_BYTES, 20, 3);
-	cr_assert(gmem_write(r.d.mem, RIG_TX_BUF, raw, sizeof(raw)));
+	cr_assert(gmem_write(r.m.d.mem, RIG_TX_BUF, raw, sizeof(raw)));
 	for (unsigned a = 1; a < sizeof(raw) - 1; a++) {
 		unsigned b = a + (sizeof(raw) - a) / 2;
 
-		rig_desc(&r, VSOCK_TX, 0, RIG_TX_BUF, a, VD_NEXT, 1);
-		rig_desc(&r, VSOCK_TX, 1, RIG_TX_BUF + a, b - a, VD_NEXT, 2);
-		rig_desc(&r, VSOCK_TX, 2, RIG_TX_BUF + b, sizeof(raw) - b, 0, 0);
-		rig_offer(&r, VSOCK_TX, 0);
-		rig_kick(&r, VSOCK_TX);
-		cr_assert(rig_take(&r, VSOCK_TX, &u));
+		mq_desc(&r.m, VSOCK_TX, 0, RIG_TX_BUF, a, VD_NEXT, 1);
+		mq_desc(&r.m, VSOCK_TX, 1, RIG_TX_BUF + a, b - a, VD_NEXT, 2);
+		mq_desc(&r.m, VSOCK_TX, 2, RIG_TX_BUF + b, sizeof(raw) - b, 0, 0);
+		mq_offer(&r.m, VSOCK_TX, 0);
+		mq_kick(&r.m, VSOCK_TX);
+		cr_assert(mq_take(&r.m, VSOCK_TX, &u));
 		cr_assert_eq(recv(fd, got, sizeof(got), 0), 20, "cut at %u, %u", a, b);
 		cr_assert_arr_eq(got, raw + VSOCK_HDR_BYTES, 20);
 	}
 	for (unsigned len = 0; len < VSOCK_HDR_BYTES; len++) { /* no whole header */
-		rig_desc(&r, VSOCK_TX, 0, RIG_TX_BUF, len, 0, 0);
-		rig_offer(&r, VSOCK_TX, 0);
-		rig_kick(&r, VSOCK_TX);
-		cr_assert(rig_take(&r, VSOCK_TX, &u));
+		mq_desc(&r.m, VSOCK_TX, 0, RIG_TX_BUF, len, 0, 0);
+		mq_offer(&r.m, VSOCK_TX, 0);
+		mq_kick(&r.m, VSOCK_TX);
+		cr_assert(mq_take(&r.m, VSOCK_TX, &u));
 	}
 	cr_assert_eq(rig_stats(&r).tx_malformed, VSOCK_HDR_BYTES);
 	cr_assert(rig_is_quiet(&r));
@@ -157,37 +157,37 @@ Test(vsock_hostile, receive_buffers_in_pieces_and_too_short)
 
 	rig_start(&r, 1);
 	fd = rig_open_from_guest(&r, GUEST, HOST);
-	rig_kick(&r, VSOCK_RX);
+	mq_kick(&r.m, VSOCK_RX);
 	rig_say(&r, fd, "fills the whole buffer that was given back");
-	cr_assert(rig_take(&r, VSOCK_RX, &u));
+	cr_assert(mq_take(&r.m, VSOCK_RX, &u));
 	for (unsigned i = 1; i < 20; i++) {
 		uint32_t second = i % 3 ? 40 : VSOCK_HDR_BYTES - i;
 		uint64_t to = RIG_RX_BUF + i * 0x1000ull;
 
-		rig_desc(&r, VSOCK_RX, 2 * i, to, i, VD_WRITE | VD_NEXT, (uint16_t)(2 * i + 1));
-		rig_desc(&r, VSOCK_RX, 2 * i + 1, to + i, second, VD_WRITE, 0);
-		rig_offer(&r, VSOCK_RX, (uint16_t)(2 * i));
+		mq_desc(&r.m, VSOCK_RX, 2 * i, to, i, VD_WRITE | VD_NEXT, (uint16_t)(2 * i + 1));
+		mq_desc(&r.m, VSOCK_RX, 2 * i + 1, to + i, second, VD_WRITE, 0);
+		mq_offer(&r.m, VSOCK_RX, (uint16_t)(2 * i));
 		if (i + second > VSOCK_HDR_BYTES)
 			room += i + second - VSOCK_HDR_BYTES;
 		else
 			n_short++;
 	}
-	rig_kick(&r, VSOCK_RX);
+	mq_kick(&r.m, VSOCK_RX);
 	rig_pattern(data, sizeof(data), 9);
 	cr_assert_eq(send(fd, data, sizeof(data), 0), sizeof(data));
-	fake_loop_poll(r.d.loop);
-	while (rig_take(&r, VSOCK_RX, &u)) {
+	fake_loop_poll(r.m.d.loop);
+	while (mq_take(&r.m, VSOCK_RX, &u)) {
 		uint8_t raw[VSOCK_HDR_BYTES];
 		gpaddr buf = RIG_RX_BUF + u.id / 2 * 0x1000ull;
 		struct vsock_pkt p;
 
 		if (!u.len)
 			continue;
-		cr_assert(gmem_read(r.d.mem, buf, raw, sizeof(raw)));
+		cr_assert(gmem_read(r.m.d.mem, buf, raw, sizeof(raw)));
 		vsock_pkt_load(&p, raw);
 		cr_assert_eq(p.op, VIRTIO_VSOCK_OP_RW);
 		cr_assert_eq(u.len, VSOCK_HDR_BYTES + p.len);
-		cr_assert(gmem_read(r.d.mem, buf + VSOCK_HDR_BYTES, got + at, p.len));
+		cr_assert(gmem_read(r.m.d.mem, buf + VSOCK_HDR_BYTES, got + at, p.len));
 		at += p.len;
 	}
 	cr_assert_eq(at, room);
@@ -210,29 +210,29 @@ Test(vsock_hostile, guest_that_gives_no_buffers_stalls_itself)
 	rig_say(&r, fd, "waits");
 	rig_send_data(&r, GUEST, HOST, "passes", 6); /* the other way is free */
 	cr_assert_eq(recv(fd, (char[8]){0}, 8, 0), 6);
-	cr_assert_eq(fake_loop_poll(r.d.loop), 0); /* nothing is looked at in vain */
+	cr_assert_eq(fake_loop_poll(r.m.d.loop), 0); /* nothing is looked at in vain */
 	/* packets that must be answered, without end */
 	for (unsigned i = 0; i < VSOCK_MAX_RSTS + 500; i++) {
 		p = rig_pkt(&r, 9, 9, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
 		uint8_t raw[VSOCK_HDR_BYTES];
 
 		vsock_pkt_store(&p, raw);
-		cr_assert(gmem_write(r.d.mem, RIG_TX_BUF, raw, sizeof(raw)));
-		rig_desc(&r, VSOCK_TX, i % RIG_SIZE, RIG_TX_BUF, sizeof(raw), 0, 0);
+		cr_assert(gmem_write(r.m.d.mem, RIG_TX_BUF, raw, sizeof(raw)));
+		mq_desc(&r.m, VSOCK_TX, i % RIG_SIZE, RIG_TX_BUF, sizeof(raw), 0, 0);
 		if (i - n_taken == RIG_SIZE)
 			break; /* the queue is full */
-		rig_offer(&r, VSOCK_TX, (uint16_t)(i % RIG_SIZE));
-		rig_kick(&r, VSOCK_TX);
-		while (rig_take(&r, VSOCK_TX, &u))
+		mq_offer(&r.m, VSOCK_TX, (uint16_t)(i % RIG_SIZE));
+		mq_kick(&r.m, VSOCK_TX);
+		while (mq_take(&r.m, VSOCK_TX, &u))
 			n_taken++;
 	}
 	cr_assert_geq(n_taken, VSOCK_MAX_RSTS - VSOCK_MAX_CONNS);
 	cr_assert_leq(n_taken, VSOCK_MAX_RSTS);
 	for (unsigned i = 0; i < N_BUFS; i++)
 		rig_give(&r, i);
-	rig_kick(&r, VSOCK_RX);
+	mq_kick(&r.m, VSOCK_RX);
 	while (rig_recv(&r, &p, NULL)) {
-		while (rig_take(&r, VSOCK_TX, &u))
+		while (mq_take(&r.m, VSOCK_TX, &u))
 			n_taken++;
 		n_rsts += p.op == VIRTIO_VSOCK_OP_RST;
 	}
@@ -284,10 +284,10 @@ Test(vsock_hostile, a_thousand_connections, .init = allow_files, .timeout = 60)
 	rig_send(&r, 1, HOST, VIRTIO_VSOCK_OP_REQUEST);
 	rig_expect(&r, 1, HOST, VIRTIO_VSOCK_OP_RST);
 	rig_connect(&r);
-	cr_assert_eq(fake_loop_poll(r.d.loop), 0); /* waits for a place, without being looked at */
+	cr_assert_eq(fake_loop_poll(r.m.d.loop), 0); /* waits for a place, without being looked at */
 	cr_assert_eq(rig_stats(&r).conns_added, VSOCK_MAX_CONNS);
 	rig_send(&r, 7, HOST + 1, VIRTIO_VSOCK_OP_RST);
-	fake_loop_poll(r.d.loop);
+	fake_loop_poll(r.m.d.loop);
 	cr_assert_eq(rig_stats(&r).conns_added, VSOCK_MAX_CONNS + 1);
 }
 
@@ -345,7 +345,7 @@ Test(vsock_hostile, all_connections_have_their_turn)
 	}
 	for (unsigned i = 0; i < 8; i++)
 		rig_give(&r, i);
-	rig_kick(&r, VSOCK_RX);
+	mq_kick(&r.m, VSOCK_RX);
 	for (unsigned i = 0; i < 17; i++) {
 		cr_assert(rig_recv(&r, &p, NULL));
 		seen[p.dst_port] += p.len;

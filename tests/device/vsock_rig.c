@@ -9,9 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FEATURES_SEL = 0x24, FEATURES = 0x20, STATUS = 0x70, QUEUE_SEL = 0x30, QUEUE_NUM = 0x38,
-       QUEUE_READY = 0x44, DESC = 0x80, AVAIL = 0x90, USED = 0xa0 };
-
 /* --- the host --------------------------------------------------------------------------------- */
 
 static struct rig_host *to_host(struct vsock_host *h)
@@ -117,99 +114,33 @@ void rig_init(struct rig *r)
 	struct virtio *v;
 
 	memset(r, 0, sizeof(*r));
-	vdriver_init(&r->d);
+	mq_init(&r->m);
 	r->h = rig_host_create();
-	w = (struct virtio_vsock_wiring){.mem = r->d.mem, .loop = r->d.loop, .host = &r->h->host};
+	w = (struct virtio_vsock_wiring){.mem = r->m.d.mem, .loop = r->m.d.loop, .host = &r->h->host};
 	assert(virtio_vsock_create(&cfg, &w, &v, NULL) == 0);
-	vdriver_attach(&r->d, v);
+	vdriver_attach(&r->m.d, v);
 }
 
 void rig_fini(struct rig *r)
 {
-	vdriver_fini(&r->d);
+	mq_fini(&r->m);
 	rig_host_free(r->h);
-}
-
-static void set_up_queue(struct rig *r, unsigned i)
-{
-	struct rig_queue *q = &r->q[i];
-	gpaddr at = RIG_RINGS + 0x4000ull * i;
-
-	*q = (struct rig_queue){at, at + 0x1000, at + 0x2000, 0, 0};
-	vdriver_write(&r->d, QUEUE_SEL, i);
-	vdriver_write(&r->d, QUEUE_NUM, RIG_SIZE);
-	vdriver_write(&r->d, DESC, (uint32_t)q->desc);
-	vdriver_write(&r->d, DESC + 4, 0);
-	vdriver_write(&r->d, AVAIL, (uint32_t)q->avail);
-	vdriver_write(&r->d, AVAIL + 4, 0);
-	vdriver_write(&r->d, USED, (uint32_t)q->used);
-	vdriver_write(&r->d, USED + 4, 0);
-	vdriver_write(&r->d, QUEUE_READY, 1);
 }
 
 void rig_start(struct rig *r, unsigned n_buffers)
 {
-	unsigned ok = VIRTIO_S_ACKNOWLEDGE | VIRTIO_S_DRIVER;
-	uint64_t features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET | 1;
-
-	vdriver_write(&r->d, STATUS, 0);
-	gmem_fill(r->d.mem, RIG_RINGS, 0, 0xc000);
 	r->buf_alloc = 1 << 18;
 	r->fwd_cnt = 0;
-	vdriver_write(&r->d, STATUS, ok);
-	for (unsigned i = 0; i < 2; i++) {
-		vdriver_write(&r->d, FEATURES_SEL, i);
-		vdriver_write(&r->d, FEATURES, (uint32_t)(features >> 32 * i));
-	}
-	ok |= VIRTIO_S_FEATURES_OK;
-	vdriver_write(&r->d, STATUS, ok);
-	for (unsigned i = 0; i < 3; i++)
-		set_up_queue(r, i);
+	mq_start(&r->m, 1ull << VIRTIO_F_RING_RESET | 1, 7, RIG_SIZE);
 	for (unsigned i = 0; i < n_buffers; i++)
 		rig_give(r, i);
-	vdriver_write(&r->d, STATUS, ok | VIRTIO_S_DRIVER_OK);
-	fake_loop_poll(r->d.loop);
-}
-
-void rig_desc(struct rig *r, unsigned queue, unsigned i, uint64_t addr, uint32_t len,
-	      uint16_t flags, uint16_t next)
-{
-	vdriver_desc_at(&r->d, r->q[queue].desc, i, addr, len, flags, next);
-}
-
-void rig_offer(struct rig *r, unsigned queue, uint16_t head)
-{
-	struct rig_queue *q = &r->q[queue];
-
-	assert(gmem_store16(r->d.mem, q->avail + 4 + 2ull * (q->n_avail % RIG_SIZE), head));
-	assert(gmem_store16(r->d.mem, q->avail + 2, ++q->n_avail));
-}
-
-void rig_kick(struct rig *r, unsigned queue)
-{
-	vdriver_write(&r->d, VIRTIO_MMIO_NOTIFY, queue);
-	fake_loop_poll(r->d.loop);
-}
-
-bool rig_take(struct rig *r, unsigned queue, struct vdriver_used *out)
-{
-	struct rig_queue *q = &r->q[queue];
-	uint8_t raw[8];
-	uint16_t idx;
-
-	assert(gmem_load16(r->d.mem, q->used + 2, &idx));
-	if (idx == q->n_used)
-		return false;
-	assert(gmem_read(r->d.mem, q->used + 4 + 8ull * (q->n_used % RIG_SIZE), raw, sizeof(raw)));
-	*out = (struct vdriver_used){load_le32(raw), load_le32(raw + 4)};
-	q->n_used++;
-	return true;
+	mq_kick(&r->m, VSOCK_RX);
 }
 
 void rig_give(struct rig *r, unsigned i)
 {
-	rig_desc(r, VSOCK_RX, i, RIG_RX_BUF + (uint64_t)i * RIG_BUF_BYTES, RIG_BUF_BYTES, VD_WRITE, 0);
-	rig_offer(r, VSOCK_RX, (uint16_t)i);
+	mq_desc(&r->m, VSOCK_RX, i, RIG_RX_BUF + (uint64_t)i * RIG_BUF_BYTES, RIG_BUF_BYTES, VD_WRITE, 0);
+	mq_offer(&r->m, VSOCK_RX, (uint16_t)i);
 }
 
 /* --- packets ---------------------------------------------------------------------------------- */
@@ -234,13 +165,13 @@ void rig_send_pkt(struct rig *r, const struct vsock_pkt *p, const void *payload)
 	struct vdriver_used u;
 
 	vsock_pkt_store(p, raw);
-	assert(gmem_write(r->d.mem, RIG_TX_BUF, raw, sizeof(raw)));
+	assert(gmem_write(r->m.d.mem, RIG_TX_BUF, raw, sizeof(raw)));
 	if (payload)
-		assert(gmem_write(r->d.mem, RIG_TX_BUF + sizeof(raw), payload, p->len));
-	rig_desc(r, VSOCK_TX, 0, RIG_TX_BUF, VSOCK_HDR_BYTES + (payload ? p->len : 0), 0, 0);
-	rig_offer(r, VSOCK_TX, 0);
-	rig_kick(r, VSOCK_TX);
-	while (rig_take(r, VSOCK_TX, &u))
+		assert(gmem_write(r->m.d.mem, RIG_TX_BUF + sizeof(raw), payload, p->len));
+	mq_desc(&r->m, VSOCK_TX, 0, RIG_TX_BUF, VSOCK_HDR_BYTES + (payload ? p->len : 0), 0, 0);
+	mq_offer(&r->m, VSOCK_TX, 0);
+	mq_kick(&r->m, VSOCK_TX);
+	while (mq_take(&r->m, VSOCK_TX, &u))
 		assert(u.len == 0);
 }
 
@@ -266,18 +197,18 @@ bool rig_recv(struct rig *r, struct vsock_pkt *p, uint8_t *data)
 	struct vdriver_used u;
 	gpaddr at;
 
-	fake_loop_poll(r->d.loop);
-	if (!rig_take(r, VSOCK_RX, &u))
+	fake_loop_poll(r->m.d.loop);
+	if (!mq_take(&r->m, VSOCK_RX, &u))
 		return false;
 	assert(u.id < RIG_SIZE && u.len >= VSOCK_HDR_BYTES && u.len <= RIG_BUF_BYTES);
 	at = RIG_RX_BUF + (gpaddr)u.id * RIG_BUF_BYTES;
-	assert(gmem_read(r->d.mem, at, raw, sizeof(raw)));
+	assert(gmem_read(r->m.d.mem, at, raw, sizeof(raw)));
 	vsock_pkt_load(p, raw);
 	assert(p->len == u.len - VSOCK_HDR_BYTES && p->dst_cid == RIG_CID);
 	if (data)
-		assert(gmem_read(r->d.mem, at + sizeof(raw), data, p->len));
+		assert(gmem_read(r->m.d.mem, at + sizeof(raw), data, p->len));
 	rig_give(r, u.id);
-	rig_kick(r, VSOCK_RX);
+	mq_kick(&r->m, VSOCK_RX);
 	return true;
 }
 
@@ -333,7 +264,7 @@ struct virtio_vsock_stats rig_stats(const struct rig *r)
 {
 	struct virtio_vsock_stats s;
 
-	virtio_vsock_stats(r->d.v, &s);
+	virtio_vsock_stats(r->m.d.v, &s);
 	return s;
 }
 
@@ -362,7 +293,7 @@ bool rig_is_over(int fd)
 void rig_say(struct rig *r, int fd, const char *s)
 {
 	assert(send(fd, s, strlen(s), 0) == (ssize_t)strlen(s));
-	fake_loop_poll(r->d.loop);
+	fake_loop_poll(r->m.d.loop);
 }
 
 void rig_shut(struct rig *r, uint32_t guest_port, uint32_t host_port, uint32_t flags)
@@ -399,7 +330,7 @@ uint32_t rig_drain(struct rig *r, int fd, uint32_t from)
 		for (ssize_t i = 0; i < n; i++)
 			assert(data[i] == (uint8_t)((at + (uint32_t)i) % 251));
 		at += (uint32_t)n;
-		fake_loop_poll(r->d.loop);
+		fake_loop_poll(r->m.d.loop);
 	}
 	return at - from;
 }

@@ -7,22 +7,16 @@
  * gives receive buffers of RIG_BUF_BYTES.
  */
 #include "devices/virtio/vsock_int.h"
-#include "tests/device/vdriver.h"
+#include "tests/device/mqdriver.h"
 
 enum {
 	RIG_CID = 3,
 	RIG_SIZE = 64, /* of the queues */
-	RIG_RINGS = 0x10000,
 	RIG_TX_BUF = 0x20000,  /* room for a packet of 128 KiB */
 	RIG_RX_BUF = 0x50000,  /* RIG_SIZE buffers */
 	RIG_BUF_BYTES = 0x1000,
 	RIG_MAX_SERVICES = 8,
 	RIG_MAX_INCOMING = 1100,
-};
-
-struct rig_queue {
-	gpaddr desc, avail, used;
-	uint16_t n_avail, n_used;
 };
 
 struct rig_host {
@@ -40,9 +34,8 @@ struct rig_host {
 };
 
 struct rig {
-	struct vdriver d;
+	struct mqdriver m;
 	struct rig_host *h;
-	struct rig_queue q[3];
 	uint32_t fwd_cnt; /* what rig_send() says of all connections */
 	uint32_t buf_alloc;
 };
@@ -55,11 +48,6 @@ void rig_init(struct rig *r);
 void rig_fini(struct rig *r);
 /* Reset, features, queues, DRIVER_OK; n receive buffers. */
 void rig_start(struct rig *r, unsigned n_buffers);
-void rig_desc(struct rig *r, unsigned queue, unsigned i, uint64_t addr, uint32_t len,
-	      uint16_t flags, uint16_t next);
-void rig_offer(struct rig *r, unsigned queue, uint16_t head);
-void rig_kick(struct rig *r, unsigned queue);
-bool rig_take(struct rig *r, unsigned queue, struct vdriver_used *out);
 /* Receive buffer i, once more. */
 void rig_give(struct rig *r, unsigned i);
 

@@ -7,6 +7,7 @@
 #include "devices/virtio/blk.h"
 #include "devices/virtio/blk_overlay.h"
 #include "tests/device/vdriver.h"
+#include "tests/fuzz/fuzz_input.h"
 #include "vmm/core/log.h"
 
 #include <assert.h>
@@ -19,60 +20,40 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { SECTORS = 64, MAX_OPS = 512 };
 
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
-static uint8_t byte(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-static uint32_t word(struct input *in)
-{
-	uint32_t v = byte(in);
-
-	return v | (uint32_t)byte(in) << 8;
-}
-
 /* A request in descriptors 3n.. as a driver would make it, each part bent by the input. */
-static void offer_request(struct vdriver *d, struct input *in)
+static void offer_request(struct vdriver *d, struct fuzz_input *in)
 {
-	uint8_t header[16] = {0}, bend = byte(in);
-	uint16_t n = byte(in) % 20;
-	uint32_t len = word(in);
+	uint8_t header[16] = {0}, bend = fuzz_byte(in);
+	uint16_t n = fuzz_byte(in) % 20;
+	uint32_t len = fuzz_word(in);
 	gpaddr at = VD_BUF + 0x40u * n;
 
-	header[0] = byte(in);
-	header[8] = byte(in);
+	header[0] = fuzz_byte(in);
+	header[8] = fuzz_byte(in);
 	memset(header + 10, bend & 0x40 ? 0xff : 0, 6);
 	gmem_write(d->mem, at, header, sizeof(header));
-	vdriver_desc(d, 3u * n, at, bend & 1 ? byte(in) : 16, VD_NEXT, 3 * n + 1);
+	vdriver_desc(d, 3u * n, at, bend & 1 ? fuzz_byte(in) : 16, VD_NEXT, 3 * n + 1);
 	vdriver_desc(d, 3u * n + 1, bend & 2 ? VD_RAM - 100 : VD_BUF + 0x1000,
 		     bend & 4 ? len * 512 : len, VD_NEXT | (bend & 8 ? VD_WRITE : 0), 3 * n + 2);
-	vdriver_desc(d, 3u * n + 2, at + 32, bend & 16 ? byte(in) : 1,
-		     bend & 32 ? byte(in) : VD_WRITE, 0);
+	vdriver_desc(d, 3u * n + 2, at + 32, bend & 16 ? fuzz_byte(in) : 1,
+		     bend & 32 ? fuzz_byte(in) : VD_WRITE, 0);
 	vdriver_offer(d, 3 * n);
 }
 
-static void finish_transfer(struct vdriver *d, struct input *in)
+static void finish_transfer(struct vdriver *d, struct fuzz_input *in)
 {
 	static const int32_t results[] = {FAKE_DO, FAKE_DO, FAKE_DO, 0, -5, -28, -11, -4};
 	unsigned n = fake_loop_transfers(d->loop);
-	uint8_t how = byte(in);
+	uint8_t how = fuzz_byte(in);
 
 	if (n)
 		fake_loop_finish(d->loop, how % n, results[how >> 3 & 7],
-				 how & 0x40 ? 1 + byte(in) * 7u : 0);
+				 how & 0x40 ? 1 + fuzz_byte(in) * 7u : 0);
 }
 
-static void run(struct vdriver *d, struct input *in)
+static void run(struct vdriver *d, struct fuzz_input *in)
 {
-	uint8_t op = byte(in);
+	uint8_t op = fuzz_byte(in);
 	uint64_t v;
 
 	switch (op % 10) {
@@ -88,20 +69,20 @@ static void run(struct vdriver *d, struct input *in)
 		finish_transfer(d, in);
 		break;
 	case 6: /* anything anywhere in the rings */
-		v = word(in) | (uint64_t)word(in) << 32;
-		gmem_write(d->mem, VD_DESC + word(in) % 0x5000, &v, 1u << op / 10 % 4);
+		v = fuzz_word(in) | (uint64_t)fuzz_word(in) << 32;
+		gmem_write(d->mem, VD_DESC + fuzz_word(in) % 0x5000, &v, 1u << op / 10 % 4);
 		break;
 	case 7:
-		bus_write(d->bus, VD_BASE + word(in) % 0x150, op & 0x80 ? 1 : 4, word(in));
+		bus_write(d->bus, VD_BASE + fuzz_word(in) % 0x150, op & 0x80 ? 1 : 4, fuzz_word(in));
 		break;
 	case 8:
-		bus_read(d->bus, VD_BASE + word(in) % 0x150, op & 0x80 ? 2 : 4, &v);
+		bus_read(d->bus, VD_BASE + fuzz_word(in) % 0x150, op & 0x80 ? 2 : 4, &v);
 		break;
 	case 9:
 		if (op & 0x40)
 			vdriver_start(d, op & 0x80 ? 1u << 9 | 7u << 28 : 0, 64);
 		else
-			vdriver_write(d, 0x70, op & 0x20 ? 0 : byte(in));
+			vdriver_write(d, 0x70, op & 0x20 ? 0 : fuzz_byte(in));
 		break;
 	}
 }
@@ -149,8 +130,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const enum kind kinds[8] = {[7] = READ_ONLY, [6] = LIMITED, [5] = OVERLAY, [4] = DIRECT};
 	static struct vdriver drivers[N_KINDS];
-	struct input in = {data, size};
-	enum kind kind = kinds[byte(&in) % 8];
+	struct fuzz_input in = {data, size};
+	enum kind kind = kinds[fuzz_byte(&in) % 8];
 	struct vdriver *d = &drivers[kind];
 
 	if (!d->v)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/device/mmds_client.h"
+#include "tests/fuzz/fuzz_input.h"
 #include "vmm/mmds/mmds_int.h"
 #include "vmm/mmds/tcp.h"
 
@@ -15,30 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX_OPS = 300 };
 
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
 static struct mmds *service;
 static struct mmds_stack *stack;
 static uint64_t now_ns;
 static uint32_t seq[4], ack[4]; /* of the connections that the input plays with */
 
-static uint8_t byte(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-static uint16_t word(struct input *in)
-{
-	return (uint16_t)(byte(in) | byte(in) << 8);
-}
-
-static uint32_t bytes(struct input *in, uint8_t *to, uint32_t max)
+static uint32_t bytes(struct fuzz_input *in, uint8_t *to, uint32_t max)
 {
 	uint32_t n = in->left < max ? (uint32_t)in->left : max;
 
@@ -77,56 +60,56 @@ static bool take(struct client_segment *got)
 	return true;
 }
 
-static void raw_frame(struct input *in)
+static void raw_frame(struct fuzz_input *in)
 {
 	uint8_t frame[256];
 
-	mmds_stack_receive(stack, frame, bytes(in, frame, byte(in)), now_ns);
+	mmds_stack_receive(stack, frame, bytes(in, frame, fuzz_byte(in)), now_ns);
 }
 
 /* A segment as a driver would send it, its header and lengths bent by the input. */
-static void segment(struct input *in)
+static void segment(struct fuzz_input *in)
 {
-	uint8_t how = byte(in), frame[CLIENT_FRAME_MAX], data[4500] = { 0 };
+	uint8_t how = fuzz_byte(in), frame[CLIENT_FRAME_MAX], data[4500] = { 0 };
 	struct client_segment s = { .from_port = how & 3, .to_port = 80, .window = 4000, .data = data };
 	size_t len;
 
-	s.flags = byte(in);
+	s.flags = fuzz_byte(in);
 	s.seq = seq[s.from_port];
 	s.ack = ack[s.from_port];
 	if (how & 4)
-		s.seq += (uint32_t)(int8_t)byte(in);
+		s.seq += (uint32_t)(int8_t)fuzz_byte(in);
 	if (how & 8)
-		s.ack += (uint32_t)(int8_t)byte(in);
+		s.ack += (uint32_t)(int8_t)fuzz_byte(in);
 	if (how & 16)
-		s.window = word(in);
+		s.window = (uint16_t)fuzz_word(in);
 	if (s.flags & CLIENT_SYN)
-		s.mss = word(in);
+		s.mss = (uint16_t)fuzz_word(in);
 	if (how & 32)
-		s.len = how & 64 ? word(in) % sizeof(data) : bytes(in, data, byte(in));
+		s.len = how & 64 ? fuzz_word(in) % sizeof(data) : bytes(in, data, fuzz_byte(in));
 	if (how & 128)
-		s.from_port = word(in);
+		s.from_port = (uint16_t)fuzz_word(in);
 	len = client_tcp(frame, &s);
 	if ((how & 192) == 192)
-		frame[14 + byte(in) % 44] = byte(in);
+		frame[14 + fuzz_byte(in) % 44] = fuzz_byte(in);
 	mmds_stack_receive(stack, frame, len, now_ns);
 	if (s.from_port < 4 && !(how & 4))
 		seq[s.from_port] += s.len + (s.flags & CLIENT_FIN);
 }
 
 /* The pieces of requests that make a difference. */
-static void request(struct input *in)
+static void request(struct fuzz_input *in)
 {
 	static const char *const words[] = {
 		"GET ", "PUT ", "/", "/latest/api/token", "a", " HTTP/1.1\r\n", " HTTP/1.0\r\n", "\r\n",
 		"Accept: application/json\r\n", "X-metadata-token: ", "X-metadata-token-ttl-seconds: 60\r\n",
 		"Connection: close\r\n", "GET /a HTTP/1.1\r\n\r\n", "~1", "Content-Length: ", "99999999999",
 	};
-	uint8_t frame[CLIENT_FRAME_MAX], port = byte(in) & 3, n = byte(in) % 16;
+	uint8_t frame[CLIENT_FRAME_MAX], port = fuzz_byte(in) & 3, n = fuzz_byte(in) % 16;
 	char text[1024] = "";
 
 	while (n--)
-		strcat(text, words[byte(in) % 16]);
+		strcat(text, words[fuzz_byte(in) % 16]);
 	mmds_stack_receive(stack, frame,
 			   client_tcp(frame, &(struct client_segment){
 						     port, 80, seq[port], ack[port], CLIENT_ACK, 5000, 0,
@@ -134,10 +117,10 @@ static void request(struct input *in)
 	seq[port] += (uint32_t)strlen(text);
 }
 
-static void run(struct input *in)
+static void run(struct fuzz_input *in)
 {
 	struct client_segment got;
-	uint8_t op = byte(in);
+	uint8_t op = fuzz_byte(in);
 	struct mmds_stats s;
 
 	switch (op % 8) {
@@ -151,7 +134,7 @@ static void run(struct input *in)
 		request(in);
 		break;
 	case 5:
-		now_ns += (uint64_t)word(in) << (op >> 3);
+		now_ns += (uint64_t)fuzz_word(in) << (op >> 3);
 		break;
 	default:
 		for (unsigned n = op >> 3; n && take(&got); n--)
@@ -188,8 +171,8 @@ static void serves_the_next_one(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input in = { data, size };
-	uint8_t kind = byte(&in);
+	struct fuzz_input in = { data, size };
+	uint8_t kind = fuzz_byte(&in);
 	json_t *v = json_pack("{s:s, s:{s:[i]}}", "a", "hello", "b", "c", 1);
 
 	check(mmds_create(2000, &service, NULL) == 0 && mmds_put(service, v, NULL) == 0);

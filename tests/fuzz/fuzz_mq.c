@@ -3,21 +3,6 @@
 
 enum { MAX_OPS = 300 };
 
-uint8_t fuzz_byte(struct fuzz_input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-uint32_t fuzz_word(struct fuzz_input *in)
-{
-	uint32_t v = fuzz_byte(in);
-
-	return v | (uint32_t)fuzz_byte(in) << 8;
-}
-
 /* A chain of 1 to 4 descriptors as its queue wants them, bent by the input. */
 static void offer_chain(struct fuzz_device *d, struct fuzz_input *in)
 {

@@ -6,11 +6,7 @@
  * memory and time. The target adds those of its device.
  */
 #include "tests/device/mqdriver.h"
-
-struct fuzz_input {
-	const uint8_t *p;
-	size_t left;
-};
+#include "tests/fuzz/fuzz_input.h"
 
 struct fuzz_device {
 	struct mqdriver m;
@@ -23,8 +19,6 @@ struct fuzz_device {
 
 enum { FUZZ_MQ_SIZE = 32 };
 
-uint8_t fuzz_byte(struct fuzz_input *in); /* 0 at the end */
-uint32_t fuzz_word(struct fuzz_input *in); /* 16 bits */
 /* All of the input, one operation after the other. */
 void fuzz_mq_run(struct fuzz_device *d, struct fuzz_input *in);
 

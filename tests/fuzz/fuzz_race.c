@@ -30,7 +30,7 @@ enum { DISK_BYTES = 64 * 512, MAX_BYTES = 2048, SIZE = 64 };
 
 static uint8_t *_Atomic target; /* host address of the guest's RAM; NULL: rest */
 static atomic_uint n_hits;
-static const uint64_t values[] = {0, 1, 2, 3, 16, 512, 4096, VD_BUF, RIG_BUF, VD_RAM - 8, UINT64_MAX, 0xffff,
+static const uint64_t values[] = {0, 1, 2, 3, 16, 512, 4096, VD_BUF, MQ_BUF, VD_RAM - 8, UINT64_MAX, 0xffff,
 				  0x0002000100000200, 0x0001000300000010, 0x0000000400000040, 0xd0000050};
 
 /* Where requests lie: rings and buffers of all drivers here. */
@@ -38,8 +38,8 @@ static uint32_t place(uint32_t r)
 {
 	static const struct {
 		uint32_t at, len;
-	} areas[] = {{VD_DESC, 0x400}, {VD_AVAIL, 0x100}, {VD_BUF, 0x2000}, {RIG_RINGS, 5 * RIG_QUEUE_BYTES},
-		     {RIG_BUF, 0x800}};
+	} areas[] = {{VD_DESC, 0x400}, {VD_AVAIL, 0x100}, {VD_BUF, 0x2000}, {MQ_RINGS, 5 * MQ_QUEUE_BYTES},
+		     {MQ_BUF, 0x800}};
 	unsigned i = (r >> 3) % ARRAY_LEN(areas);
 
 	return areas[i].at + (r >> 7) % areas[i].len;
@@ -131,32 +131,32 @@ static void race_net(const uint8_t *data, size_t size)
 	static struct rig r;
 	static uint8_t frame[2000];
 
-	if (!r.d.v)
+	if (!r.m.d.v)
 		rig_init(&r, &(struct rig_config){.has_hdr = false});
-	rig_start(&r, ~0ull >> 7 & r.d.v->features, SIZE);
-	let_race(r.d.mem);
+	rig_start(&r, ~0ull >> 7 & r.m.d.v->features, SIZE);
+	let_race(r.m.d.mem);
 	for (; size >= 4; data += 4, size -= 4) {
 		unsigned q = data[0] % 3, n = 1 + data[1] % 4, first = data[2] % SIZE;
 
 		for (unsigned i = 0; i < n; i++)
-			rig_desc(&r, q, (first + i) % SIZE, RIG_BUF + 16u * (data[3] + i), i ? 700 : 12,
+			mq_desc(&r.m, q, (first + i) % SIZE, MQ_BUF + 16u * (data[3] + i), i ? 700 : 12,
 				 (uint16_t)((i + 1 < n ? VD_NEXT : 0) |
 					    (q == 0 || (q == 2 && i + 1 == n) ? VD_WRITE : 0)),
 				 (uint16_t)((first + i + 1) % SIZE));
-		rig_offer(&r, q, (uint16_t)first);
+		mq_offer(&r.m, q, (uint16_t)first);
 		if (data[0] & 0x40)
 			rig_feed(&r, 0, frame, 60 + 7u * data[3]);
-		rig_kick(&r, q);
-		if (vdriver_status(&r.d) & VIRTIO_S_NEEDS_RESET) {
+		mq_kick(&r.m, q);
+		if (vdriver_status(&r.m.d) & VIRTIO_S_NEEDS_RESET) {
 			end_race();
-			rig_start(&r, ~0ull >> 7 & r.d.v->features, SIZE);
-			let_race(r.d.mem);
+			rig_start(&r, ~0ull >> 7 & r.m.d.v->features, SIZE);
+			let_race(r.m.d.mem);
 		}
 		r.port[0]->n_sent = 0;
 		r.port[0]->sent_bytes = 0;
 	}
 	end_race();
-	fake_loop_advance(r.d.loop, 1000000000);
+	fake_loop_advance(r.m.d.loop, 1000000000);
 }
 
 /* --- fuse ------------------------------------------------------------------------------------- */

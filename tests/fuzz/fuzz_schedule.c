@@ -14,6 +14,7 @@
  */
 #include "devices/virtio/blk.h"
 #include "tests/device/vdriver.h"
+#include "tests/fuzz/fuzz_input.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop_int.h"
 
@@ -59,19 +60,6 @@ static unsigned now, n_synced; /* operations so far; when the last good fdatasyn
 static const struct loop_io *sync_io;
 static unsigned sync_began;
 static bool flush_failed;
-
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
-static uint8_t byte(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
 
 /* --- the model -------------------------------------------------------------------------------- */
 
@@ -165,14 +153,14 @@ static void forget(void)
 
 /* --- operations ------------------------------------------------------------------------------- */
 
-static void submit(struct input *in)
+static void submit(struct fuzz_input *in)
 {
 	static const uint32_t types[] = {T_IN, T_IN, T_OUT, T_OUT, T_OUT, T_FLUSH, T_DISCARD, T_WRITE_ZEROES};
-	uint8_t how = byte(in), where = byte(in);
+	uint8_t how = fuzz_byte(in), where = fuzz_byte(in);
 	unsigned i = how % N_SLOTS, n = 1 + (how >> 4) % MAX_SECTORS;
 	struct slot *s = &slots[i];
 	uint8_t header[16] = {0}, range[16] = {0};
-	uint32_t type = types[byte(in) % ARRAY_LEN(types)], len = SECTOR * n, words[SECTOR / 4];
+	uint32_t type = types[fuzz_byte(in) % ARRAY_LEN(types)], len = SECTOR * n, words[SECTOR / 4];
 	gpaddr at = DATA + SLOT_BYTES * i;
 
 	if (s->used || where % SECTORS + n > SECTORS)
@@ -219,11 +207,11 @@ static struct slot *slot_of(const struct loop_io *io)
 	return &slots[((uint64_t)((uint8_t *)io->iov[0].iov_base - r[0].host) - DATA) / SLOT_BYTES];
 }
 
-static void finish(struct input *in)
+static void finish(struct fuzz_input *in)
 {
 	static const int32_t results[] = {FAKE_DO, FAKE_DO, FAKE_DO, FAKE_DO, -5, -28, 0, -4};
 	unsigned n = fake_loop_transfers(d.loop);
-	uint8_t how = byte(in);
+	uint8_t how = fuzz_byte(in);
 	int32_t res = results[how >> 5];
 	const struct loop_io *io;
 	struct slot *s;
@@ -257,7 +245,7 @@ static void finish(struct input *in)
 		s->failed |= res != FAKE_DO;
 		s->n_interrupted = 0;
 	}
-	fake_loop_finish(d.loop, how % n, res, res == FAKE_DO && how & 16 ? 1 + byte(in) * 9u : 0);
+	fake_loop_finish(d.loop, how % n, res, res == FAKE_DO && how & 16 ? 1 + fuzz_byte(in) * 9u : 0);
 }
 
 static void start(void)
@@ -279,9 +267,9 @@ static void reset_queue(void)
 	flush_failed = true; /* of that the queue's reset is no end */
 }
 
-static void run(struct input *in)
+static void run(struct fuzz_input *in)
 {
-	uint8_t op = byte(in);
+	uint8_t op = fuzz_byte(in);
 	bool failed = flush_failed;
 
 	now++;
@@ -353,7 +341,7 @@ static void check_disk(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input in = {data, size};
+	struct fuzz_input in = {data, size};
 
 	if (!d.v)
 		make();

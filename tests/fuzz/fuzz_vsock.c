@@ -5,6 +5,7 @@
  * operations of a code and its arguments; see run().
  */
 #include "tests/device/vsock_rig.h"
+#include "tests/fuzz/fuzz_input.h"
 #include "vmm/core/log.h"
 
 #include <errno.h>
@@ -16,78 +17,58 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX_OPS = 400, MAX_HOSTS = 32 };
 
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
 static int hosts[MAX_HOSTS]; /* our ends of connections that the host began; 0: none */
 static uint32_t last_port;   /* of the host, that the guest heard of last */
 
-static uint8_t byte(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-static uint32_t word(struct input *in)
-{
-	uint32_t v = byte(in);
-
-	return v | (uint32_t)byte(in) << 8;
-}
-
 /* A packet that is right, but for what the input bends. */
-static void send_packet(struct rig *r, struct input *in)
+static void send_packet(struct rig *r, struct fuzz_input *in)
 {
 	static const uint16_t ops[] = {1, 2, 3, 4, 5, 5, 6, 7};
-	uint8_t bend = byte(in);
-	struct vsock_pkt p = rig_pkt(r, byte(in) % 4, byte(in) % 4, ops[byte(in) % 8]);
+	uint8_t bend = fuzz_byte(in);
+	struct vsock_pkt p = rig_pkt(r, fuzz_byte(in) % 4, fuzz_byte(in) % 4, ops[fuzz_byte(in) % 8]);
 	uint8_t raw[VSOCK_HDR_BYTES];
 	uint32_t len = 0;
 
 	if (bend & 1)
 		p.dst_port = last_port;
 	if (p.op == VIRTIO_VSOCK_OP_RW)
-		len = p.len = bend & 2 ? word(in) : byte(in);
+		len = p.len = bend & 2 ? fuzz_word(in) : fuzz_byte(in);
 	if (p.op == VIRTIO_VSOCK_OP_SHUTDOWN)
-		p.flags = byte(in);
+		p.flags = fuzz_byte(in);
 	if (bend & 4) {
-		p.buf_alloc = word(in);
-		p.fwd_cnt = word(in);
+		p.buf_alloc = fuzz_word(in);
+		p.fwd_cnt = fuzz_word(in);
 	}
 	if (bend & 8)
-		len += byte(in) - 128u;
+		len += fuzz_byte(in) - 128u;
 	vsock_pkt_store(&p, raw);
 	if (bend & 16)
-		raw[byte(in) % sizeof(raw)] = byte(in);
-	gmem_write(r->d.mem, RIG_TX_BUF, raw, sizeof(raw));
-	rig_desc(r, VSOCK_TX, 0, RIG_TX_BUF, 20, VD_NEXT, 1);
-	rig_desc(r, VSOCK_TX, 1, RIG_TX_BUF + 20, 24 + (len & 0x1ffff), 0, 0);
-	rig_offer(r, VSOCK_TX, 0);
+		raw[fuzz_byte(in) % sizeof(raw)] = fuzz_byte(in);
+	gmem_write(r->m.d.mem, RIG_TX_BUF, raw, sizeof(raw));
+	mq_desc(&r->m, VSOCK_TX, 0, RIG_TX_BUF, 20, VD_NEXT, 1);
+	mq_desc(&r->m, VSOCK_TX, 1, RIG_TX_BUF + 20, 24 + (len & 0x1ffff), 0, 0);
+	mq_offer(&r->m, VSOCK_TX, 0);
 	if (!(bend & 32))
-		rig_kick(r, VSOCK_TX);
+		mq_kick(&r->m, VSOCK_TX);
 }
 
 /* A chain of 1 to 4 descriptors for any queue. */
-static void offer_chain(struct rig *r, struct input *in)
+static void offer_chain(struct rig *r, struct fuzz_input *in)
 {
-	unsigned queue = byte(in) % 3, n = 1 + byte(in) % 4, first = byte(in) % RIG_SIZE;
-	unsigned bend = byte(in);
+	unsigned queue = fuzz_byte(in) % 3, n = 1 + fuzz_byte(in) % 4, first = fuzz_byte(in) % RIG_SIZE;
+	unsigned bend = fuzz_byte(in);
 
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t flags = (i + 1 < n ? VD_NEXT : 0) | (queue == VSOCK_TX ? 0 : VD_WRITE);
 
 		if (bend & 2)
-			flags ^= byte(in) & 7;
-		rig_desc(r, queue, (first + i) % RIG_SIZE,
-			 bend & 4 ? (uint32_t)VD_RAM - byte(in) : RIG_RX_BUF + word(in),
-			 bend & 1 ? word(in) : 100, flags,
-			 (uint16_t)(bend & 8 ? byte(in) : (first + i + 1) % RIG_SIZE));
+			flags ^= fuzz_byte(in) & 7;
+		mq_desc(&r->m, queue, (first + i) % RIG_SIZE,
+			 bend & 4 ? (uint32_t)VD_RAM - fuzz_byte(in) : RIG_RX_BUF + fuzz_word(in),
+			 bend & 1 ? fuzz_word(in) : 100, flags,
+			 (uint16_t)(bend & 8 ? fuzz_byte(in) : (first + i + 1) % RIG_SIZE));
 	}
-	rig_offer(r, queue, (uint16_t)(bend & 16 ? word(in) : first));
+	mq_offer(&r->m, queue, (uint16_t)(bend & 16 ? fuzz_word(in) : first));
 }
 
 /* Takes what the guest got, so that buffers go round. */
@@ -97,52 +78,52 @@ static void receive(struct rig *r)
 	uint8_t raw[VSOCK_HDR_BYTES];
 	struct vsock_pkt p;
 
-	for (unsigned i = 0; i < RIG_SIZE && rig_take(r, VSOCK_RX, &u); i++) {
-		gmem_read(r->d.mem, RIG_RX_BUF + (u.id % RIG_SIZE) * (gpaddr)RIG_BUF_BYTES, raw,
+	for (unsigned i = 0; i < RIG_SIZE && mq_take(&r->m, VSOCK_RX, &u); i++) {
+		gmem_read(r->m.d.mem, RIG_RX_BUF + (u.id % RIG_SIZE) * (gpaddr)RIG_BUF_BYTES, raw,
 			  sizeof(raw));
 		vsock_pkt_load(&p, raw);
 		last_port = p.src_port;
 		rig_give(r, u.id % RIG_SIZE);
 	}
-	rig_kick(r, VSOCK_RX);
+	mq_kick(&r->m, VSOCK_RX);
 }
 
-static int *pick_socket(struct rig *r, struct input *in)
+static int *pick_socket(struct rig *r, struct fuzz_input *in)
 {
-	uint8_t which = byte(in);
+	uint8_t which = fuzz_byte(in);
 
 	if (which & 1 && r->h->n_dialled)
 		return &r->h->dialled[(which >> 1) % r->h->n_dialled];
 	return &hosts[(which >> 1) % MAX_HOSTS];
 }
 
-static void host_connects(struct rig *r, struct input *in)
+static void host_connects(struct rig *r, struct fuzz_input *in)
 {
 	static const char *const lines[] = {"CONNECT 1\n", "CONNECT 2\nmore", "connect 3", "HELLO\n"};
-	int *fd = &hosts[byte(in) % MAX_HOSTS];
-	const char *line = lines[byte(in) % ARRAY_LEN(lines)];
+	int *fd = &hosts[fuzz_byte(in) % MAX_HOSTS];
+	const char *line = lines[fuzz_byte(in) % ARRAY_LEN(lines)];
 
 	if (*fd > 0)
 		close(*fd);
 	*fd = rig_connect(r);
 	(void)!send(*fd, line, strlen(line), MSG_NOSIGNAL);
-	fake_loop_poll(r->d.loop);
+	fake_loop_poll(r->m.d.loop);
 }
 
-static void host_acts(struct rig *r, struct input *in)
+static void host_acts(struct rig *r, struct fuzz_input *in)
 {
 	static uint8_t buf[1 << 16];
 	int *fd = pick_socket(r, in);
 
 	if (*fd <= 0)
 		return;
-	switch (byte(in) % 6) {
+	switch (fuzz_byte(in) % 6) {
 	case 0:
 	case 1:
-		(void)!send(*fd, buf, word(in), MSG_NOSIGNAL);
+		(void)!send(*fd, buf, fuzz_word(in), MSG_NOSIGNAL);
 		break;
 	case 2:
-		(void)!recv(*fd, buf, word(in), 0);
+		(void)!recv(*fd, buf, fuzz_word(in), 0);
 		break;
 	case 3:
 		shutdown(*fd, SHUT_WR);
@@ -155,12 +136,12 @@ static void host_acts(struct rig *r, struct input *in)
 		*fd = -1;
 		break;
 	}
-	fake_loop_poll(r->d.loop);
+	fake_loop_poll(r->m.d.loop);
 }
 
-static void run(struct rig *r, struct input *in)
+static void run(struct rig *r, struct fuzz_input *in)
 {
-	uint8_t op = byte(in);
+	uint8_t op = fuzz_byte(in);
 	uint64_t v;
 
 	switch (op % 12) {
@@ -171,11 +152,11 @@ static void run(struct rig *r, struct input *in)
 		offer_chain(r, in);
 		break;
 	case 5:
-		rig_kick(r, byte(in) % 4);
+		mq_kick(&r->m, fuzz_byte(in) % 4);
 		break;
 	case 6: /* anything anywhere in the rings */
-		v = word(in) | (uint64_t)word(in) << 32;
-		gmem_write(r->d.mem, RIG_RINGS + word(in) % 0xc000, &v, 1u << (op >> 4 & 3));
+		v = fuzz_word(in) | (uint64_t)fuzz_word(in) << 32;
+		gmem_write(r->m.d.mem, MQ_RINGS + fuzz_word(in) % 0xc000, &v, 1u << (op >> 4 & 3));
 		break;
 	case 7:
 		receive(r);
@@ -188,18 +169,18 @@ static void run(struct rig *r, struct input *in)
 		break;
 	case 10:
 		r->h->dial_error = op & 0x10 ? EAGAIN : EMFILE;
-		r->h->dial_fails = byte(in) % 4;
+		r->h->dial_fails = fuzz_byte(in) % 4;
 		r->h->accept_error = op & 0x20 ? EMFILE : 0;
-		fake_loop_advance(r->d.loop, 1000000ull * word(in));
+		fake_loop_advance(r->m.d.loop, 1000000ull * fuzz_word(in));
 		break;
 	case 11:
 		if (op & 0x10)
-			rig_start(r, byte(in) % RIG_SIZE);
+			rig_start(r, fuzz_byte(in) % RIG_SIZE);
 		else if (op & 0x20)
-			virtio_vsock_transport_reset(r->d.v);
+			virtio_vsock_transport_reset(r->m.d.v);
 		else
-			bus_write(r->d.bus, VD_BASE + word(in) % 0x150, op & 0x80 ? 1 : 4, word(in));
-		fake_loop_poll(r->d.loop);
+			bus_write(r->m.d.bus, VD_BASE + fuzz_word(in) % 0x150, op & 0x80 ? 1 : 4, fuzz_word(in));
+		fake_loop_poll(r->m.d.loop);
 		break;
 	}
 }
@@ -218,9 +199,9 @@ static void close_all(struct rig *r)
 	r->h->dial_fails = 0;
 	r->h->accept_error = 0;
 	last_port = 0;
-	fake_loop_poll(r->d.loop);
-	fake_loop_advance(r->d.loop, 100000000000ull);
-	fake_loop_poll(r->d.loop); /* those that were to be accepted later */
+	fake_loop_poll(r->m.d.loop);
+	fake_loop_advance(r->m.d.loop, 100000000000ull);
+	fake_loop_poll(r->m.d.loop); /* those that were to be accepted later */
 }
 
 /* After whatever happened, a driver that resets it has a device that works, and nothing is lost. */
@@ -246,9 +227,9 @@ static void check(struct rig *r)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct rig r;
-	struct input in = {data, size};
+	struct fuzz_input in = {data, size};
 
-	if (!r.d.v) {
+	if (!r.m.d.v) {
 		log_set_level(LOG_LEVEL_ERROR);
 		rig_init(&r);
 	}

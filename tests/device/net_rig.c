@@ -169,6 +169,56 @@ void rig_start(struct rig *r, uint64_t features, uint16_t size)
 	mq_start(&r->m, features, (1u << r->m.d.v->n_queues) - 1, size);
 }
 
+void rig_start_tap(struct rig *r)
+{
+	rig_init(r, &(struct rig_config){.has_hdr = true, .port_features = RIG_OFFLOADS});
+	rig_start(r, RIG_EVERYTHING, RIG_SIZE);
+}
+
+bool rig_transmit(struct rig *r, const uint8_t *packet, uint32_t len)
+{
+	unsigned before = r->port[0]->n_sent;
+	struct vdriver_used u;
+
+	assert(gmem_write(r->m.d.mem, MQ_BUF, packet, len));
+	mq_desc(&r->m, 1, 0, MQ_BUF, len, 0, 0);
+	mq_offer(&r->m, 1, 0);
+	mq_kick(&r->m, 1);
+	assert(mq_take(&r->m, 1, &u)); /* whatever it was, it is given back */
+	assert(u.len == 0);
+	assert(!mq_take(&r->m, 1, &u));
+	return r->port[0]->n_sent != before;
+}
+
+void rig_offer_buffers(struct rig *r, unsigned n, uint32_t bytes)
+{
+	for (unsigned i = 0; i < n; i++) {
+		mq_desc(&r->m, 0, i, MQ_BUF + (uint64_t)i * 0x1000, bytes, VD_WRITE, 0);
+		mq_offer(&r->m, 0, (uint16_t)i);
+	}
+}
+
+uint32_t rig_taken(struct rig *r, uint8_t *out, unsigned *n_buffers)
+{
+	struct vdriver_used u;
+	uint32_t len = 0;
+	uint8_t hdr[NET_HDR_BYTES];
+
+	*n_buffers = 1;
+	for (unsigned i = 0; i < *n_buffers; i++) {
+		if (!mq_take(&r->m, 0, &u))
+			return 0;
+		assert(gmem_read(r->m.d.mem, MQ_BUF + (uint64_t)u.id * 0x1000, out + len, u.len));
+		len += u.len;
+		if (!i) {
+			assert(gmem_read(r->m.d.mem, MQ_BUF + (uint64_t)u.id * 0x1000, hdr, sizeof(hdr)));
+			*n_buffers = load_le16(hdr + 10);
+			assert(*n_buffers >= 1);
+		}
+	}
+	return len;
+}
+
 struct virtio_net_stats rig_stats(struct rig *r)
 {
 	struct virtio_net_stats s;

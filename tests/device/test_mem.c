@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { N_BLOCKS = 70, REQ = VD_BUF, RESP = VD_BUF + 0x1000, CONFIG = 0x100 };
+enum { N_BLOCKS = 70, REQ = VD_BUF, RESP = VD_BUF + 0x1000 };
 enum { PLUG, UNPLUG, UNPLUG_ALL, STATE };
 enum { ACK, NACK, BUSY, ERROR, NOTHING = 0x5555 };
 enum { PLUGGED, UNPLUGGED, MIXED };
@@ -69,11 +69,6 @@ static uint16_t ask(uint16_t type, uint64_t first, uint16_t n)
 	return ask_raw(type, base + first * block, n, 24, 10);
 }
 
-static uint64_t config64(unsigned off)
-{
-	return vdriver_read(&d, CONFIG + off) | (uint64_t)vdriver_read(&d, CONFIG + off + 4) << 32;
-}
-
 static void request(uint64_t n)
 {
 	struct err e;
@@ -87,17 +82,6 @@ static struct virtio_mem_counters counters(void)
 
 	virtio_mem_counters(d.v, &n);
 	return n;
-}
-
-/* As the metrics find it. */
-static uint64_t counted(const char *name)
-{
-	const struct device_counter *c = d.v->dev.ops->counters;
-
-	while (c->name && strcmp(c->name, name))
-		c++;
-	cr_assert(c->name, "%s", name);
-	return device_count(&d.v->dev, c);
 }
 
 /* Pages of a block that take memory of the host. */
@@ -119,13 +103,13 @@ TestSuite(mem, .init = start, .fini = finish);
 Test(mem, tells_what_there_is)
 {
 	cr_assert_eq(vdriver_read(&d, 8), 24);
-	cr_assert_eq(config64(0), block);
-	cr_assert_eq(config64(8), 0);
-	cr_assert_eq(config64(16), base);
-	cr_assert_eq(config64(24), N_BLOCKS * block);
-	cr_assert_eq(config64(32), N_BLOCKS * block);
-	cr_assert_eq(config64(40), 0);
-	cr_assert_eq(config64(48), 4 * block);
+	cr_assert_eq(vdriver_config64(&d, 0), block);
+	cr_assert_eq(vdriver_config64(&d, 8), 0);
+	cr_assert_eq(vdriver_config64(&d, 16), base);
+	cr_assert_eq(vdriver_config64(&d, 24), N_BLOCKS * block);
+	cr_assert_eq(vdriver_config64(&d, 32), N_BLOCKS * block);
+	cr_assert_eq(vdriver_config64(&d, 40), 0);
+	cr_assert_eq(vdriver_config64(&d, 48), 4 * block);
 	cr_assert_eq(base % (128 << 20), 0);
 	cr_assert_eq(gmem_size(d.mem), 2 * VD_RAM); /* no RAM until it is plugged */
 }
@@ -133,9 +117,9 @@ Test(mem, tells_what_there_is)
 Test(mem, blocks_are_plugged_up_to_what_is_requested)
 {
 	cr_assert_eq(ask(PLUG, 2, 3), ACK);
-	cr_assert_eq(config64(40), 3 * block);
+	cr_assert_eq(vdriver_config64(&d, 40), 3 * block);
 	cr_assert_eq(ask(PLUG, 10, 2), NACK);
-	cr_assert_eq(config64(40), 3 * block);
+	cr_assert_eq(vdriver_config64(&d, 40), 3 * block);
 	cr_assert_eq(ask(PLUG, 10, 1), ACK);
 	cr_assert_eq(ask(PLUG, 11, 1), NACK);
 	request(N_BLOCKS);
@@ -144,10 +128,10 @@ Test(mem, blocks_are_plugged_up_to_what_is_requested)
 	cr_assert_eq(counters().plugs, 4);
 	cr_assert_eq(counters().plug_fails, 2);
 	cr_assert_eq(counters().plugged_bytes, 7 * block);
-	cr_assert_eq(counted("plugs"), 4);
-	cr_assert_eq(counted("plug_fails"), 2);
-	cr_assert_eq(counted("plugged_bytes"), 7 * block);
-	cr_assert_geq(counted("queue_events"), 6);
+	cr_assert_eq(vdriver_counted(&d, "plugs"), 4);
+	cr_assert_eq(vdriver_counted(&d, "plug_fails"), 2);
+	cr_assert_eq(vdriver_counted(&d, "plugged_bytes"), 7 * block);
+	cr_assert_geq(vdriver_counted(&d, "queue_events"), 6);
 }
 
 Test(mem, ranges_that_are_none_are_refused)
@@ -165,7 +149,7 @@ Test(mem, ranges_that_are_none_are_refused)
 		cr_assert_eq(ask_raw((uint16_t)type, 0, 65535, 24, 10), ERROR);
 		cr_assert_eq(ask_raw((uint16_t)type, -block, 1, 24, 10), ERROR);
 	}
-	cr_assert_eq(config64(40), 0);
+	cr_assert_eq(vdriver_config64(&d, 40), 0);
 	cr_assert_eq(ask(PLUG, 0, N_BLOCKS), ACK);
 	cr_assert_eq(ask(STATE, 0, N_BLOCKS), ACK);
 	cr_assert_eq(state_told, PLUGGED);
@@ -184,7 +168,7 @@ Test(mem, blocks_in_another_state_are_refused_as_a_whole)
 	cr_assert_eq(state_told, MIXED);
 	cr_assert_eq(ask(STATE, 6, 1), ACK);
 	cr_assert_eq(state_told, UNPLUGGED);
-	cr_assert_eq(config64(40), 2 * block);
+	cr_assert_eq(vdriver_config64(&d, 40), 2 * block);
 }
 
 Test(mem, unplugged_blocks_go_back_to_the_host)
@@ -197,7 +181,7 @@ Test(mem, unplugged_blocks_go_back_to_the_host)
 	cr_assert_eq(resident(0) + resident(3), 1024);
 	cr_assert_eq(vdriver_byte(&d, base + 3 * block), 0x77);
 	cr_assert_eq(vdriver_byte(&d, base + block), 0);
-	cr_assert_eq(config64(40), 2 * block);
+	cr_assert_eq(vdriver_config64(&d, 40), 2 * block);
 	cr_assert_eq(counters().unplugged_bytes, 2 * block);
 }
 
@@ -215,7 +199,7 @@ Test(mem, all_go_at_once)
 	cr_assert_eq(ask(PLUG, 40, 3), ACK);
 	gmem_fill(d.mem, base + 41 * block, 0x77, 64);
 	cr_assert_eq(ask(UNPLUG_ALL, 12345, 7), ACK); /* what else it says does not count */
-	cr_assert_eq(config64(40), 0);
+	cr_assert_eq(vdriver_config64(&d, 40), 0);
 	cr_assert_eq(ask(STATE, 0, N_BLOCKS), ACK);
 	cr_assert_eq(state_told, UNPLUGGED);
 	cr_assert_eq(vdriver_byte(&d, base + 41 * block), 0);
@@ -227,7 +211,7 @@ Test(mem, what_is_no_request_gets_an_error)
 	cr_assert_eq(ask(0xffff, 0, 1), ERROR);
 	cr_assert_eq(ask_raw(PLUG, base, 1, 23, 10), ERROR);
 	cr_assert_eq(ask_raw(PLUG, base, 1, 24, 9), NOTHING);
-	cr_assert_eq(config64(40), 0);
+	cr_assert_eq(vdriver_config64(&d, 40), 0);
 	cr_assert_eq(counters().event_fails, 4);
 }
 
@@ -239,7 +223,7 @@ Test(mem, the_operator_changes_what_is_requested)
 
 	request(2);
 	cr_assert_gt(d.n_irq + d.n_msi, before);
-	cr_assert_eq(config64(48), 2 * block);
+	cr_assert_eq(vdriver_config64(&d, 48), 2 * block);
 	cr_assert_eq(virtio_mem_request(d.v, block + 4096, &e), -EINVAL);
 	cr_assert(strstr(e.msg, "no multiple of a block"), "%s", e.msg);
 	cr_assert_eq(virtio_mem_request(d.v, (N_BLOCKS + 1) * block, &e), -EINVAL);
@@ -262,7 +246,7 @@ Test(mem, a_reset_of_the_device_keeps_blocks_and_one_of_the_machine_takes_them)
 	cr_assert_eq(ask(PLUG, 0, 4), ACK);
 	gmem_fill(d.mem, base, 0x77, 64);
 	vdriver_start(&d, 0, 8);
-	cr_assert_eq(config64(40), 4 * block);
+	cr_assert_eq(vdriver_config64(&d, 40), 4 * block);
 	cr_assert_eq(vdriver_byte(&d, base), 0x77);
 	d.v->dev.ops->reset(&d.v->dev);
 	virtio_mem_state(d.v, &s);

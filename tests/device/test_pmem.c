@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_BYTES = 10000, RANGE = VIRTIO_PMEM_ALIGN, REQ = VD_BUF, RESP = VD_BUF + 0x1000, CONFIG = 0x100 };
+enum { FILE_BYTES = 10000, RANGE = VIRTIO_PMEM_ALIGN, REQ = VD_BUF, RESP = VD_BUF + 0x1000 };
 
 static struct vdriver d;
 static char path[64];
@@ -99,22 +99,6 @@ static struct virtio_pmem_counters counters(void)
 	return n;
 }
 
-/* As the metrics find it. */
-static uint64_t counted(const char *name)
-{
-	const struct device_counter *c = d.v->dev.ops->counters;
-
-	while (c->name && strcmp(c->name, name))
-		c++;
-	cr_assert(c->name, "%s", name);
-	return device_count(&d.v->dev, c);
-}
-
-static uint64_t config64(unsigned off)
-{
-	return vdriver_read(&d, CONFIG + off) | (uint64_t)vdriver_read(&d, CONFIG + off + 4) << 32;
-}
-
 TestSuite(pmem, .init = start, .fini = finish);
 
 Test(pmem, tells_where_it_is)
@@ -123,10 +107,10 @@ Test(pmem, tells_where_it_is)
 	unsigned n = gmem_regions(d.mem, &r);
 
 	cr_assert_eq(vdriver_read(&d, 8), 27);
-	cr_assert_eq(config64(0), r[n - 1].base);
-	cr_assert_eq(config64(8), RANGE);
-	cr_assert_eq(config64(0) % GMEM_RANGE_ALIGN, 0);
-	cr_assert_geq(config64(0), (1ull << 32) + VD_RAM);
+	cr_assert_eq(vdriver_config64(&d, 0), r[n - 1].base);
+	cr_assert_eq(vdriver_config64(&d, 8), RANGE);
+	cr_assert_eq(vdriver_config64(&d, 0) % GMEM_RANGE_ALIGN, 0);
+	cr_assert_geq(vdriver_config64(&d, 0), (1ull << 32) + VD_RAM);
 	cr_assert_eq(vdriver_byte(&d, file.base + 3), 't');
 	cr_assert_eq(vdriver_byte(&d, file.base + FILE_BYTES), 0);
 	cr_assert(gmem_valid(d.mem, file.base, RANGE));
@@ -221,7 +205,7 @@ Test(pmem, what_is_no_request_gets_an_error)
 	cr_assert(vdriver_take(&d, &u) && u.len == 4);
 	cr_assert(vdriver_take(&d, &u) && u.len == 0);
 	cr_assert_eq(counters().event_fails, 3);
-	cr_assert_eq(counted("event_fails"), 3);
+	cr_assert_eq(vdriver_counted(&d, "event_fails"), 3);
 	cr_assert_eq(counters().requests, 0);
 }
 
@@ -385,7 +369,7 @@ Test(pmem_limits, flushes_wait_for_it, .init = limited, .fini = finish)
 	fake_loop_finish(d.loop, 0, 0, 0);
 	cr_assert_eq(answered(2), 0);
 	cr_assert_geq(counters().throttled, 2);
-	cr_assert_eq(counted("throttled"), counters().throttled);
+	cr_assert_eq(vdriver_counted(&d, "throttled"), counters().throttled);
 }
 
 Test(pmem_limits, a_stopped_machine_goes_on_with_them, .init = limited, .fini = finish)

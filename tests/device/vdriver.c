@@ -336,3 +336,20 @@ uint8_t vdriver_byte(struct vdriver *d, gpaddr gpa)
 	assert(gmem_read(d->mem, gpa, &b, 1));
 	return b;
 }
+
+uint64_t vdriver_config64(struct vdriver *d, unsigned off)
+{
+	uint64_t low = vdriver_read(d, 0x100 + off);
+
+	return low | (uint64_t)vdriver_read(d, 0x104 + off) << 32;
+}
+
+uint64_t vdriver_counted(struct vdriver *d, const char *name)
+{
+	const struct device_counter *c = d->v->dev.ops->counters;
+
+	while (c->name && strcmp(c->name, name))
+		c++;
+	assert(c->name);
+	return device_count(&d->v->dev, c);
+}

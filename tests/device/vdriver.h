@@ -93,5 +93,9 @@ void vdriver_kick(struct vdriver *d);
 /* The next used element; false if there is none. */
 bool vdriver_take(struct vdriver *d, struct vdriver_used *out);
 uint8_t vdriver_byte(struct vdriver *d, gpaddr gpa);
+/* 64 bits of the configuration space, at byte `off`. */
+uint64_t vdriver_config64(struct vdriver *d, unsigned off);
+/* A counter of the device, as the metrics find it. */
+uint64_t vdriver_counted(struct vdriver *d, const char *name);
 
 #endif

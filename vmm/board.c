@@ -235,9 +235,10 @@ static void on_serial_rx_ready(void *ctx)
 		b->events.serial_rx_ready(b->events.serial_ctx);
 }
 
-static int solder_uart(struct board *b, struct err *e)
+static int solder_uart(struct board *b, const struct machine_config *mc, struct err *e)
 {
-	const struct ns16550_config c = { .id = "com1", .base = PC_COM1_PORT };
+	const struct ns16550_config c = { .id = "com1", .base = PC_COM1_PORT,
+					   .handshake = mc->serial_handshake };
 	const struct ns16550_wiring w = {
 		.bus = b->ports,
 		.loop = b->loop,
@@ -408,7 +409,7 @@ int board_populate(struct board *b, const struct machine_config *c, const struct
 	if (r == 0)
 		r = solder_serial_gate(b, c, e);
 	if (r == 0)
-		r = solder_uart(b, e);
+		r = solder_uart(b, c, e);
 	if (r == 0)
 		r = solder_keyboard(b, e);
 	if (r == 0)

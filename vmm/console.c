@@ -11,6 +11,7 @@
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/loop.h"
+#include "vmm/guest/result.h"
 
 enum console_keys { KEYS_PLAIN, KEYS_ESCAPED, KEYS_PROMPT };
 
@@ -159,6 +160,8 @@ static void key_at_prompt(struct console *c, uint8_t key)
 static void take_input(struct console *c, const uint8_t *p, size_t n)
 {
 	for (; n; p++, n--) {
+		if (c->config.framed && *p == INPUT_MARK)
+			key_to_guest(c, INPUT_MARK);
 		if (!c->config.keys)
 			key_to_guest(c, *p);
 		else if (c->keys == KEYS_ESCAPED)
@@ -189,22 +192,43 @@ static bool feed_device(struct console *c)
 	return c->n_pending == 0;
 }
 
+static void take_end(struct console *c)
+{
+	static const uint8_t end[] = { INPUT_MARK, INPUT_END };
+
+	memcpy(c->pending + c->n_pending, end, sizeof(end)); /* room_for_input() left room */
+	c->n_pending += sizeof(end);
+}
+
 /* The other end sends no more. One that can hang up may still listen, until it does. */
 static void on_end_of_input(struct console *c, uint32_t ready)
 {
-	if (!c->hooks.hangup)
+	if (!c->hooks.hangup) {
 		stop_reading(c); /* the end of the input does not end the guest */
-	else if (ready & LOOP_HUP)
+		if (c->config.framed)
+			take_end(c);
+	} else if (ready & LOOP_HUP) {
 		c->hooks.hangup(c->hooks.ctx);
-	else
+	} else {
 		loop_set_events(c->loop, &c->source, LOOP_IN | LOOP_EDGE);
+	}
+}
+
+/* How much to read. Framed, a byte becomes up to two, and the end needs two. */
+static size_t room_for_input(const struct console *c)
+{
+	size_t room = sizeof(c->pending) - c->n_pending;
+
+	if (c->config.keys)
+		return sizeof(c->pending);
+	return !c->config.framed ? room : room < 4 ? 0 : (room - 2) / 2;
 }
 
 /* One read; false at the end of the input or when there is nothing now. */
 static bool read_some(struct console *c, uint32_t ready)
 {
 	uint8_t buf[sizeof(c->pending)];
-	size_t room = c->config.keys ? sizeof(buf) : sizeof(buf) - c->n_pending;
+	size_t room = room_for_input(c);
 	ssize_t n = room ? read(c->config.in_fd, buf, room) : -1;
 
 	if (n > 0) {
@@ -235,7 +259,7 @@ static void on_pump(struct loop_work *w)
 		return;
 	if (c->reading && c->pollable)
 		loop_set_events(c->loop, &c->source, LOOP_IN);
-	else if (c->reading && read_some(c, 0))
+	else if (c->reading && (read_some(c, 0) || c->n_pending))
 		loop_post(c->loop, &c->pump);
 }
 

@@ -28,6 +28,7 @@ struct console_config {
 	int in_fd, out_fd; /* borrowed; -1: none */
 	bool keys;         /* the input is a terminal in raw mode: mind the escape key */
 	uint8_t escape;    /* 1 is Ctrl-A */
+	bool framed;       /* the input's end is told, as vmm/guest/result.h has it; excludes keys */
 };
 
 struct console_hooks {

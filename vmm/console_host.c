@@ -201,6 +201,7 @@ static int open_end(struct console_host *h, struct console_config *cc, struct er
 		if (!isatty(STDIN_FILENO) || terminal_usable())
 			cc->in_fd = STDIN_FILENO;
 		cc->keys = h->keys = cc->in_fd >= 0 && isatty(STDIN_FILENO);
+		cc->framed = h->config.framed && !cc->keys;
 		break;
 	case CONSOLE_FILE:
 		r = open_file(h, e);

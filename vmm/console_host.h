@@ -18,6 +18,7 @@ struct console_host_config {
 	enum console_kind kind;
 	const char *path; /* of file or socket */
 	uint8_t escape;
+	bool framed; /* of CONSOLE_STDIO: standard input's end is told, see struct console_config */
 };
 
 /* hooks: hangup is not used. opened, which may be NULL, tells that somebody has connected to the

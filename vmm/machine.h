@@ -129,6 +129,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	bool rng;
 	struct limiter_config rng_limits;
 	struct limiter_bucket_config serial_limit; /* bytes; what is over it is dropped */
+	bool serial_handshake; /* see struct ns16550_config */
 	struct machine_balloon balloon;
 	struct machine_hotplug hotplug;
 	struct machine_console consoles[MACHINE_MAX_CONSOLES]; /* the first without a name is hvc0 */

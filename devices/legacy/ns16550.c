@@ -6,7 +6,7 @@
  * The transmitter is infinitely fast: a byte written leaves at once, so the holding register is
  * always empty and its interrupt is due again as soon as it was served. Divisor and line format
  * are kept but set only the length of the receiver's time-out. The modem on the other end is always
- * there (CTS, DSR, DCD on). OUT2 gates the interrupt, as wired on every PC; in loopback mode too,
+ * there (CTS, DSR, DCD on); it minds RTS only if it is configured to. OUT2 gates the interrupt, as wired on every PC; in loopback mode too,
  * where the real chip would cut it off.
  *
  * Not there: sleep modes, larger FIFOs and enhanced registers of later chips, transmitter pacing.
@@ -53,6 +53,7 @@ enum {
 	LCR_BREAK = 0x40,
 	LCR_DLAB = 0x80,
 
+	MCR_RTS = 0x02,
 	MCR_OUT2 = 0x08,
 	MCR_LOOP = 0x10,
 	MCR_MASK = 0x1f,
@@ -78,6 +79,7 @@ static const uint64_t base_baud = 115200, ns_per_s = 1000000000;
 struct ns16550 {
 	struct device dev;
 	struct ns16550_wiring w;
+	bool handshake, asked; /* the guest sends a break before it gets input, and minds RTS */
 	struct loop_timer rx_timer;
 	uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
 	uint8_t lsr_errors; /* until LSR is read */
@@ -180,9 +182,15 @@ static void push_rx(struct ns16550 *u, uint8_t byte, uint8_t flags)
 		u->lsr_errors |= flags;
 }
 
+/* The other end may send: the line is disconnected in loopback. */
+static bool may_send(const struct ns16550 *u)
+{
+	return !(u->mcr & MCR_LOOP) && (!u->handshake || (u->asked && (u->mcr & MCR_RTS)));
+}
+
 static void tell_room(struct ns16550 *u)
 {
-	if (!u->rx_refused || u->n_rx || (u->mcr & MCR_LOOP))
+	if (!u->rx_refused || u->n_rx || !may_send(u))
 		return;
 	u->rx_refused = false;
 	if (u->w.rx_ready)
@@ -208,7 +216,7 @@ size_t ns16550_rx(struct device *d, const uint8_t *p, size_t n)
 	struct ns16550 *u = to_uart(d);
 	size_t taken = 0;
 
-	if (!(u->mcr & MCR_LOOP)) /* the line is disconnected in loopback */
+	if (may_send(u))
 		while (taken < n && u->n_rx < rx_capacity(u))
 			push_rx(u, p[taken++], 0);
 	if (taken < n)
@@ -297,8 +305,12 @@ static void write_lcr(struct ns16550 *u, uint8_t val)
 	bool break_starts = val & ~u->lcr & LCR_BREAK;
 
 	u->lcr = val;
-	if (break_starts && (u->mcr & MCR_LOOP))
+	if (break_starts && (u->mcr & MCR_LOOP)) {
 		push_rx(u, 0, LSR_BI);
+	} else if (break_starts) {
+		u->asked = true;
+		tell_room(u);
+	}
 }
 
 static void uart_write(struct device *d, uint64_t off, unsigned size, uint64_t val)
@@ -415,6 +427,7 @@ static void uart_reset(struct device *d)
 	loop_timer_cancel(u->w.loop, &u->rx_timer);
 	clear_rx(u);
 	u->ier = u->fcr = u->lcr = u->mcr = u->scr = 0;
+	u->asked = false;
 	u->dll = 1; /* 115200; undefined on the chip */
 	u->dlm = 0;
 	u->lsr_errors = u->msr_delta = 0;
@@ -455,6 +468,7 @@ int ns16550_create(const struct ns16550_config *cfg, const struct ns16550_wiring
 	if (!u)
 		return err_set(e, ENOMEM, "%s: out of host memory", cfg->id);
 	u->w = *w;
+	u->handshake = cfg->handshake;
 	u->rx_timer.owner = &u->dev;
 	u->rx_timer.fn = on_rx_timeout;
 	device_init(&u->dev, &uart_ops, cfg->id);

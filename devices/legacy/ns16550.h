@@ -17,6 +17,8 @@ enum { NS16550_LEN = 8, NS16550_FIFO_LEN = 16 };
 struct ns16550_config {
 	const char *id;
 	uint64_t base; /* 0x3f8 for COM1 */
+	/* The other end must not lose a byte: it sends after the guest's first break, while RTS is on. */
+	bool handshake;
 };
 
 struct ns16550_wiring {

@@ -14,9 +14,10 @@ from harness import MAYFLY, ROOT, Suite, guest
 BASE = ["run", "--accel", "tcg", "--mem", "256M", "--net", "none", "--timeout", "60s"]
 
 
-def command(kernel, words, extra=(), timeout=90):
-    """Runs words in the guest; returns exit code and output, byte for byte."""
-    res = subprocess.run([MAYFLY, *BASE, "--kernel", guest(kernel), *extra, "--", *words], stdin=subprocess.DEVNULL,
+def command(kernel, words, extra=(), timeout=90, stdin=b""):
+    """Runs words in the guest, with bytes or a file to read; returns exit code and output, byte for byte."""
+    given = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    res = subprocess.run([MAYFLY, *BASE, "--kernel", guest(kernel), *extra, "--", *words], **given,
                          capture_output=True, timeout=timeout)
     return res.returncode, res.stdout, res.stderr
 
@@ -52,7 +53,48 @@ def gives_exit_status():
 
 
 def has_no_input():
-    expect(command("cloud-6.1", ["sh", "-c", "wc -c; echo done"]), 0, b"0\ndone\n")
+    expect(command("cloud-6.1", ["sh", "-c", "wc -c; echo done"], stdin=subprocess.DEVNULL), 0, b"0\ndone\n")
+
+
+def reads_a_pipe():
+    """Every byte value, marks of the framing in a row, and more than any buffer on the way holds."""
+    sent = bytes(range(256)) + b"\x10\x10\x04\x10" + os.urandom(150_000) + b"\x10"
+    expect(command("cloud-6.12", ["cat"], stdin=sent), 0, sent)
+
+
+def reads_a_file():
+    with tempfile.TemporaryFile() as f:
+        f.write(b"x" * 5000)
+        f.seek(0)
+        expect(command("cloud-6.1", ["wc", "-c"], stdin=f), 0, b"5000\n")
+
+
+def reads_late():
+    """The command looks at its input long after it came: nothing is lost in between."""
+    sent = os.urandom(100_000)
+    expect(command("cloud-6.1", ["sh", "-c", "sleep 2; cat"], stdin=sent), 0, sent)
+
+
+def ends_before_its_input():
+    expect(command("cloud-6.1", ["head", "-c", "3"], stdin=b"abc" + bytes(200_000)), 0, b"abc")
+
+
+def answers_line_by_line():
+    """What is written is there at once, not only when the input ends."""
+    p = subprocess.Popen([MAYFLY, *BASE, "--kernel", guest("cloud-6.1"), "--", "sh", "-c", "while read -r x; do echo \"> $x\"; done"], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        for line in (b"one\n", b"two\n"):
+            p.stdin.write(line)
+            p.stdin.flush()
+            if not select.select([p.stdout], [], [], 60)[0] or p.stdout.readline() != b"> " + line:
+                raise AssertionError(f"no answer to {line!r}")
+        p.stdin.close()
+        if p.wait(60) != 0:
+            raise AssertionError(f"code {p.returncode}")
+    finally:
+        p.kill()
+        p.wait()
 
 
 def ends_when_the_guest_crashes():
@@ -136,6 +178,11 @@ def main():
         ("words stay apart", keeps_words_apart),
         ("exit status", gives_exit_status),
         ("no input", has_no_input),
+        ("reads a pipe", reads_a_pipe),
+        ("reads a file", reads_a_file),
+        ("reads late", reads_late),
+        ("ends before its input", ends_before_its_input),
+        ("answers line by line", answers_line_by_line),
         ("guest powers off", powers_off),
         ("guest crashes", ends_when_the_guest_crashes),
         ("initrd with modules", uses_own_initrd_and_modules),

@@ -111,6 +111,10 @@ struct board *board_create(void)
 			      &(struct ns16550_wiring){b->pio, b->loop, line(b, 4), on_tx,
 						       on_rx_ready, b},
 			      &b->uart, NULL), &b->uart);
+	add(b, ns16550_create(&(struct ns16550_config){"com2", BOARD_COM2, .handshake = true},
+			      &(struct ns16550_wiring){b->pio, b->loop, line(b, 3), on_tx,
+						       on_rx_ready, b},
+			      &b->uart2, NULL), &b->uart2);
 	add(b, i8042_create(&(struct i8042_config){"kbd"},
 			    &(struct i8042_wiring){b->pio, line(b, 1), on_reset, b}, &b->kbc, NULL),
 	    &b->kbc);

@@ -16,6 +16,7 @@ enum {
 	BOARD_N_WIRES = 16,
 	BOARD_IOAPIC = 0xfec00000,
 	BOARD_COM1 = 0x3f8,
+	BOARD_COM2 = 0x2f8, /* with a careful other end: handshake */
 };
 
 struct board;
@@ -34,8 +35,8 @@ struct board_msg {
 struct board {
 	struct bus *pio, *mmio;
 	struct loop *loop;
-	struct device *uart, *kbc, *rtc, *pic, *pit, *ioapic, *pm, *rst, *exit, *con;
-	struct device *all[10];
+	struct device *uart, *uart2, *kbc, *rtc, *pic, *pit, *ioapic, *pm, *rst, *exit, *con;
+	struct device *all[11];
 	unsigned n_all;
 	struct wire wire[BOARD_N_WIRES];
 	uint64_t utc_ns; /* what the RTC takes for the host's clock at clock_ns */

@@ -274,3 +274,35 @@ Test(ns16550, divisor_zero_is_harmless)
 	rx("a", 1);
 	cr_assert_geq(fake_loop_advance(b->loop, 1000000), 1);
 }
+
+Test(ns16550, handshake_waits_for_break_and_rts)
+{
+	enum { RTS = 2, BREAK = 0x40 };
+	static const uint8_t bytes[] = "abcd";
+	unsigned told = b->n_rx_ready;
+
+	device_lock(b->uart2);
+	cr_assert_eq(ns16550_rx(b->uart2, bytes, 4), 0); /* nobody asked */
+	device_unlock(b->uart2);
+	board_out(b, BOARD_COM2 + MCR, RTS);
+	cr_assert_eq(b->n_rx_ready, told);
+	board_out(b, BOARD_COM2 + LCR, 3 | BREAK);
+	cr_assert_eq(b->n_rx_ready, told + 1);
+	board_out(b, BOARD_COM2 + LCR, 3);
+
+	device_lock(b->uart2);
+	cr_assert_eq(ns16550_rx(b->uart2, bytes, 1), 1);
+	device_unlock(b->uart2);
+	board_out(b, BOARD_COM2 + MCR, 0); /* no room */
+	cr_assert_eq(board_in(b, BOARD_COM2 + DATA), 'a');
+	device_lock(b->uart2);
+	cr_assert_eq(ns16550_rx(b->uart2, bytes, 4), 0);
+	device_unlock(b->uart2);
+	board_out(b, BOARD_COM2 + MCR, RTS);
+	cr_assert_eq(b->n_rx_ready, told + 2);
+	board_reset(b);
+	board_out(b, BOARD_COM2 + MCR, RTS);
+	device_lock(b->uart2);
+	cr_assert_eq(ns16550_rx(b->uart2, bytes, 4), 0); /* who asked is gone */
+	device_unlock(b->uart2);
+}

@@ -25,8 +25,8 @@ static void help_run(void)
 	       "frequencies; what the host lacks is interpreted. KVM has --cpu host only.\n"
 	       "With -- CMD... the guest runs that command in place of its init: its output comes out\n"
 	       "here, without the kernel's messages, and mayfly ends with its exit status. The command\n"
-	       "is looked for in the initrd, or in what root= names; busybox applets will do. It has no\n"
-	       "input, unless standard input and output are a terminal.\n");
+	       "is looked for in the initrd, or in what root= names; busybox applets will do. It reads\n"
+	       "mayfly's standard input; if that and standard output are a terminal, it has one, too.\n");
 }
 
 static void help_api(void)

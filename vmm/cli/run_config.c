@@ -499,16 +499,18 @@ static int make_cmdline(struct run_config *c, struct err *e)
 /* The command and what runs it come as an initramfs. */
 static int make_initrd(struct run_config *c, struct err *e)
 {
+	bool stdio = c->serial.kind == CONSOLE_STDIO;
 	struct guest_command g = {
 		.words = c->command,
 		.initrd_path = c->machine.initrd_path,
-		.interactive = c->serial.kind == CONSOLE_STDIO && isatty(STDIN_FILENO) &&
-			       isatty(STDOUT_FILENO),
+		.interactive = stdio && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
+		.input = stdio && !isatty(STDIN_FILENO),
 	};
 	int fd;
 
 	if (!c->command || c->dry_run)
 		return 0;
+	c->serial.framed = c->machine.serial_handshake = g.input;
 	fd = guest_command_initrd(&g, e);
 	if (fd < 0)
 		return fd;

@@ -13,6 +13,7 @@
 struct run_console { /* the host's end of a console */
 	enum console_kind kind;
 	const char *path; /* of file or socket */
+	bool framed; /* see struct console_host_config */
 };
 
 struct run_mmds {

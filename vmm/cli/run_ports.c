@@ -93,6 +93,7 @@ static int open_host(struct run_ports *p, struct loop *l, const char *what,
 		.kind = c->kind,
 		.path = c->path,
 		.escape = p->config->escape,
+		.framed = c->framed,
 	};
 	int r = console_host_create(l, &hc, hooks, hooks->room ? on_port_opened : NULL, out, e);
 

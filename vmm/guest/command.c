@@ -214,6 +214,8 @@ int guest_command_initrd(const struct guest_command *c, struct err *e)
 	put_env(&a);
 	if (c->interactive)
 		put_file(&a, "mayfly/tty", 0644, "", 0);
+	if (c->input)
+		put_file(&a, "mayfly/input", 0644, "", 0);
 	if (!c->initrd_path)
 		put_busybox(&a);
 	put_entry(&a, "TRAILER!!!", 0, 0, 0, 0);

@@ -13,6 +13,7 @@ struct guest_command {
 	char *const *words; /* ends with NULL */
 	const char *initrd_path; /* what the guest has otherwise; or NULL */
 	bool interactive; /* it talks to a terminal */
+	bool input; /* its input comes over the serial port, framed as result.h has it */
 };
 
 /* What the kernel's command line needs for it. */

@@ -8,7 +8,8 @@
  * and with root= on the kernel's command line mounts that and changes there. Then it runs the words of
  * /mayfly/args, in the environment of /mayfly/env; a word that is no program is tried as a busybox
  * applet. With a terminal (the third file, /mayfly/tty) it has job control and line editing; without
- * one, its output goes out byte for byte and there is no input.
+ * one, its output goes out byte for byte, and its input is a pipe that a process of ours fills with what
+ * comes over the serial port (if there is /mayfly/input), or empty.
  *
  * At the end it writes RESULT_MARK + status to port 0xf4 (devices/legacy/debug_exit.c).
  *
@@ -22,7 +23,8 @@
 #include "vmm/guest/result.h"
 
 enum { MAX_WORDS = 512, BUF = 64 << 10, ROOT_TRIES = 200 };
-enum { TIOCSCTTY_ = 0x540e, TCSBRK_ = 0x5409, TCGETS_ = 0x5401, TCSETS_ = 0x5402, SIGCHLD_ = 17 };
+enum { TIOCSCTTY_ = 0x540e, TCSBRK_ = 0x5409, TCGETS_ = 0x5401, TCSETS_ = 0x5402, TIOCSBRK_ = 0x5427,
+       TIOCCBRK_ = 0x5428, RAW_FLAGS = ICANON | ECHO | ISIG | IEXTEN };
 
 typedef unsigned long word;
 
@@ -211,7 +213,10 @@ static void change_root(void)
 	call(__NR_chdir, (word) "/", 0, 0, 0, 0);
 }
 
-/* Standard files: the serial port; output unchanged unless somebody sits there. */
+/*
+ * Standard files: the serial port; output unchanged unless somebody sits there. Input is raw, too, and
+ * RTS goes off while there is no room for it.
+ */
 static void open_terminal(int interactive)
 {
 	long fd = call(__NR_open, (word) "/dev/ttyS0", O_RDWR | O_NOCTTY, 0, 0, 0);
@@ -222,8 +227,12 @@ static void open_terminal(int interactive)
 	if (fd < 0)
 		return;
 	if (!interactive && call(__NR_ioctl, (word)fd, TCGETS_, (word)&t, 0, 0) == 0) {
+		t.c_iflag = IGNBRK;
 		t.c_oflag &= ~(tcflag_t)OPOST;
-		t.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+		t.c_lflag &= ~(tcflag_t)RAW_FLAGS;
+		t.c_cflag |= CRTSCTS;
+		t.c_cc[VMIN] = 1;
+		t.c_cc[VTIME] = 0;
 		call(__NR_ioctl, (word)fd, TCSETS_, (word)&t, 0, 0);
 	}
 	call(__NR_dup2, (word)fd, 1, 0, 0, 0);
@@ -231,6 +240,59 @@ static void open_terminal(int interactive)
 	if (!interactive)
 		fd = call(__NR_open, (word) "/dev/null", O_RDONLY, 0, 0, 0);
 	call(__NR_dup2, (word)fd, 0, 0, 0, 0);
+}
+
+static void write_all(long fd, const char *p, word len)
+{
+	while (len) {
+		long n = call(__NR_write, (word)fd, (word)p, len, 0, 0);
+
+		if (n <= 0)
+			call(__NR_exit, 0, 0, 0, 0, 0);
+		p += n;
+		len -= (word)n;
+	}
+}
+
+/* The command's input from the serial port to a pipe; see result.h. */
+static void __attribute__((noreturn)) relay_input(long to)
+{
+	int marked = 0, ended = 0;
+	long n;
+
+	call(__NR_ioctl, 1, TIOCSBRK_, 0, 0, 0);
+	call(__NR_ioctl, 1, TIOCCBRK_, 0, 0, 0);
+	while (!ended && (n = call(__NR_read, 1, (word)text, BUF, 0, 0)) > 0) {
+		word len = 0;
+
+		for (long i = 0; i < n && !ended; i++) {
+			if (marked && text[i] == INPUT_END)
+				ended = 1;
+			else if (marked || text[i] != INPUT_MARK)
+				text[len++] = text[i];
+			marked = !marked && text[i] == INPUT_MARK;
+		}
+		write_all(to, text, len);
+	}
+	call(__NR_exit, 0, 0, 0, 0, 0);
+	for (;;)
+		;
+}
+
+/* Standard input becomes a pipe that a child fills. */
+static void start_input(void)
+{
+	int fd[2];
+
+	if (call(__NR_pipe, (word)fd, 0, 0, 0, 0) < 0)
+		return;
+	if (call(__NR_fork, 0, 0, 0, 0, 0) == 0) {
+		call(__NR_close, (word)fd[0], 0, 0, 0, 0);
+		relay_input(fd[1]);
+	}
+	call(__NR_dup2, (word)fd[0], 0, 0, 0, 0);
+	call(__NR_close, (word)fd[0], 0, 0, 0, 0);
+	call(__NR_close, (word)fd[1], 0, 0, 0, 0);
 }
 
 static const char *find_path(void)
@@ -291,7 +353,7 @@ static unsigned wait_for(long child)
 
 __attribute__((noreturn, used)) void begin(void)
 {
-	int interactive;
+	int interactive, input;
 	unsigned n;
 	long child;
 
@@ -302,6 +364,7 @@ __attribute__((noreturn, used)) void begin(void)
 	call(__NR_mkdir, (word) "/tmp", 01777, 0, 0, 0);
 	call(__NR_mkdir, (word) "/root", 0700, 0, 0, 0);
 	interactive = exists("/mayfly/tty");
+	input = exists("/mayfly/input");
 	n = split(args_text, read_file("/mayfly/args", args_text, BUF), args, MAX_WORDS);
 	split(env_text, read_file("/mayfly/env", env_text, BUF), env, MAX_WORDS);
 	open_terminal(interactive);
@@ -309,6 +372,8 @@ __attribute__((noreturn, used)) void begin(void)
 	change_root();
 	if (!n)
 		finish(RESULT_NO_COMMAND);
+	if (input)
+		start_input();
 	child = call(__NR_fork, 0, 0, 0, 0, 0);
 	if (child == 0)
 		run_command(interactive);

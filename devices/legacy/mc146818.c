@@ -23,6 +23,7 @@
 #include "vmm/core/device.h"
 #include "vmm/core/err.h"
 #include "vmm/core/loop.h"
+#include "vmm/core/utc.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -154,18 +155,17 @@ static int64_t days_from_date(int64_t year, unsigned month, unsigned day)
 
 static void store_time(struct mc146818 *m, uint64_t ns)
 {
-	time_t s = (time_t)(ns / ns_per_s);
-	struct tm tm;
+	struct utc t;
 
-	gmtime_r(&s, &tm);
-	m->reg[R_SEC] = encode(m, (unsigned)tm.tm_sec);
-	m->reg[R_MIN] = encode(m, (unsigned)tm.tm_min);
-	m->reg[R_HOUR] = encode_hour(m, (unsigned)tm.tm_hour);
-	m->reg[R_WEEKDAY] = encode(m, (unsigned)tm.tm_wday + 1);
-	m->reg[R_DAY] = encode(m, (unsigned)tm.tm_mday);
-	m->reg[R_MONTH] = encode(m, (unsigned)tm.tm_mon + 1);
-	m->reg[R_YEAR] = encode(m, (unsigned)tm.tm_year % 100);
-	m->reg[R_CENTURY] = encode(m, (unsigned)(tm.tm_year + 1900) / 100);
+	utc_from_unix((int64_t)(ns / ns_per_s), &t);
+	m->reg[R_SEC] = encode(m, t.second);
+	m->reg[R_MIN] = encode(m, t.minute);
+	m->reg[R_HOUR] = encode_hour(m, t.hour);
+	m->reg[R_WEEKDAY] = encode(m, t.weekday + 1);
+	m->reg[R_DAY] = encode(m, t.day);
+	m->reg[R_MONTH] = encode(m, t.month);
+	m->reg[R_YEAR] = encode(m, (unsigned)(t.year % 100));
+	m->reg[R_CENTURY] = encode(m, (unsigned)(t.year / 100));
 }
 
 /* Makes the guest's clock show what the registers say, `frac_ns` into that second. */

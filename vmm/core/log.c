@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/core/log.h"
 
+#include "config.h"
 #include "vmm/core/device.h"
+#include "vmm/core/utc.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -54,19 +56,32 @@ void log_set_thread(const char *name)
 	log_thread = name;
 }
 
+/* As Firecracker's lines have it; the static program, which is for jails, knows of no zone but UTC. */
+static void local_time(time_t s, struct utc *out)
+{
+#if !MAYFLY_STATIC
+	struct tm tm;
+
+	if (localtime_r(&s, &tm))
+		s += tm.tm_gmtoff;
+#endif
+	utc_from_unix(s, out);
+}
+
 /* Everything in front of a line's text. */
 static int add_head(char *buf, size_t len, enum log_level lvl, const char *file, int line)
 {
 	static const char *const names[] = { "ERROR", "WARN", "INFO", "DEBUG" };
-	char thread[16] = "main", when[32], origin[128] = "";
+	char thread[16] = "main", when[80], origin[128] = "";
 	struct timespec ts;
-	struct tm tm;
+	struct utc t;
 
 	if (!log_style.instance_id)
 		return snprintf(buf, len, "mayfly: %s: ", level_names[lvl]);
 	clock_gettime(CLOCK_REALTIME, &ts);
-	localtime_r(&ts.tv_sec, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+	local_time(ts.tv_sec, &t);
+	snprintf(when, sizeof(when), "%04lld-%02u-%02uT%02u:%02u:%02u", (long long)t.year, t.month,
+		 t.day, t.hour, t.minute, t.second);
 	if (log_thread)
 		snprintf(thread, sizeof(thread), "%s", log_thread);
 	else if (gettid() != getpid())

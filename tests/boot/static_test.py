@@ -45,6 +45,20 @@ def boots():
     assert (res.returncode, res.stdout, res.stderr) == (0, b"Linux\n", b""), res
 
 
+def ends_though_nobody_reads():
+    """The console's writer waits for a reader for ever: cancelling it needs the unwind tables that vmm/static.ld keeps."""
+    needed()
+    reader, writer = os.pipe()
+    try:
+        res = subprocess.run([STATIC, "run", "--accel", "tcg", "--mem", "256M", "--net", "none", "--timeout", "5s", "--kernel",
+                              guest("cloud-6.1"), "--", "yes", "x" * 60], stdin=subprocess.DEVNULL, stdout=writer,
+                             stderr=subprocess.PIPE, timeout=60)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert res.returncode == 124 and b"nobody read them" in res.stderr, res
+
+
 def put(path, resource, body):
     """A request to the API; the status."""
     with socket.socket(socket.AF_UNIX) as s:
@@ -93,6 +107,7 @@ def main():
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     suite.check("static: at most 2 MiB, no libraries", is_small_and_static)
     suite.check("static: boots", boots)
+    suite.check("static: ends though nobody reads its output", ends_though_nobody_reads)
     suite.check("static: boots in a jail, as firecracker", boots_in_a_jail)
     sys.exit(suite.finish())
 

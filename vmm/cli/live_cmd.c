@@ -2,10 +2,12 @@
 /* See live_cmd.h. */
 #include "vmm/cli/live_cmd.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/cli/opt.h"
@@ -161,8 +163,8 @@ static int do_limit(struct command *c)
 {
 	struct limiter_bucket_config first, second;
 	uint64_t a, b = 0;
-	unsigned pmem;
-	int end = 0;
+	unsigned long pmem = 0;
+	char *end = NULL;
 
 	if (!number(c, 2, UINT64_MAX, &a))
 		return bad_word(c, c->n < 2 ? c->n : 2);
@@ -175,8 +177,10 @@ static int do_limit(struct command *c)
 	}
 	first = a_second(a, 0);
 	second = a_second(b, 0);
-	if (sscanf(c->word[1], "pmem%2u%n", &pmem, &end) == 1 && !c->word[1][end])
-		return machine_pmem_limit(c->m, pmem, &first, c->n == 4 ? &second : NULL, c->e);
+	if (!strncmp(c->word[1], "pmem", 4) && isdigit(c->word[1][4]))
+		pmem = strtoul(c->word[1] + 4, &end, 10);
+	if (end && !*end && pmem < 100)
+		return machine_pmem_limit(c->m, (unsigned)pmem, &first, c->n == 4 ? &second : NULL, c->e);
 	if (!is(c, 1, "rng"))
 		return bad_word(c, 1);
 	return machine_rng_limit(c->m, &first, c->n == 4 ? &second : NULL, c->e);
@@ -184,12 +188,15 @@ static int do_limit(struct command *c)
 
 static int do_size(struct command *c)
 {
-	unsigned cols, rows;
+	unsigned long cols = 0, rows = 0;
 	uint64_t index = 0;
-	char rest;
+	char *end = NULL;
 
-	if (c->n < 2 || sscanf(c->word[1], "%5ux%5u%c", &cols, &rows, &rest) != 2 || !cols || !rows ||
-	    cols > UINT16_MAX || rows > UINT16_MAX)
+	if (c->n > 1 && isdigit(*c->word[1]))
+		cols = strtoul(c->word[1], &end, 10);
+	if (end && end[0] == 'x' && isdigit(end[1]))
+		rows = strtoul(end + 1, &end, 10);
+	if (!cols || !rows || *end || cols > UINT16_MAX || rows > UINT16_MAX)
 		return bad_word(c, 1);
 	if (c->n > 3 || (c->n == 3 && !number(c, 2, UINT32_MAX, &index)))
 		return bad_word(c, 2);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/cli/cli.h"
@@ -31,21 +32,23 @@ static void print_head(void)
 
 static void print_row(void *ctx, const char *answer)
 {
-	uint64_t mem_bytes, uptime_ns;
-	char state[16], accel[16];
-	unsigned vcpus, resets;
+	enum { PID, STATE, ACCEL, VCPUS, MEM, UP, RESETS, N_FIELDS };
+	char line[256], *field[N_FIELDS], *rest = line;
 	bool *first = ctx;
-	long pid;
+	unsigned n = 0;
 
-	if (sscanf(answer, "%ld\t%15s\t%15s\t%u\t%" SCNu64 "\t%" SCNu64 "\t%u", &pid, state, accel, &vcpus,
-		   &mem_bytes, &uptime_ns, &resets) != 7)
+	snprintf(line, sizeof(line), "%s", answer);
+	while (n < N_FIELDS && (field[n] = strsep(&rest, "\t\n")) && *field[n])
+		n++;
+	if (n < N_FIELDS)
 		return; /* an older mayfly */
 	if (*first)
 		print_head();
 	*first = false;
-	printf("%8ld  %-8s  %-5s  %5u  %6" PRIu64 "M  ", pid, state, accel, vcpus, mem_bytes >> 20);
-	print_uptime(uptime_ns);
-	printf("  %6u\n", resets);
+	printf("%8.8s  %-8.15s  %-5.15s  %5.5s  %6lluM  ", field[PID], field[STATE], field[ACCEL],
+	       field[VCPUS], strtoull(field[MEM], NULL, 10) >> 20);
+	print_uptime(strtoull(field[UP], NULL, 10));
+	printf("  %6.10s\n", field[RESETS]);
 }
 
 static void print_object(void *ctx, const char *answer)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The option --net. Without one a machine has a user-mode network, if its program is installed. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/cli/cli.h"
@@ -34,17 +36,17 @@ static const char *const kind_names[] = {
 
 static int parse_mac(const char *s, uint8_t *mac, struct err *e)
 {
-	unsigned b[6];
-	int end = 0;
+	const char *p = s;
 
-	if (sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 ||
-	    s[end] || end != 17) {
+	for (unsigned i = 0; i < 6 && isxdigit(p[0]) && isxdigit(p[1]); i++) {
+		mac[i] = (uint8_t)strtoul((char[]){ p[0], p[1], 0 }, NULL, 16);
+		p += p[2] == ':' && i < 5 ? 3 : 2;
+	}
+	if (strlen(s) != 17 || p != s + 17) {
 		err_set(e, EINVAL, "--net: mac: '%.40s' is not a MAC address", s);
 		err_hint(e, "write six bytes such as 02:00:00:00:00:01");
 		return -EINVAL;
 	}
-	for (unsigned i = 0; i < 6; i++)
-		mac[i] = (uint8_t)b[i];
 	return 0;
 }
 

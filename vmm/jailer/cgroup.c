@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <mntent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,21 +18,55 @@
 #include "vmm/core/err.h"
 #include "vmm/jailer/jailer.h"
 
+/* Octal escapes of /proc/mounts: space, tab, newline, backslash. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] && s[2] && s[3]) {
+			*to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = '\0';
+}
+
+static bool has_option(char *options, const char *name)
+{
+	for (char *o = strtok(options, ","); o; o = strtok(NULL, ","))
+		if (!strcmp(o, name))
+			return true;
+	return false;
+}
+
 /* Where the controller's hierarchy is mounted: to `path`. False if it is not. */
 static bool find_hierarchy(const struct jail_config *c, const char *controller, char *path, size_t len)
 {
-	FILE *f = setmntent("/proc/mounts", "r");
-	struct mntent *m;
+	enum { DEVICE, DIRECTORY, TYPE, OPTIONS, N_FIELDS };
+	FILE *f = fopen("/proc/mounts", "re");
+	char *line = NULL, *field[N_FIELDS];
 	bool found = false;
+	size_t room = 0;
 
-	while (f && !found && (m = getmntent(f)))
-		if (c->cgroup_version == 2 ? !strcmp(m->mnt_type, "cgroup2") :
-					     !strcmp(m->mnt_type, "cgroup") && hasmntopt(m, controller)) {
-			snprintf(path, len, "%s", m->mnt_dir);
-			found = true;
+	while (f && !found && getline(&line, &room, f) > 0) {
+		char *rest = line;
+		unsigned n = 0;
+
+		while (n < N_FIELDS && (field[n] = strsep(&rest, " \n")))
+			n++;
+		found = n == N_FIELDS && (c->cgroup_version == 2 ? !strcmp(field[TYPE], "cgroup2") :
+				!strcmp(field[TYPE], "cgroup") && has_option(field[OPTIONS], controller));
+		if (found) {
+			unescape(field[DIRECTORY]);
+			snprintf(path, len, "%s", field[DIRECTORY]);
 		}
+	}
+	free(line);
 	if (f)
-		endmntent(f);
+		fclose(f);
 	return found;
 }
 

@@ -115,7 +115,7 @@ class Connection:
 class Server:
     """`mayfly api`, or with firecracker=True the same program under that name."""
 
-    def __init__(self, args=(), firecracker=False, socket_path=None, wait=True, env=None):
+    def __init__(self, args=(), firecracker=False, socket_path=None, wait=True, env=None, cwd=None):
         self.tmp = tempfile.mkdtemp(prefix="mayfly-api-")
         self.path = socket_path or os.path.join(self.tmp, "api.sock")
         self.files = {}
@@ -124,13 +124,13 @@ class Server:
             os.symlink(os.path.abspath(MAYFLY), program)
             cmd = [program, "--api-sock", self.path] if socket_path != "" else [program]
         else:
-            cmd = [MAYFLY, "api", "--socket", self.path]
+            cmd = [os.path.abspath(MAYFLY), "api", "--socket", self.path]
         self.out_path = os.path.join(self.tmp, "stdout")
         self.out_file = open(self.out_path, "wb")
         self.err_path = os.path.join(self.tmp, "stderr")
         self.err_file = open(self.err_path, "wb")
         self.proc = subprocess.Popen(cmd + list(args), stdin=subprocess.DEVNULL, stdout=self.out_file,
-                                     stderr=self.err_file,
+                                     stderr=self.err_file, cwd=cwd,
                                      env={**os.environ, "MAYFLY_ACCEL": ACCEL, **(env or {})})
         if wait:
             self.wait_socket()

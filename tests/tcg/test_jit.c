@@ -29,12 +29,17 @@ static void poke(gpaddr at, uint64_t val)
 	rig_write(rig, at, &val, 8);
 }
 
-static void start(enum fix_mode mode, struct code code)
+static void start_with(enum fix_mode mode, const char *debug, struct code code)
 {
-	rig = rig_create(mode, NULL);
+	rig = rig_create(mode, debug);
 	load(RIG_CODE, code);
 	rig->ref->c->rip = RIG_CODE;
 	rig_sync(rig);
+}
+
+static void start(enum fix_mode mode, struct code code)
+{
+	start_with(mode, NULL, code);
 }
 
 static void run_both(void)
@@ -470,6 +475,59 @@ Test(leave, every_loop_polls, .timeout = 20)
 	for (unsigned i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
 		start(i & 1 ? FIX_LONG : FIX_USER, loops[i]);
 		run_until_kicked();
+		finish();
+	}
+}
+
+/* Who uses registers without naming them finds them where they are. */
+Test(renamed, implicit_operands, .timeout = 20)
+{
+	start_with(FIX_USER, "all-super",
+		   ASM64("mov r9d, 5\n mov r10d, 0x200000\n mov r11d, 7\n mov ebx, 3\n mov r8d, 20\n"
+			 "lea rbp, [rsp - 64]\n mov esi, 1\n mov edi, 2\n"
+			 "1: mov rax, [r10]\n mov rdx, [r10 + 8]\n lea rcx, [rax + r9]\n"
+			 "lock cmpxchg16b [r10]\n jnz 2f\n adc r9, r11\n mov cl, 3\n rol r11, cl\n"
+			 "mov rax, r9\n mul r11\n xor r11, rdx\n movzx ecx, ah\n add r9, rcx\n"
+			 "mov r15, rsp\n mov rbp, rsp\n push rbp\n mov rbp, rsp\n leave\n sub r15, rsp\n"
+			 "add r9, r15\n dec r8d\n jnz 1b\n2: ud2"));
+	run_both();
+	cr_assert_eq(result(X86_R8) & 0xffffffff, 0);
+	cr_assert_geq(rig->jit->vm.jit->st.renamed, 3);
+	finish();
+}
+
+/* A loop that is left at any time has r9 to r11 and those whose host registers they had in place. */
+Test(leave, renamed_registers_are_in_place, .timeout = 20)
+{
+	const struct code loops[] = {
+		ASM64("1: inc r9\n lea r10, [r10 + r9]\n sub r10, r9\n add r10, 3\n mov r11, r10\n jmp 1b"),
+		ASM64("1: mov r11, r10\n add r10, 3\n add r9, 1\n jnc 1b\n jmp 1b"),
+		ASM64("1: add r9, 1\n mov [0x200000], r9\n add r10, 3\n mov [0x200100], r10\n"
+		      "mov r11, r10\n jmp 1b"),
+	};
+
+	for (unsigned i = 0; i < 3 * sizeof(loops) / sizeof(loops[0]); i++) {
+		struct cpu *c;
+
+		start_with(i & 1 ? FIX_LONG : FIX_USER, "all-super", loops[i / 3]);
+		c = rig->jit->c;
+		for (unsigned g = 0; g < 16; g++)
+			c->gpr[g] = g >= X86_R9 && g <= X86_R11 ? 0 : g == X86_RSP ? RIG_STACK : 1000 + g;
+		for (unsigned times = 0; times < 3; times++) {
+			uint64_t n;
+
+			atomic_store(&c->requests, 0);
+			run_until_kicked();
+			n = c->gpr[X86_R9];
+			cr_assert_geq(n, 1);
+			cr_assert(c->gpr[X86_R10] == 3 * n || c->gpr[X86_R10] == 3 * n - 3 ||
+				  c->gpr[X86_R10] == 3 * n + 3);
+			cr_assert_leq(c->gpr[X86_R10] - c->gpr[X86_R11], 3);
+			for (unsigned g = 0; g < 16; g++)
+				cr_assert(g == X86_RSP || (g >= X86_R9 && g <= X86_R11) ||
+					  c->gpr[g] == 1000 + g, "r%u", g);
+		}
+		cr_assert_geq(rig->jit->vm.jit->st.renamed, 3);
 		finish();
 	}
 }

@@ -247,6 +247,7 @@ void jit_counters(const struct jit *j, const struct accel_counter_sink *s)
 		{"jit.slots_given_up", t->slots_given_up},
 		{"jit.superblocks", t->superblocks},
 		{"jit.superblocks_with_loop", t->loops},
+		{"jit.registers_renamed", t->renamed},
 	};
 	char name[64];
 

@@ -109,6 +109,7 @@ struct jit_stats {
 	uint64_t groups, shared; /* groups checked; accesses that another one's check covers */
 	uint64_t plain_blocks, slots_given_up;
 	uint64_t superblocks, loops; /* loops: superblocks with one inside */
+	uint64_t renamed; /* registers in superblocks */
 };
 
 struct jit_cpu_stats {

@@ -132,8 +132,8 @@ static bool mem_form(struct tr *t, struct henc *e, unsigned reg, bool reg_gpr)
 {
 	const struct x86_insn *in = &t->it->in;
 	int high = reg_gpr ? high_byte(in) : -1;
-	bool reg_mem = reg_gpr && high < 0 && regs_host(reg) == H_NONE;
-	bool vvvv_mem = e->vex && in->cls != X86_CL_VEC && regs_host(e->vvvv) == H_NONE;
+	bool reg_mem = reg_gpr && high < 0 && t->host[reg] == H_NONE;
+	bool vvvv_mem = e->vex && in->cls != X86_CL_VEC && t->host[e->vvvv] == H_NONE;
 	struct tr_access a = {.write = in->attr & X86_AT_MEM_WRITE};
 	struct hmem m;
 	unsigned h = reg;
@@ -184,7 +184,7 @@ struct temps {
 
 static unsigned temp_of(struct tr *t, struct temps *tm, unsigned guest, bool *ok)
 {
-	unsigned h = regs_host(guest);
+	unsigned h = t->host[guest];
 
 	if (h != H_NONE)
 		return h;
@@ -208,7 +208,7 @@ static bool reg_form(struct tr *t, struct henc *e, unsigned reg, unsigned rm, bo
 
 	if (high_byte(in) >= 0) {
 		/* Such an instruction had no REX; it must not get one. */
-		if ((reg_gpr && in->opnd[0].size != 1 && regs_host(reg) != reg))
+		if ((reg_gpr && in->opnd[0].size != 1 && t->host[reg] != reg))
 			return false;
 	} else {
 		if (reg_gpr)
@@ -239,7 +239,7 @@ static bool mulx(struct tr *t)
 {
 	const struct x86_insn *in = &t->it->in;
 	unsigned size = in->opnd[0].size, hi = in->opnd[0].reg, lo = in->opnd[1].reg;
-	unsigned h_hi = regs_host(hi), h_lo = regs_host(lo);
+	unsigned h_hi = t->host[hi], h_lo = t->host[lo];
 	struct henc e = {.vex = true, .map = 2, .opcode = 0xf6, .pp = 3, .w = size == 8};
 	bool mem = in->opnd[2].kind == X86_OPND_MEM;
 	struct hmem m;
@@ -359,7 +359,7 @@ static bool mov_imm(struct tr *t)
 	if (o->size >= 4) {
 		uint64_t v = o->size == 4 ? (uint32_t)in->imm : (uint64_t)in->imm;
 
-		h = regs_host(o->reg);
+		h = t->host[o->reg];
 		if (h != H_NONE) {
 			emit_mov_imm(&t->hot, h, v);
 			t->t0_after = t->t0;
@@ -431,7 +431,7 @@ static bool inc_short(struct tr *t)
 	struct henc e = {.opcode = 0xff, .p66 = in->opsize == 2};
 
 	tr_need(t, H_T1);
-	emit_enc_reg(&t->hot, &e, in->op == X86_DEC, regs_host(in->opnd[0].reg), NULL, 0);
+	emit_enc_reg(&t->hot, &e, in->op == X86_DEC, t->host[in->opnd[0].reg], NULL, 0);
 	tr_wrote_flags(t);
 	return true;
 }
@@ -439,13 +439,13 @@ static bool inc_short(struct tr *t)
 static bool lea(struct tr *t)
 {
 	const struct x86_insn *in = &t->it->in;
-	unsigned guest = in->opnd[0].reg, h = regs_host(guest);
+	unsigned guest = in->opnd[0].reg, h = t->host[guest];
 
 	if (in->opsize == 2 && h == H_NONE)
 		return false; /* would have to merge */
 	if (!tr_lea(t, h == H_NONE ? H_T0 : h))
 		return false;
-	if (h != H_NONE && in->mem.base < 16 && regs_host(in->mem.base) != H_NONE)
+	if (h != H_NONE && in->mem.base < 16 && t->host[in->mem.base] != H_NONE)
 		t->t0_after = t->t0;
 	tr_reg_store(t, guest, H_T0);
 	return true;

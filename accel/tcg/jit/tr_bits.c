@@ -27,7 +27,7 @@ static bool has_base(const struct x86_insn *in)
 static void bit_number(struct tr *t, unsigned guest, unsigned size)
 {
 	struct henc e = {.w = true, .opcode = OP_LOAD};
-	unsigned h = regs_host(guest);
+	unsigned h = t->host[guest];
 
 	if (size == 4) {
 		e.opcode = 0x63;
@@ -79,7 +79,7 @@ static void look_up(struct tr *t, unsigned size, bool write)
 	emit_fix32(miss, t->cold.p);
 	emit_cpu(&t->cold, OP_LOAD, true, H_T0, OFF_SPILL);
 	emit_mov_imm(&t->cold, H_T1, site);
-	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_miss));
+	tr_call(t, &t->cold, t->j->stub_miss);
 	emit_jmp_to(&t->cold, b->p);
 	emit_cpu(b, OP_ADD_LOAD, true, H_T0, OFF_SPILL);
 }

@@ -14,13 +14,13 @@ int tr_seg_off(const struct tr *t, const struct x86_insn *in)
 }
 
 /* temp = base + index * scale + disp + segment base, piece by piece. Destroys EFLAGS. */
-void tr_ea_sum(struct jit_buf *b, const struct x86_mem *m, int seg, int32_t disp,
-		   unsigned temp, bool addr32)
+void tr_ea_sum(const struct tr *t, struct jit_buf *b, const struct x86_mem *m, int seg, int32_t disp,
+	       unsigned temp, bool addr32)
 {
-	unsigned base = m->base == X86_NO_REG ? H_NONE : regs_host(m->base);
+	unsigned base = m->base == X86_NO_REG ? H_NONE : t->host[m->base];
 
 	if (m->index != X86_NO_REG) {
-		unsigned index = regs_host(m->index);
+		unsigned index = t->host[m->index];
 
 		if (index == H_NONE) {
 			emit_cpu(b, OP_LOAD, true, temp, off_gpr(m->index));
@@ -51,8 +51,8 @@ bool tr_ea_form(const struct tr *t, struct ea *a, enum ea_form *form)
 	const struct x86_insn *in = &t->it->in;
 	const struct x86_mem *m = &in->mem;
 	int seg = tr_seg_off(t, in);
-	bool base_mem = m->base < 16 && regs_host(m->base) == H_NONE;
-	bool index_mem = m->index < 16 && regs_host(m->index) == H_NONE;
+	bool base_mem = m->base < 16 && t->host[m->base] == H_NONE;
+	bool index_mem = m->index < 16 && t->host[m->index] == H_NONE;
 	int64_t disp = m->disp;
 
 	*a = (struct ea){.m = {H_NONE, H_NONE, 0, 0}};
@@ -126,8 +126,8 @@ void tr_ea_load(const struct tr *t, struct jit_buf *b, struct ea *a, enum ea_for
 {
 	const struct x86_insn *in = &t->it->in;
 	const struct x86_mem *m = &in->mem;
-	uint8_t base = m->base < 16 ? (uint8_t)regs_host(m->base) : H_NONE;
-	uint8_t index = m->index < 16 ? (uint8_t)regs_host(m->index) : H_NONE;
+	uint8_t base = m->base < 16 ? t->host[m->base] : H_NONE;
+	uint8_t index = m->index < 16 ? t->host[m->index] : H_NONE;
 	uint8_t tmp = (uint8_t)temp, shift = (uint8_t)tr_shift_of(m->scale);
 	int32_t disp = a->m.disp;
 
@@ -162,7 +162,7 @@ void tr_ea_load(const struct tr *t, struct jit_buf *b, struct ea *a, enum ea_for
 		a->m = (struct hmem){tmp, H_NONE, 0, disp};
 		break;
 	case EA_SUM:
-		tr_ea_sum(b, m, tr_seg_off(t, in), (int32_t)m->disp, temp, in->addrsize == 4);
+		tr_ea_sum(t, b, m, tr_seg_off(t, in), (int32_t)m->disp, temp, in->addrsize == 4);
 		if (!t->code64 && tr_seg_off(t, in)) /* wraps at 4 GiB again */
 			emit_rr(b, OP_LOAD, false, temp, temp);
 		a->m = (struct hmem){tmp, H_NONE, 0, 0};

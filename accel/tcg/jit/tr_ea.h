@@ -21,8 +21,8 @@ static inline unsigned tr_shift_of(unsigned scale)
 /* Where the base of the operand's segment is kept; 0: it is 0. */
 int tr_seg_off(const struct tr *t, const struct x86_insn *in);
 /* temp = base + index * scale + disp + segment base, piece by piece. Destroys EFLAGS. */
-void tr_ea_sum(struct jit_buf *b, const struct x86_mem *m, int seg, int32_t disp, unsigned temp,
-	       bool addr32);
+void tr_ea_sum(const struct tr *t, struct jit_buf *b, const struct x86_mem *m, int seg, int32_t disp,
+	       unsigned temp, bool addr32);
 /* Decides how to address; false if no template fits. */
 bool tr_ea_form(const struct tr *t, struct ea *a, enum ea_form *form);
 /* Emits what has to be loaded into temp, and completes a->m. */

@@ -76,6 +76,7 @@ static void jump_cached(struct tr *t, struct jit_buf *b, int sp_undo)
 	uint8_t *miss;
 
 	j->sites[site].sp_undo = (int8_t)sp_undo;
+	tr_rename_leave(t, b);
 	emit_mov_rr(b, H_T1, H_T0); /* jump_slot() */
 	emit_shift_imm(b, 5, true, H_T1, JUMP_HASH_SHIFT);
 	emit_rr(b, OP_XOR_LOAD, false, H_T1, H_T0);
@@ -190,6 +191,7 @@ void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, 
 	uint32_t exit;
 	uint8_t *at, *poll = NULL;
 
+	tr_rename_leave(t, b);
 	if (target < 0 || target > 4095) {
 		exit_guarded(t, b, target, live, backward);
 		return;
@@ -211,15 +213,31 @@ void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, 
 	emit_fix32(at, exit_stub(t, exit, flags_e));
 }
 
+/* An exit on condition cc: a jump that is patched itself, or, with renamed registers, one to where
+ * they are put back before. */
+static void exit_by_jcc(struct tr *t, unsigned cc, uint32_t exit)
+{
+	struct jit_exit *e = &t->j->exits[exit];
+	uint8_t *at;
+
+	if (t->n_renamed) {
+		emit_fix32(emit_jcc(&t->hot, cc), t->cold.p);
+		tr_rename_leave(t, &t->cold);
+		emit_align_field(&t->cold, 1);
+		at = emit_jmp(&t->cold);
+	} else {
+		emit_align_field(&t->hot, 2);
+		at = emit_jcc(&t->hot, cc);
+	}
+	e->rel = off_of(t, at);
+	emit_fix32(at, exit_stub(t, exit, e->flags_e));
+}
+
 void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live)
 {
-	struct jit *j = t->j;
 	uint8_t *at;
 
 	if (target >= 0 && target < 4096) {
-		bool flags_e = !t->fl_m;
-		uint32_t exit;
-
 		if (target <= t->it->off) {
 			/* A loop: the poll stays in line, the way out is the branch. */
 			at = emit_jcc(&t->hot, cc ^ 1);
@@ -227,11 +245,7 @@ void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live)
 			emit_fix32(at, t->hot.p);
 			return;
 		}
-		emit_align_field(&t->hot, 2);
-		at = emit_jcc(&t->hot, cc);
-		exit = exit_new(t, exit_target(t, target), flags_e);
-		j->exits[exit].rel = off_of(t, at);
-		emit_fix32(at, exit_stub(t, exit, flags_e));
+		exit_by_jcc(t, cc, exit_new(t, exit_target(t, target), !t->fl_m));
 		return;
 	}
 	at = emit_jcc(&t->hot, cc);
@@ -241,38 +255,46 @@ void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live)
 
 uint8_t *tr_exit_stub(struct tr *t, int64_t target)
 {
-	return exit_stub(t, exit_new(t, exit_target(t, target), false), false);
+	uint8_t *at = t->cold.p;
+
+	tr_rename_leave(t, &t->cold);
+	exit_stub(t, exit_new(t, exit_target(t, target), false), false);
+	return at;
+}
+
+static uint32_t exit_plain_new(struct tr *t)
+{
+	uint32_t exit = exit_new(t, exit_target(t, t->it->off), false);
+
+	t->j->exits[exit].mode |= JIT_PLAIN;
+	return exit;
 }
 
 struct tr_plain_exit tr_exit_plain(struct tr *t, unsigned cc)
 {
-	struct jit *j = t->j;
-	uint32_t exit = exit_new(t, exit_target(t, t->it->off), false);
-	uint8_t *at;
+	uint32_t exit = exit_plain_new(t);
 
 	emit_align_field(&t->cold, 2);
-	at = emit_jcc(&t->cold, cc);
-	j->exits[exit].mode |= JIT_PLAIN;
-	j->exits[exit].rel = off_of(t, at);
-	return (struct tr_plain_exit){exit, at};
+	return (struct tr_plain_exit){exit, emit_jcc(&t->cold, cc)};
 }
 
 void tr_exit_plain_end(struct tr *t, struct tr_plain_exit p)
 {
-	emit_fix32(p.at, exit_stub(t, p.exit, false));
+	uint8_t *at = p.at;
+
+	if (t->n_renamed) {
+		emit_fix32(at, t->cold.p);
+		tr_rename_leave(t, &t->cold);
+		emit_align_field(&t->cold, 1);
+		at = emit_jmp(&t->cold);
+	}
+	t->j->exits[p.exit].rel = off_of(t, at);
+	emit_fix32(at, exit_stub(t, p.exit, false));
 }
 
 void tr_exit_plain_hot(struct tr *t, unsigned cc)
 {
-	struct jit *j = t->j;
-	uint32_t exit = exit_new(t, exit_target(t, t->it->off), false);
-	uint8_t *at;
-
-	emit_align_field(&t->hot, 2);
-	at = emit_jcc(&t->hot, cc);
-	j->exits[exit].mode |= JIT_PLAIN;
-	j->exits[exit].rel = off_of(t, at);
-	emit_fix32(at, exit_stub(t, exit, false));
+	exit_by_jcc(t, cc, exit_plain_new(t));
 }
 
 static bool jcc(struct tr *t)

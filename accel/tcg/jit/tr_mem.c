@@ -47,7 +47,7 @@ static void miss_emit(struct tr *t, uint32_t site, uint32_t stub, uint8_t *back)
 	} else {
 		emit_mov_imm(&t->cold, H_T1, site);
 	}
-	emit_call_to(&t->cold, jit_rw(t->j, stub));
+	tr_call(t, &t->cold, stub);
 	if (s->flags & SITE_COMMIT) {
 		emit_rr(&t->cold, OP_TEST, false, H_T1, H_T1);
 		t->bounced = emit_jcc(&t->cold, CC_NE);
@@ -65,7 +65,7 @@ void tr_commit(struct tr *t)
 	emit_fix32(t->bounced, t->cold.p);
 	memcpy(t->cold.p, t->operand, n);
 	t->cold.p += n;
-	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_commit));
+	tr_call(t, &t->cold, t->j->stub_commit);
 	emit_jmp_to(&t->cold, t->hot.p);
 	t->bounced = NULL;
 }
@@ -549,7 +549,7 @@ static bool wrap_check(struct tr *t, unsigned size)
 		return true;
 	if (m->base == X86_NO_REG && m->index == X86_NO_REG)
 		return (uint32_t)m->disp <= UINT32_MAX - (size - 1);
-	tr_ea_sum(&t->hot, m, 0, (int32_t)m->disp, H_T1, true);
+	tr_ea_sum(t, &t->hot, m, 0, (int32_t)m->disp, H_T1, true);
 	emit_alu_imm(&t->hot, ALU_CMP, false, H_T1, -(int32_t)size);
 	wraps = emit_jcc(&t->hot, CC_A);
 	tr_interp_cold(t, &wraps, 1, false);
@@ -565,7 +565,7 @@ static void misaligned_emit(struct tr *t, struct ea *a, enum ea_form form,
 	tr_ea_load(t, &t->cold, a, form, H_T1);
 	emit_lea(&t->cold, H_T0, a->m);
 	emit_mov_imm(&t->cold, H_T1, site);
-	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_miss)); /* and not back */
+	tr_call(t, &t->cold, t->j->stub_miss); /* and not back */
 }
 
 bool tr_mem(struct tr *t, const struct tr_access *acc, struct hmem *m)

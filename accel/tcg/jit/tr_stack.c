@@ -49,7 +49,7 @@ static bool push(struct tr *t)
 		emit_cpu(&t->hot, OP_STORE, true, H_T1, OFF_SPILL);
 	}
 	if (o->kind == X86_OPND_REG)
-		h = regs_host(o->reg);
+		h = t->host[o->reg];
 	a.free_t1 = h == H_NONE && o->kind != X86_OPND_IMM;
 	tr_stack(t, H_GSP, -(int)a.size, &a, &m);
 	if (o->kind == X86_OPND_IMM) {
@@ -76,7 +76,7 @@ static bool pop(struct tr *t)
 		return false;
 	tr_clobber_stack(t, H_T1, &a);
 	tr_stack(t, H_GSP, 0, &a, &m);
-	h = regs_host(o->reg);
+	h = t->host[o->reg];
 	emit_rm(&t->hot, OP_LOAD, t->code64, h == H_NONE ? H_T1 : h, m);
 	tr_reg_store(t, o->reg, H_T1);
 	if (o->reg != X86_RSP)
@@ -126,7 +126,7 @@ void tr_stack_run_emit(struct tr *t, unsigned i, unsigned n)
 	tr_clobber_stack(t, H_T1, &a);
 	tr_stack(t, H_GSP, is_push ? -8 : 0, &a, &m);
 	for (unsigned k = 0; k < n; k++) {
-		unsigned guest = t->ir->insn[i + k].in.opnd[0].reg, h = regs_host(guest);
+		unsigned guest = t->ir->insn[i + k].in.opnd[0].reg, h = t->host[guest];
 
 		if (is_push) {
 			emit_rm(&t->hot, OP_STORE, true, tr_reg(t, guest, H_T1), m);

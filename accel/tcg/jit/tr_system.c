@@ -234,7 +234,7 @@ static bool stac(struct tr *t)
 static bool movseg(struct tr *t)
 {
 	const struct x86_insn *in = &t->it->in;
-	unsigned guest = in->opnd[0].reg, h = regs_host(guest);
+	unsigned guest = in->opnd[0].reg, h = t->host[guest];
 	int off = (int)(offsetof(struct cpu, seg) + in->opnd[1].reg * sizeof(struct x86_seg) +
 			offsetof(struct x86_seg, selector));
 	struct henc e = {.map = 1, .opcode = 0xb7}; /* movzx r32, m16 */
@@ -252,7 +252,7 @@ static bool movseg(struct tr *t)
 /* mov reg, [rsp + off] of a guest register */
 static void load_guest(struct tr *t, unsigned guest, int off)
 {
-	unsigned h = regs_host(guest);
+	unsigned h = t->host[guest];
 
 	emit_cpu(&t->hot, OP_LOAD, true, h == H_NONE ? H_T0 : h, off);
 	tr_reg_store(t, guest, H_T0);

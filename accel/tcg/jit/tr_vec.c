@@ -78,6 +78,6 @@ void tr_simd_check(struct tr *t)
 	emit8(&t->hot, 0);
 	emit_fix32(emit_jcc(&t->hot, CC_E), t->cold.p);
 	emit_mov_imm(&t->cold, H_T1, site);
-	emit_call_to(&t->cold, jit_rw(t->j, t->j->stub_simd));
+	tr_call(t, &t->cold, t->j->stub_simd);
 	emit_jmp_to(&t->cold, t->hot.p);
 }

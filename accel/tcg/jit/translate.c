@@ -163,7 +163,7 @@ void tr_need(struct tr *t, unsigned park)
 
 unsigned tr_reg(struct tr *t, unsigned guest, unsigned temp)
 {
-	unsigned h = regs_host(guest);
+	unsigned h = t->host[guest];
 
 	if (h != H_NONE)
 		return h;
@@ -173,7 +173,7 @@ unsigned tr_reg(struct tr *t, unsigned guest, unsigned temp)
 
 void tr_reg_store(struct tr *t, unsigned guest, unsigned temp)
 {
-	if (regs_host(guest) == H_NONE)
+	if (t->host[guest] == H_NONE)
 		emit_cpu(&t->hot, OP_STORE, true, temp, off_gpr(guest));
 }
 
@@ -221,6 +221,7 @@ void tr_interp_by(struct tr *t, uint32_t stub, unsigned site_flags)
 		j->insns[j->n_insns] = t->it->in;
 		j->sites[site].insn = j->n_insns++;
 	}
+	tr_rename_leave(t, &t->hot);
 	emit_mov_imm(&t->hot, H_T1, site);
 	emit_call_to(&t->hot, jit_rw(j, stub));
 	t->fl_e = t->fl_m = true;
@@ -244,6 +245,7 @@ void tr_interp_cold(struct tr *t, uint8_t *const *from, unsigned n, bool leave)
 	j->sites[site].insn = j->n_insns++;
 	for (unsigned i = 0; i < n; i++)
 		emit_fix32(from[i], t->cold.p);
+	tr_rename_leave(t, &t->cold);
 	emit_mov_imm(&t->cold, H_T1, site);
 	emit_call_to(&t->cold, jit_rw(j, j->stub_interp));
 	if (!leave)
@@ -302,6 +304,12 @@ void tr_insn_end(struct tr *t)
 	for (uint32_t s = t->first_site; s < j->n_sites; s++) {
 		j->sites[s].resume = (uint32_t)(t->hot.p - j->rw);
 		skipped |= !(j->sites[s].flags & (SITE_GROUP | SITE_LEAVE | SITE_STEP));
+	}
+	if (skipped && t->n_renamed) {
+		for (uint32_t s = t->first_site; s < j->n_sites; s++)
+			j->sites[s].resume = (uint32_t)(t->cold.p - j->rw);
+		tr_rename_again(t, &t->cold);
+		emit_jmp_to(&t->cold, t->hot.p);
 	}
 	/* Who comes back from the interpreter at such a site has skipped the rest of the
 	 * instruction, with its checks, and T0 is not what they left there. */
@@ -391,6 +399,7 @@ static void block_emit(struct tr *t)
 		t->it = &ir->insn[0];
 		tr_check_next_page(t);
 	}
+	tr_rename_enter(t, &t->hot);
 	for (unsigned i = 0, run; i < ir->n; i += run) {
 		if (ir->has_loop && i == ir->loop) {
 			t->it = &ir->insn[i];
@@ -472,6 +481,7 @@ uint32_t translate_block(struct jit *j, const struct jit_source *src)
 	t.hot.p = jit_rw(j, j->hot);
 	t.cold.p = jit_rw(j, j->cold);
 	tr_group_find(&t);
+	tr_rename_find(&t);
 	block_emit(&t);
 	if (t.full) {
 		j->n_exits = n_exits;

@@ -58,6 +58,7 @@ struct tr_groups {
 	struct tr_member member[JIT_MAX_INSNS][2];
 };
 
+enum { TR_MAX_RENAMED = 3 };
 struct tr {
 	struct jit *j;
 	struct block_ir *ir;
@@ -79,6 +80,13 @@ struct tr {
 	uint64_t label_checked;
 	bool label_simd;
 	bool loops; /* jumps back, so that it may be executed often */
+	/* Host register of each guest register; H_NONE: it lives in struct cpu. As regs_host(), but
+	 * for those renamed: `guest` has the host register of `home`. */
+	uint8_t host[16];
+	unsigned n_renamed;
+	struct {
+		uint8_t guest, home;
+	} renamed[TR_MAX_RENAMED];
 	struct tr_groups *groups;
 	uint64_t checked; /* groups whose check was emitted and whose addend is kept */
 	uint64_t checked_before; /* ... before the current instruction */
@@ -186,6 +194,15 @@ uint8_t *tr_exit_stub(struct tr *t, int64_t target);
 
 /* Before an instruction that goes on on the next page: that this is still mapped as it was. */
 void tr_check_next_page(struct tr *t);
+
+/* Registers of superblocks (tr_rename.c): chooses; at the block's beginning; before whatever is not
+ * this block's code; after a call of such. Flags are kept. */
+void tr_rename_find(struct tr *t);
+void tr_rename_enter(struct tr *t, struct jit_buf *b);
+void tr_rename_leave(struct tr *t, struct jit_buf *b);
+void tr_rename_again(struct tr *t, struct jit_buf *b);
+/* A call of a stub that comes back, with everything of the guest's in place. */
+void tr_call(struct tr *t, struct jit_buf *b, uint32_t stub);
 
 /* Host register of a guest register, loaded into temp if it lives in memory. */
 unsigned tr_reg(struct tr *t, unsigned guest, unsigned temp);

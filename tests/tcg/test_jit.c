@@ -479,6 +479,26 @@ Test(leave, every_loop_polls, .timeout = 20)
 	}
 }
 
+/* The interpreter executes a transfer whose operand is a device's, and it goes to what follows it. */
+Test(flow, transfers_to_the_next_instruction_by_a_device, .timeout = 20)
+{
+	const struct code code[] = {
+		ASM64("mov esp, 0x3ff040\n call 1f\n1: mov eax, 1\n ud2"),
+		ASM64("mov esp, 0x3ff040\n lea rbx, [rip + 1f]\n mov [rsp], rbx\n ret\n1: mov eax, 1\n ud2"),
+		ASM64("mov esp, 0x3ff040\n lea rbx, [rip + 1f]\n mov [rsp], rbx\n ret 8\n1: mov eax, 1\n ud2"),
+		ASM64("mov edi, 0x3ff040\n lea rbx, [rip + 1f]\n mov [rdi], rbx\n jmp [rdi]\n1: mov eax, 1\n ud2"),
+		ASM64("mov edi, 0x3ff040\n lea rbx, [rip + 1f]\n mov [rdi], rbx\n call [rdi]\n1: mov eax, 1\n ud2"),
+		ASM64("mov esp, 0x3ff040\n lea rbx, [rip + 1f]\n call rbx\n1: mov eax, 1\n ud2"),
+	};
+
+	for (unsigned i = 0; i < sizeof(code) / sizeof(code[0]); i++) {
+		start(FIX_USER, code[i]);
+		run_both();
+		cr_assert_eq(result(X86_RAX), 1);
+		finish();
+	}
+}
+
 /* Who uses registers without naming them finds them where they are. */
 Test(renamed, implicit_operands, .timeout = 20)
 {

@@ -303,6 +303,9 @@ void tr_insn_end(struct tr *t)
 
 	for (uint32_t s = t->first_site; s < j->n_sites; s++) {
 		j->sites[s].resume = (uint32_t)(t->hot.p - j->rw);
+		/* Its target may be the next instruction, which is not behind it here. */
+		if (t->it->in.cls == X86_CL_CTI)
+			j->sites[s].flags |= SITE_LEAVE;
 		skipped |= !(j->sites[s].flags & (SITE_GROUP | SITE_LEAVE | SITE_STEP));
 	}
 	if (skipped && t->n_renamed) {

@@ -39,10 +39,24 @@ void vsock_conn_take_credit(struct vsock_conn *c, const struct vsock_pkt *p)
 {
 	c->guest_buf = p->buf_alloc;
 	c->guest_fwd = p->fwd_cnt;
-	if (vsock_conn_credit(c)) {
-		c->asked_credit = false;
-		vsock_conn_schedule(c);
-	}
+	if (!vsock_conn_credit(c))
+		return;
+	c->asked_credit = false;
+	if (c->wait == VSOCK_WAIT_CREDIT)
+		vsock_wait(c, VSOCK_WAIT_NONE);
+	vsock_conn_schedule(c);
+}
+
+/*
+ * Once: it may have none to give for a long time. And not at once: Linux tells by itself when its
+ * program has read, and to ask as well doubles the packets about credit.
+ */
+void vsock_conn_ask_credit(struct vsock_conn *c)
+{
+	vsock_wait(c, VSOCK_WAIT_NONE);
+	c->asked_credit = true;
+	c->wants |= VSOCK_WANT_CREDIT;
+	vsock_conn_schedule(c);
 }
 
 void vsock_conn_schedule(struct vsock_conn *c)
@@ -51,10 +65,8 @@ void vsock_conn_schedule(struct vsock_conn *c)
 
 	if (c->state == VSOCK_FREE || c->state == VSOCK_LINGERING || c->listed)
 		return;
-	if (stuck && !c->asked_credit) { /* once: it may have none to give for a long time */
-		c->wants |= VSOCK_WANT_CREDIT;
-		c->asked_credit = true;
-	}
+	if (stuck && !c->asked_credit && c->wait == VSOCK_WAIT_NONE)
+		vsock_wait(c, VSOCK_WAIT_CREDIT);
 	if (!(stuck ? c->wants & ~VSOCK_WANT_DATA : c->wants))
 		return;
 	c->listed = true;

@@ -76,14 +76,15 @@ enum { /* packets that are due to the guest */
 	VSOCK_WANT_DATA = 4, /* the host's socket has something to read */
 	VSOCK_WANT_SHUTDOWN = 8,
 	VSOCK_WANT_UPDATE = 16,
-	VSOCK_WANT_CREDIT = 32, /* the guest has told of no room */
+	VSOCK_WANT_CREDIT = 32, /* the guest has told of no room for long */
 };
 
 enum vsock_wait { /* what a connection has a time limit for */
 	VSOCK_WAIT_GREETING,
 	VSOCK_WAIT_RESPONSE,
-	VSOCK_WAIT_DIAL,  /* the next attempt */
-	VSOCK_WAIT_CLOSE, /* the guest's answer to a shutdown of both directions */
+	VSOCK_WAIT_DIAL,   /* the next attempt */
+	VSOCK_WAIT_CREDIT, /* news of room; then the guest is asked */
+	VSOCK_WAIT_CLOSE,  /* the guest's answer to a shutdown of both directions */
 	VSOCK_WAIT_LINGER,
 	VSOCK_N_WAITS,
 	VSOCK_WAIT_NONE = VSOCK_N_WAITS,
@@ -217,6 +218,7 @@ void vsock_tx_on_timer(struct loop_timer *t);
 /* How many bytes the guest has room for. */
 uint32_t vsock_conn_credit(const struct vsock_conn *c);
 void vsock_conn_take_credit(struct vsock_conn *c, const struct vsock_pkt *p);
+void vsock_conn_ask_credit(struct vsock_conn *c);
 /* Puts it among those that have packets for the guest, if it does. */
 void vsock_conn_schedule(struct vsock_conn *c);
 void vsock_conn_watch(struct vsock_conn *c);

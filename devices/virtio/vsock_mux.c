@@ -33,8 +33,8 @@
 /* How long each is allowed to take. */
 static const uint64_t wait_ns[VSOCK_N_WAITS] = {
 	[VSOCK_WAIT_GREETING] = 10000000000, [VSOCK_WAIT_RESPONSE] = 20000000000,
-	[VSOCK_WAIT_DIAL] = 20000000,	     [VSOCK_WAIT_CLOSE] = 8000000000,
-	[VSOCK_WAIT_LINGER] = 60000000000, /* without any progress */
+	[VSOCK_WAIT_DIAL] = 20000000,	     [VSOCK_WAIT_CREDIT] = 10000000,
+	[VSOCK_WAIT_CLOSE] = 8000000000,     [VSOCK_WAIT_LINGER] = 60000000000, /* no progress */
 };
 
 /* --- the pool --------------------------------------------------------------------------------- */
@@ -262,6 +262,10 @@ static void time_is_up(struct vsock_conn *c)
 {
 	if (c->wait == VSOCK_WAIT_DIAL) {
 		vsock_dial(c);
+		return;
+	}
+	if (c->wait == VSOCK_WAIT_CREDIT) {
+		vsock_conn_ask_credit(c);
 		return;
 	}
 	if (c->wait == VSOCK_WAIT_GREETING)

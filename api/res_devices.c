@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "api/resources.h"
@@ -11,10 +10,9 @@
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/live.h"
+#include "vmm/machine.h"
 
 enum { MIN_GUEST_CID = 3, MIN_BLOCK_MIB = 2, MIN_SLOT_MIB = 128 };
-
-enum { MAX_UDS_PATH = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
 
 void api_put_vsock(struct api_call *c)
 {
@@ -25,9 +23,9 @@ void api_put_vsock(struct api_call *c)
 		api_fault(c, "Vsock config error: The guest CID must be at least %d.", MIN_GUEST_CID);
 		return;
 	}
-	if (!*b->uds_path || strlen(b->uds_path) > MAX_UDS_PATH) {
+	if (!*b->uds_path || strlen(b->uds_path) > MACHINE_VSOCK_PATH_MAX) {
 		api_fault(c, "Vsock config error: The path of the Unix socket must have 1 to %d bytes.",
-			  MAX_UDS_PATH);
+			  MACHINE_VSOCK_PATH_MAX);
 		return;
 	}
 	schema_free(&schema_vsock, c->vm->config.vsock);

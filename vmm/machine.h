@@ -78,6 +78,8 @@ struct machine_fs { /* a shared directory */
 	unsigned cache; /* enum fuse_cache: auto, never, always */
 };
 
+enum { MACHINE_VSOCK_PATH_MAX = 107 - 11 }; /* a Unix socket's, less _4294967295: any port's fits */
+
 struct machine_vsock { /* connections between programs of the guest and of the host */
 	uint32_t guest_cid;
 	const char *uds_path; /* NULL: there is no such device */

@@ -21,8 +21,13 @@
 #include "devices/virtio/vsock_host.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
+#include "vmm/machine.h"
 
 enum { BACKLOG = 1024 };
+
+_Static_assert(MACHINE_VSOCK_PATH_MAX + sizeof("_4294967295") ==
+		       sizeof(((struct sockaddr_un *)0)->sun_path),
+	       "every port has a name");
 
 struct uds {
 	struct vsock_host host;
@@ -143,10 +148,10 @@ int vsock_uds_create(const char *path, struct vsock_host **out, struct err *e)
 	struct uds *u;
 	int r;
 
-	if (!*path || strlen(path) >= sizeof(u->addr.sun_path)) {
-		err_set(e, EINVAL, "vsock socket '%.120s': the path must have 1 to %zu bytes", path,
-			sizeof(u->addr.sun_path) - 1);
-		err_hint(e, "services of the host listen at the path and _PORT: shorter is better");
+	if (!*path || strlen(path) > MACHINE_VSOCK_PATH_MAX) {
+		err_set(e, EINVAL, "vsock socket '%.120s': the path must have 1 to %d bytes", path,
+			MACHINE_VSOCK_PATH_MAX);
+		err_hint(e, "services of the host listen at the path and _PORT: use a shorter one");
 		return -EINVAL;
 	}
 	u = calloc(1, sizeof(*u));

@@ -272,7 +272,8 @@ def other_resources():
         yield "vsock, host", c.call("PUT", "/vsock", {"guest_cid": 2, "uds_path": "v"}), fault(
             "Vsock config error: The guest CID must be at least 3.")
         mac = '{"iface_id":"a","host_dev_name":"t","guest_mac":"06:00"}'
-        yield "vsock, long path", c.call("PUT", "/vsock", {"guest_cid": 3, "uds_path": "v" * 108})[:13], b"HTTP/1.1 400 "
+        yield "vsock, long path", c.call("PUT", "/vsock", {"guest_cid": 3, "uds_path": "v" * 97})[:13], b"HTTP/1.1 400 "
+        yield "vsock, longest path", c.call("PUT", "/vsock", {"guest_cid": 3, "uds_path": "v" * 96}), DONE
         yield "mac", c.call("PUT", "/network-interfaces/a", mac), fault(
             JSON_ERROR + f"The MAC address is not correctly formatted: 06:00 at line 1 column {len(mac) - 1}.")
         yield "net id", c.call("PUT", "/network-interfaces/a", {"iface_id": "b", "host_dev_name": "t"}), fault(

@@ -45,6 +45,7 @@ struct api_call { /* one request on its way */
 	unsigned status;
 	struct text text;
 	bool deprecated;
+	bool watches; /* 200, and from then on what events there are */
 };
 
 struct api_method {
@@ -62,6 +63,7 @@ struct api_resource {
 	enum api_id id;     /* the second word is an id, which is also the object's first member */
 	struct api_method methods[HTTP_N_METHODS];
 	bool boots; /* a PUT rules out loading a snapshot */
+	bool ours;  /* Firecracker has no such resource */
 };
 
 struct api_counts {

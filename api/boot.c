@@ -19,6 +19,7 @@
 #include "api/vm.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
+#include "vmm/core/events.h"
 #include "vmm/metrics/metrics.h"
 
 #define DEFAULT_BOOT_ARGS                                                                          \
@@ -280,6 +281,8 @@ int vm_start(struct vm *vm, struct err *e)
 	struct machine *m = NULL;
 	int r = vm_machine_config(vm, &c, e);
 
+	c.watched = vm->events;
+	events_add(vm->events, "starting", NULL);
 	if (r == 0)
 		r = open_serial(vm, e);
 	if (r == 0)
@@ -289,6 +292,8 @@ int vm_start(struct vm *vm, struct err *e)
 	if (r == 0)
 		r = machine_start(m, e);
 	if (r < 0) {
+		events_add(vm->events, "start_failed",
+			   (struct event_field[]){ { "message", e->msg }, { NULL } });
 		vm->host.use_machine(vm->host.ctx, NULL, NULL);
 		machine_destroy(m);
 		return r;

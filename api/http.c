@@ -357,6 +357,12 @@ void http_respond(struct text *out, unsigned status, const struct text *body, bo
 		text_add_bytes(out, text_str(body), body->len);
 }
 
+void http_respond_stream(struct text *out)
+{
+	text_add(out, "HTTP/1.1 200 \r\nServer: Firecracker API\r\nConnection: close\r\n"
+		      "Content-Type: application/x-ndjson\r\n\r\n");
+}
+
 void http_respond_continue(struct text *out, bool is_http10)
 {
 	add_head(out, is_http10 ? "HTTP/1.0" : "HTTP/1.1", 100, false);

@@ -56,6 +56,8 @@ bool http_parser_is_idle(const struct http_parser *p); /* no part of a request i
 const char *http_method_name(enum http_method m);
 /* body NULL: none, as with 204. */
 void http_respond(struct text *out, unsigned status, const struct text *body, bool deprecated);
+/* The head of an answer that ends with the connection: JSON lines. */
+void http_respond_stream(struct text *out);
 /* The answer to HTTP_CONTINUE, and to HTTP_ERROR. */
 void http_respond_continue(struct text *out, bool is_http10);
 void http_respond_error(struct text *out, const struct http_parser *p);

@@ -6,6 +6,7 @@ struct api_call;
 
 void api_get_info(struct api_call *c);
 void api_get_version(struct api_call *c);
+void api_get_events(struct api_call *c);
 void api_get_config(struct api_call *c);
 void api_patch_vm(struct api_call *c);
 void api_put_action(struct api_call *c);

@@ -23,6 +23,7 @@
 static const struct api_resource resources[] = {
 	{ "", .methods = { [HTTP_GET] = { api_get_info } } },
 	{ "version", .methods = { [HTTP_GET] = { api_get_version } } },
+	{ "events", .ours = true, .methods = { [HTTP_GET] = { api_get_events } } },
 	{ "vm", "config", .methods = { [HTTP_GET] = { api_get_config },
 				       [HTTP_PATCH] = { api_patch_vm, API_AFTER_START,
 							&schema_vm_state } } },

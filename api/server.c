@@ -9,7 +9,8 @@
  *   PATIENCE_NS, whose place it takes;
  * - a request that is not complete, or an answer that is not taken, within PATIENCE_NS: closed;
  * - nothing more is read from a client while OUTPUT_MAX bytes of answers wait for it;
- * - TURN requests of one client, then the others have theirs.
+ * - TURN requests of one client, then the others have theirs;
+ * - who watches events leaves its place to others (watch.c).
  * File descriptors that come along with bytes are dropped by the kernel, since nobody asks for them.
  */
 #include "api/server.h"
@@ -25,6 +26,7 @@
 #include "api/api.h"
 #include "api/http.h"
 #include "api/vm.h"
+#include "api/watch.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
@@ -46,6 +48,7 @@ struct client {
 	uint64_t active_ns; /* when bytes passed last */
 	bool closing;       /* once what is in out was sent */
 	bool eof;
+	bool watching; /* once what is in out was sent */
 };
 
 struct api_server {
@@ -55,6 +58,7 @@ struct api_server {
 	struct loop_source listener;
 	struct loop_timer sweep;
 	struct loop_work turn; /* clients that have had theirs and could go on */
+	struct api_watch *watch;
 	struct sockaddr_un addr; /* to be removed at the end; empty: not ours */
 	struct client clients[API_MAX_CONNECTIONS];
 };
@@ -113,6 +117,8 @@ static void serve(struct client *cl)
 	log_request(q);
 	log_set_thread(NULL);
 	api_serve(&c);
+	if (c.watches && api_watch_is_full(cl->server->watch))
+		api_fault(&c, "Events error: %d clients are watching already", API_MAX_WATCHERS);
 	log_set_thread("fc_api");
 	log_answer(&c);
 	log_set_thread(NULL);
@@ -121,22 +127,38 @@ static void serve(struct client *cl)
 		text_add(&c.text, "{\"fault_message\":\"out of memory\"}");
 		c.status = 400;
 	}
-	http_respond(&cl->out, c.status, c.status == 204 ? NULL : &c.text, c.deprecated);
+	if (c.watches && c.status == 200) {
+		http_respond_stream(&cl->out);
+		cl->watching = true;
+	} else {
+		http_respond(&cl->out, c.status, c.status == 204 ? NULL : &c.text, c.deprecated);
+	}
 	text_free(&c.text);
-	cl->closing |= q->close;
+	cl->closing |= q->close && !cl->watching;
 }
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
-static void drop(struct client *cl)
+/* Everything but its socket, which is returned; -1: there is nobody. */
+static int release(struct client *cl)
 {
-	if (cl->source.fd < 0)
-		return;
+	int fd = cl->source.fd;
+
+	if (fd < 0)
+		return fd;
 	loop_del(cl->server->loop, &cl->source);
-	close(cl->source.fd);
 	cl->source.fd = -1;
 	http_parser_free(&cl->parser);
 	text_free(&cl->out);
+	return fd;
+}
+
+static void drop(struct client *cl)
+{
+	int fd = release(cl);
+
+	if (fd >= 0)
+		close(fd);
 }
 
 static size_t waiting_bytes(const struct client *cl)
@@ -193,7 +215,7 @@ static bool serve_input(struct client *cl)
 		size_t len = cl->in_len - cl->in_at;
 		enum http_event ev;
 
-		if (cl->closing || waiting_bytes(cl) >= OUTPUT_MAX)
+		if (cl->closing || cl->watching || waiting_bytes(cl) >= OUTPUT_MAX)
 			return true;
 		ev = http_parse(&cl->parser, &p, &len);
 		cl->in_at = cl->in_len - len;
@@ -225,6 +247,10 @@ static void run_client(struct client *cl)
 	if (!send_some(cl) || cl->out.failed || (cl->closing && !waiting_bytes(cl)) ||
 	    (cl->eof && !waiting_bytes(cl))) {
 		drop(cl);
+		return;
+	}
+	if (cl->watching && !waiting_bytes(cl)) {
+		api_watch_add(cl->server->watch, release(cl));
 		return;
 	}
 	if (!done || (cl->in_at < cl->in_len && !waiting_bytes(cl)))
@@ -331,7 +357,7 @@ static void on_connection(struct loop_source *src, uint32_t ready)
 	cl->source = (struct loop_source){ .fd = fd, .events = LOOP_IN, .fn = on_client };
 	cl->server = s;
 	cl->in_at = cl->in_len = cl->out_at = 0;
-	cl->closing = cl->eof = false;
+	cl->closing = cl->eof = cl->watching = false;
 	cl->active_ns = loop_now_ns();
 	if (loop_add(s->loop, &cl->source, &e) < 0) {
 		close(fd);
@@ -398,6 +424,11 @@ int api_server_create(struct loop *l, struct vm *vm, const struct api_server_con
 		r = open_socket(s, c->path, e);
 	if (r == 0)
 		r = loop_add(l, &s->listener, e);
+	if (r == 0) {
+		r = api_watch_create(l, vm->events, &s->watch, e);
+		if (r < 0)
+			loop_del(l, &s->listener);
+	}
 	if (r < 0) {
 		if (s->listener.fd >= 0)
 			close(s->listener.fd);
@@ -418,6 +449,7 @@ void api_server_destroy(struct api_server *s)
 		return;
 	for (i = 0; i < API_MAX_CONNECTIONS; i++)
 		drop(&s->clients[i]);
+	api_watch_destroy(s->watch);
 	loop_timer_cancel(s->loop, &s->sweep);
 	loop_del(s->loop, &s->listener);
 	close(s->listener.fd);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "vmm/core/err.h"
+#include "vmm/core/events.h"
 #include "vmm/metrics/metrics.h"
 #include "vmm/mmds/mmds.h"
 
@@ -39,7 +40,7 @@ int vm_create(struct loop *l, const struct vm_host *host, struct vm **out, struc
 	vm->kernel_fd = vm->initrd_fd = vm->serial_fd = vm->log_fd = -1;
 	for (i = 0; i < MACHINE_MAX_NETS; i++)
 		vm->tap_fds[i] = -1;
-	if (!set_defaults(vm)) {
+	if (!set_defaults(vm) || events_create(&vm->events, e) < 0) {
 		vm_destroy(vm);
 		return err_set(e, ENOMEM, "API: out of memory");
 	}
@@ -75,6 +76,7 @@ void vm_destroy(struct vm *vm)
 	metrics_destroy(vm->metrics);
 	free(vm->metrics_properties);
 	mmds_destroy(vm->mmds);
+	events_destroy(vm->events);
 	schema_clear(&schema_config_file, &vm->config);
 	schema_free(&schema_cpu_config, vm->cpu_config);
 	schema_free(&schema_serial, vm->serial);

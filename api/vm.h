@@ -44,6 +44,7 @@ struct vm {
 	struct mmds *mmds;                           /* NULL: nobody needed it so far */
 	struct metrics *metrics;                     /* NULL before /metrics */
 	struct metrics_property *metrics_properties; /* in use by metrics */
+	struct events *events; /* what happens to the machine, for GET /events */
 	struct machine *machine; /* NULL before InstanceStart */
 	bool paused;
 	bool boot_configured; /* something that excludes loading a snapshot was set */

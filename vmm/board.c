@@ -149,11 +149,18 @@ void board_keep(struct board *b, struct device *d)
 	b->devices[b->n_devices++] = d;
 }
 
-static void on_reset(void *ctx)
+static void on_keyboard_reset(void *ctx)
 {
 	struct board *b = ctx;
 
-	b->events.reset(b->events.event_ctx);
+	b->events.reset(b->events.event_ctx, "i8042");
+}
+
+static void on_port_reset(void *ctx)
+{
+	struct board *b = ctx;
+
+	b->events.reset(b->events.event_ctx, "reset_port");
 }
 
 static void on_poweroff(void *ctx)
@@ -260,7 +267,7 @@ static int solder_keyboard(struct board *b, struct err *e)
 	const struct i8042_wiring w = {
 		.bus = b->ports,
 		.irq = board_gsi_line(b, PC_GSI_KEYBOARD),
-		.reset = on_reset,
+		.reset = on_keyboard_reset,
 		.ctx = b,
 	};
 	int r = i8042_create(&c, &w, &b->keyboard, e);
@@ -328,7 +335,7 @@ static int solder_reset(struct board *b, struct err *e)
 	const struct reset_port_config c = { .id = "reset" };
 	const struct reset_port_wiring w = {
 		.bus = b->ports,
-		.reset = on_reset,
+		.reset = on_port_reset,
 		.ctx = b,
 		.address_read = b->pci ? pci_host_address_read : NULL,
 		.address_write = b->pci ? pci_host_address_write : NULL,

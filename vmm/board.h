@@ -19,7 +19,7 @@ struct machine_config;
 enum board_exit { BOARD_PIO_READ, BOARD_PIO_WRITE, BOARD_MMIO_READ, BOARD_MMIO_WRITE, BOARD_N_EXITS };
 
 struct board_events { /* called on vCPU threads with the chip's lock held: only post */
-	void (*reset)(void *event_ctx);
+	void (*reset)(void *event_ctx, const char *by);
 	void (*poweroff)(void *event_ctx);
 	void (*exit)(void *event_ctx, unsigned code);
 	void (*serial_tx)(void *serial_ctx, const uint8_t *p, size_t n);

@@ -13,6 +13,7 @@
 #include "vmm/core/irq.h"
 #include "vmm/machine.h"
 
+struct events;
 struct io_thread;
 struct serial_gate;
 struct virtio;
@@ -49,6 +50,7 @@ struct board {
 	uint32_t caps;
 	bool has_pci;     /* virtio devices are on it, not on the memory bus */
 	unsigned n_slots; /* in use by virtio devices */
+	struct events *watched; /* see struct machine_config */
 
 	/* Chips others on the board are wired to. */
 	struct device *uart, *pic, *ioapic, *keyboard, *pm, *pci;

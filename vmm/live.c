@@ -7,8 +7,42 @@
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
 #include "vmm/core/err.h"
+#include "vmm/core/events.h"
 #include "vmm/machine_int.h"
 #include "vmm/serial_gate.h"
+
+/* Says what changed if it did, and returns r. */
+static int changed(const struct virtio *v, const char *what, int r)
+{
+	if (r == 0)
+		events_add(v->events, "device_changed",
+			   (struct event_field[]){ { "id", v->dev.id }, { "what", what }, { NULL } });
+	return r;
+}
+
+int machine_set_disk(struct machine *m, unsigned i, const char *path, struct err *e)
+{
+	int r = board_set_disk(machine_board(m), i, path, e);
+
+	return r < 0 ? r : changed(machine_board(m)->disks[i], "image", r);
+}
+
+int machine_limit_disk(struct machine *m, unsigned i, const struct limiter_bucket_config *bandwidth,
+		       const struct limiter_bucket_config *ops, struct err *e)
+{
+	int r = board_limit_disk(machine_board(m), i, bandwidth, ops, e);
+
+	return r < 0 ? r : changed(machine_board(m)->disks[i], "limits", r);
+}
+
+int machine_limit_net(struct machine *m, unsigned i, bool rx,
+		      const struct limiter_bucket_config *bandwidth,
+		      const struct limiter_bucket_config *ops, struct err *e)
+{
+	int r = board_limit_net(machine_board(m), i, rx, bandwidth, ops, e);
+
+	return r < 0 ? r : changed(machine_board(m)->nets[i], rx ? "rx_limits" : "tx_limits", r);
+}
 
 static int no_device(const char *what, const char *option, struct err *e)
 {
@@ -38,7 +72,7 @@ int machine_balloon_set(struct machine *m, uint32_t target_mib, struct err *e)
 		return -ENODEV;
 	r = virtio_balloon_set_target(v, target_mib, e);
 	device_unlock(&v->dev);
-	return r;
+	return changed(v, "target", r);
 }
 
 int machine_balloon_stats(struct machine *m, struct virtio_balloon_stats *out, struct err *e)
@@ -61,7 +95,7 @@ int machine_balloon_set_interval(struct machine *m, uint16_t seconds, struct err
 		return -ENODEV;
 	r = virtio_balloon_set_interval(v, seconds, e);
 	device_unlock(&v->dev);
-	return r;
+	return changed(v, "statistics", r);
 }
 
 int machine_balloon_hint_start(struct machine *m, bool acknowledge, struct err *e)
@@ -73,7 +107,7 @@ int machine_balloon_hint_start(struct machine *m, bool acknowledge, struct err *
 		return -ENODEV;
 	r = virtio_balloon_hint_start(v, acknowledge, e);
 	device_unlock(&v->dev);
-	return r;
+	return changed(v, "hinting", r);
 }
 
 int machine_balloon_hint_stop(struct machine *m, struct err *e)
@@ -85,7 +119,7 @@ int machine_balloon_hint_stop(struct machine *m, struct err *e)
 		return -ENODEV;
 	r = virtio_balloon_hint_stop(v, e);
 	device_unlock(&v->dev);
-	return r;
+	return changed(v, "hinting", r);
 }
 
 int machine_balloon_hint_status(struct machine *m, struct virtio_balloon_hinting *out,
@@ -132,7 +166,7 @@ int machine_hotplug_set(struct machine *m, uint64_t requested_bytes, struct err 
 		return -ENODEV;
 	r = virtio_mem_request(v, requested_bytes, e);
 	device_unlock(&v->dev);
-	return r;
+	return changed(v, "requested_size", r);
 }
 
 int machine_hotplug_state(struct machine *m, struct virtio_mem_state *out, struct err *e)
@@ -167,7 +201,7 @@ int machine_rng_limit(struct machine *m, const struct limiter_bucket_config *ban
 	device_lock(&v->dev);
 	virtio_rng_set_limits(v, bandwidth, ops);
 	device_unlock(&v->dev);
-	return 0;
+	return changed(v, "limits", 0);
 }
 
 int machine_rng_counters(struct machine *m, struct virtio_rng_counters *out, struct err *e)
@@ -204,7 +238,7 @@ int machine_pmem_limit(struct machine *m, unsigned index,
 		return -ENODEV;
 	virtio_pmem_set_limits(v, bandwidth, ops);
 	device_unlock(&v->dev);
-	return 0;
+	return changed(v, "limits", 0);
 }
 
 int machine_pmem_counters(struct machine *m, unsigned index, struct virtio_pmem_counters *out,

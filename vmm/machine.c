@@ -24,6 +24,7 @@
 #include "vmm/board.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
+#include "vmm/core/events.h"
 #include "vmm/core/gmem.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
@@ -59,14 +60,16 @@ struct machine {
 	uint64_t started_ns;
 
 	struct loop_work work;
-	pthread_mutex_t event_lock; /* a leaf; guards the next three */
+	pthread_mutex_t event_lock; /* a leaf; guards the next four */
 	enum guest_event event;
+	const char *event_by; /* what brought it about */
 	unsigned exit_code;
 	struct err event_err;
 };
 
 /* Any thread. */
-static void post_event(struct machine *m, enum guest_event ev, unsigned code, const struct err *e)
+static void post_event(struct machine *m, enum guest_event ev, const char *by, unsigned code,
+		       const struct err *e)
 {
 	bool first;
 
@@ -74,6 +77,7 @@ static void post_event(struct machine *m, enum guest_event ev, unsigned code, co
 	first = m->event == EVENT_NONE;
 	if (first) {
 		m->event = ev;
+		m->event_by = by;
 		m->exit_code = code;
 		if (e)
 			m->event_err = *e;
@@ -83,28 +87,31 @@ static void post_event(struct machine *m, enum guest_event ev, unsigned code, co
 		loop_post(m->loop, &m->work);
 }
 
-static void on_reset(void *ctx)
+static void on_reset(void *ctx, const char *by)
 {
-	post_event(ctx, EVENT_RESET, 0, NULL);
+	post_event(ctx, EVENT_RESET, by, 0, NULL);
 }
 
 static void on_poweroff(void *ctx)
 {
-	post_event(ctx, EVENT_POWEROFF, 0, NULL);
+	post_event(ctx, EVENT_POWEROFF, "acpi", 0, NULL);
 }
 
 static void on_exit_port(void *ctx, unsigned code)
 {
-	post_event(ctx, EVENT_EXIT, code, NULL);
+	post_event(ctx, EVENT_EXIT, "debug_exit", code, NULL);
 }
 
 static void on_vcpu_stopped(void *ctx, unsigned index, enum vcpu_stop why, const struct err *e)
 {
-	static const enum guest_event events[] = {
-		[VCPU_HALTED] = EVENT_POWEROFF,
-		[VCPU_RESET] = EVENT_RESET,
-		[VCPU_SHUTDOWN] = EVENT_CRASH,
-		[VCPU_FAILED] = EVENT_FAILED,
+	static const struct {
+		enum guest_event event;
+		const char *by;
+	} events[] = {
+		[VCPU_HALTED] = { EVENT_POWEROFF, "all_halted" },
+		[VCPU_RESET] = { EVENT_RESET, "vcpu" },
+		[VCPU_SHUTDOWN] = { EVENT_CRASH, "triple_fault" },
+		[VCPU_FAILED] = { EVENT_FAILED, "vcpu" },
 	};
 	struct machine *m = ctx;
 
@@ -112,7 +119,7 @@ static void on_vcpu_stopped(void *ctx, unsigned index, enum vcpu_stop why, const
 		log_info(NULL, "machine: all processors are halted for good");
 	if (why == VCPU_SHUTDOWN)
 		log_info(NULL, "machine: triple fault on vcpu%u", index);
-	post_event(m, events[why], 0, e);
+	post_event(m, events[why].event, events[why].by, 0, e);
 }
 
 static void stop_vcpus(struct machine *m)
@@ -181,12 +188,36 @@ static int reset_all(struct machine *m, struct err *e)
 	return r < 0 ? r : board_start(m->board, e);
 }
 
-static void end(struct machine *m, enum machine_end why, unsigned code, const struct err *e)
+static void tell_event(struct machine *m, const char *what, const char *name, const char *text)
+{
+	events_add(m->config.watched, what, (struct event_field[]){ { name, text }, { NULL } });
+}
+
+static void tell_end(struct machine *m, enum machine_end why, const char *by, unsigned code,
+		     const struct err *e)
+{
+	static const char *const names[] = {
+		[MACHINE_END_POWEROFF] = "poweroff", [MACHINE_END_RESET] = "reset",
+		[MACHINE_END_CRASH] = "crash",	     [MACHINE_END_EXIT] = "exit",
+		[MACHINE_END_FAILED] = "failed",
+	};
+	struct event_field f[] = { { "why", names[why] }, { "by", by }, { NULL }, { NULL } };
+
+	if (why == MACHINE_END_EXIT)
+		f[2] = (struct event_field){ "code", NULL, code };
+	if (e)
+		f[2] = (struct event_field){ "message", e->msg };
+	events_add(m->config.watched, "ended", f);
+}
+
+static void end(struct machine *m, enum machine_end why, const char *by, unsigned code,
+		const struct err *e)
 {
 	stop_vcpus(m);
 	board_stop(m->board);
 	m->board_started = false;
 	m->state = MACHINE_ENDED;
+	tell_end(m, why, by, code, e);
 	m->events.ended(m->events.ctx, why, code, e);
 }
 
@@ -197,7 +228,7 @@ static void clear_event(struct machine *m)
 	pthread_mutex_unlock(&m->event_lock);
 }
 
-void machine_reset(struct machine *m)
+static void reset(struct machine *m, const char *by)
 {
 	struct err e = { 0 };
 
@@ -206,9 +237,10 @@ void machine_reset(struct machine *m)
 	stop_vcpus(m);
 	m->n_resets++;
 	log_info(NULL, "machine: reset %u", m->n_resets);
+	tell_event(m, "reset", "by", by);
 	if (reset_all(m, &e) < 0) {
 		err_wrap(&e, "reset");
-		end(m, MACHINE_END_FAILED, 0, &e);
+		end(m, MACHINE_END_FAILED, by, 0, &e);
 		return;
 	}
 	clear_event(m);
@@ -216,10 +248,16 @@ void machine_reset(struct machine *m)
 		run_vcpus(m);
 }
 
+void machine_reset(struct machine *m)
+{
+	reset(m, "operator");
+}
+
 static void handle_event(struct loop_work *w)
 {
 	struct machine *m = container_of(w, struct machine, work);
 	enum guest_event ev;
+	const char *by;
 	struct err e;
 	unsigned code;
 
@@ -227,6 +265,7 @@ static void handle_event(struct loop_work *w)
 		return;
 	pthread_mutex_lock(&m->event_lock);
 	ev = m->event;
+	by = m->event_by;
 	code = m->exit_code;
 	e = m->event_err;
 	pthread_mutex_unlock(&m->event_lock);
@@ -236,23 +275,23 @@ static void handle_event(struct loop_work *w)
 		break;
 	case EVENT_RESET:
 		if (m->off_at_reset)
-			end(m, MACHINE_END_POWEROFF, 0, NULL);
+			end(m, MACHINE_END_POWEROFF, by, 0, NULL);
 		else if (m->config.no_reboot)
-			end(m, MACHINE_END_RESET, 0, NULL);
+			end(m, MACHINE_END_RESET, by, 0, NULL);
 		else
-			machine_reset(m);
+			reset(m, by);
 		break;
 	case EVENT_POWEROFF:
-		end(m, MACHINE_END_POWEROFF, 0, NULL);
+		end(m, MACHINE_END_POWEROFF, by, 0, NULL);
 		break;
 	case EVENT_CRASH:
-		end(m, MACHINE_END_CRASH, 0, NULL);
+		end(m, MACHINE_END_CRASH, by, 0, NULL);
 		break;
 	case EVENT_EXIT:
-		end(m, MACHINE_END_EXIT, code, NULL);
+		end(m, MACHINE_END_EXIT, by, code, NULL);
 		break;
 	case EVENT_FAILED:
-		end(m, MACHINE_END_FAILED, 0, &e);
+		end(m, MACHINE_END_FAILED, by, 0, &e);
 		break;
 	}
 }
@@ -384,6 +423,7 @@ int machine_start(struct machine *m, struct err *e)
 	m->board_started = true;
 	m->started_ns = loop_now_ns();
 	m->state = MACHINE_RUNNING;
+	events_add(m->config.watched, "running", NULL);
 	run_vcpus(m);
 	return 0;
 }
@@ -394,6 +434,7 @@ void machine_pause(struct machine *m)
 		return;
 	stop_vcpus(m);
 	m->state = MACHINE_PAUSED;
+	events_add(m->config.watched, "paused", NULL);
 }
 
 void machine_resume(struct machine *m)
@@ -401,6 +442,7 @@ void machine_resume(struct machine *m)
 	if (m->state != MACHINE_PAUSED)
 		return;
 	m->state = MACHINE_RUNNING;
+	events_add(m->config.watched, "resumed", NULL);
 	run_vcpus(m);
 }
 
@@ -408,6 +450,7 @@ void machine_power_button(struct machine *m)
 {
 	if (m->state != MACHINE_RUNNING && m->state != MACHINE_PAUSED)
 		return;
+	tell_event(m, "shutdown_asked", "by", "power_button");
 	if (board_power_button(m->board))
 		return;
 	/* No ACPI driver listens: Ctrl-Alt-Del makes a guest shut down its programs and reset. */
@@ -423,26 +466,10 @@ struct board *machine_board(struct machine *m)
 
 void machine_ctrl_alt_del(struct machine *m)
 {
-	if (m->state == MACHINE_RUNNING || m->state == MACHINE_PAUSED)
-		board_ctrl_alt_del(m->board);
-}
-
-int machine_set_disk(struct machine *m, unsigned i, const char *path, struct err *e)
-{
-	return board_set_disk(m->board, i, path, e);
-}
-
-int machine_limit_disk(struct machine *m, unsigned i, const struct limiter_bucket_config *bandwidth,
-		       const struct limiter_bucket_config *ops, struct err *e)
-{
-	return board_limit_disk(m->board, i, bandwidth, ops, e);
-}
-
-int machine_limit_net(struct machine *m, unsigned i, bool rx,
-		      const struct limiter_bucket_config *bandwidth,
-		      const struct limiter_bucket_config *ops, struct err *e)
-{
-	return board_limit_net(m->board, i, rx, bandwidth, ops, e);
+	if (m->state != MACHINE_RUNNING && m->state != MACHINE_PAUSED)
+		return;
+	tell_event(m, "shutdown_asked", "by", "ctrl_alt_del");
+	board_ctrl_alt_del(m->board);
 }
 
 size_t machine_serial_rx(struct machine *m, const uint8_t *p, size_t n)

@@ -18,6 +18,7 @@
 
 struct device;
 struct err;
+struct events;
 struct loop;
 struct machine;
 struct mmds;
@@ -128,6 +129,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	struct machine_net nets[MACHINE_MAX_NETS];
 	unsigned n_nets;
 	struct mmds *mmds; /* vmm/mmds/mmds.h; borrowed; NULL: none */
+	struct events *watched; /* vmm/core/events.h: told what happens; borrowed; NULL: nobody is */
 	bool rng;
 	struct limiter_config rng_limits;
 	struct limiter_bucket_config serial_limit; /* bytes; what is over it is dropped */

@@ -17,6 +17,7 @@
 #include "vmm/core/bytes.h"
 #include "vmm/core/device.h"
 #include "vmm/core/err.h"
+#include "vmm/core/events.h"
 #include "vmm/core/log.h"
 #include "vmm/machine.h"
 #include "vmm/pc.h"
@@ -155,13 +156,18 @@ int board_plug(struct board *b, struct virtio *v, struct err *e)
 	}
 	board_keep(b, &v->dev);
 	b->n_slots++;
+	v->events = b->watched;
+	events_add(b->watched, "device_attached",
+		   (struct event_field[]){ { "id", v->dev.id }, { "type", v->dev.ops->type }, { NULL } });
 	return 0;
 }
 
 int board_plug_all(struct board *b, const struct machine_config *c, struct err *e)
 {
-	int r = board_plug_disks(b, c, e);
+	int r;
 
+	b->watched = c->watched;
+	r = board_plug_disks(b, c, e);
 	if (r == 0)
 		r = board_plug_pmem(b, c, e);
 	if (r == 0)

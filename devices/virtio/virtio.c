@@ -22,6 +22,7 @@
 
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
+#include "vmm/core/events.h"
 #include "vmm/core/log.h"
 
 #include <assert.h>
@@ -45,8 +46,13 @@ static void raise_config(struct virtio *v)
 
 void virtio_set_broken(struct virtio *v, const char *why)
 {
+	static struct log_site site;
+
 	if (v->status & VIRTIO_S_NEEDS_RESET)
 		return;
+	if (v->events && log_site_allows(&site)) /* a guest can do it again and again */
+		events_add(v->events, "device_needs_reset",
+			   (struct event_field[]){{"id", v->dev.id}, {"reason", why}, {NULL}});
 	log_guest(&v->dev, "driver error: %s; needs reset", why);
 	v->status |= VIRTIO_S_NEEDS_RESET;
 	raise_config(v);

@@ -73,6 +73,7 @@ struct virtio {
 	void *transport;
 	struct gmem *mem;
 	struct loop *loop;
+	struct events *events; /* told when it needs a reset; the board's, or NULL */
 	uint64_t features, driver_features;
 	uint8_t status;
 	uint32_t config_generation;

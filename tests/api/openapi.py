@@ -38,9 +38,6 @@ SPLIT = {
 BODY_OPTIONAL = {("PATCH", "/balloon/hinting/start"), ("PATCH", "/balloon/hinting/stop")}
 ANY_BODY = {("PUT", "/mmds"), ("PATCH", "/mmds"), ("PATCH", "/mmds/config"), ("PUT", "/snapshot"),
             ("PATCH", "/balloon/hinting/stop")}
-# Ours; Firecracker has none of these.
-OURS = set()
-
 COUNT = {"type": "integer", "format": "int64", "minimum": 0}
 
 
@@ -62,6 +59,12 @@ ANSWERS = {
     "BalloonHintingStatus": record({"host_cmd": COUNT, "guest_cmd": {**COUNT, "nullable": True}}),
     "MemoryHotplugStatus": record({n: COUNT for n in ("block_size_mib", "total_size_mib", "slot_size_mib",
                                                       "plugged_size_mib", "requested_size_mib")}),
+    "Event": {"description": "One line of an answer that goes on. More members, by event: docs/api.md.",
+              "type": "object", "required": ["seq", "time", "event"], "properties": {
+                  "seq": {**COUNT, "minimum": 1}, "time": {"type": "string", "format": "date-time"},
+                  "event": {"type": "string", "enum": [
+                      "starting", "device_attached", "start_failed", "running", "paused", "resumed", "shutdown_asked", "reset",
+                      "device_changed", "device_needs_reset", "ended", "exit", "lost"]}}},
     "Error": {"description": "fault_message for a request that is refused, error for bytes that are no request.",
               "oneOf": [record({"fault_message": {"type": "string"}}), record({"error": {"type": "string"}})]},
 }
@@ -70,7 +73,7 @@ ANSWER_OF = {
     ("GET", "/"): "InstanceInfo", ("GET", "/version"): "FirecrackerVersion", ("GET", "/vm/config"): "FullVmConfiguration",
     ("GET", "/machine-config"): "MachineConfig", ("GET", "/balloon"): "BalloonDeviceConfig",
     ("GET", "/balloon/statistics"): "BalloonStats", ("GET", "/balloon/hinting/status"): "BalloonHintingStatus",
-    ("GET", "/hotplug/memory"): "MemoryHotplugStatus", ("GET", "/mmds"): None, ("GET", "/mmds/config"): None,
+    ("GET", "/hotplug/memory"): "MemoryHotplugStatus", ("GET", "/events"): "Event", ("GET", "/mmds"): None, ("GET", "/mmds/config"): None,
 }
 WIDTHS = {"u8": 8, "u16": 16, "u32": 32, "u64": 64, "usize": 64}
 
@@ -139,15 +142,13 @@ def operation_id(method, path):
 
 def operation(method, path, phase, body, what):
     op = {"operationId": operation_id(method, path), "summary": what, "x-when": phase}
-    if (method, path) in OURS:
-        op["x-mayfly"] = True
     if body or (method, path) in ANY_BODY:
         op["requestBody"] = {"required": (method, path) not in BODY_OPTIONAL,
                              "content": {"application/json": {"schema": ref(body) if body else {}}}}
     if method == "GET":
         name = ANSWER_OF[(method, path)]
-        op["responses"] = {"200": {"description": "as asked for", "content": {
-            "application/json": {"schema": ref(name) if name else {}}}}}
+        kind = "application/x-ndjson" if name == "Event" else "application/json"
+        op["responses"] = {"200": {"description": "as asked for", "content": {kind: {"schema": ref(name) if name else {}}}}}
     else:
         op["responses"] = {"204": {"description": "done"}}
     op["responses"]["400"] = {"$ref": "#/components/responses/Refused"}
@@ -172,6 +173,8 @@ def document(tables, words, version):
                                    "description": "letters, digits and _; as in the body",
                                    "schema": {"type": "string", "pattern": r"^\w+$"}}]
         item[method.lower()] = operation(method, path, phase, body, what)
+        if path in tables["ours"]:
+            item[method.lower()]["x-mayfly"] = True
     refused = {"application/json": {"schema": ref("Error")}}
     return {
         "openapi": "3.0.3",

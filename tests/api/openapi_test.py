@@ -8,6 +8,7 @@
 - a running server refuses what the schemas refuse, answers as they say, and never calls a body
   malformed that they allow. $MAYFLY names the program.
 """
+import glob
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import yaml
 
 import openapi
 from api_doc_test import DOC, read
-from fc import JSON_ERROR, Server
+from fc import JSON_ERROR, Server, request
 from harness import Skip, Suite
 
 YAML = os.path.join(os.path.dirname(DOC), "api.yaml")
@@ -294,6 +295,36 @@ def limits_are_the_servers(document):
     return f"{n} limits"
 
 
+def check_lines(checker, server, path, started):
+    """An answer that goes on: what is there so far. How many lines."""
+    with server.connect() as c:
+        c.send(request("GET", path))
+        data = b""
+        while b"\r\n\r\n" not in data or (started and b'"running"' not in data):
+            data += c.sock.recv(4096)
+    lines = data.split(b"\r\n\r\n")[1].splitlines()
+    for line in lines:
+        why = checker.wrong(checker.schemas["Event"], json.loads(line))
+        assert not why, (line, why)
+    return len(lines)
+
+
+def events_are_named(document):
+    """Each event of the source is in the schema and in docs/api.md, and no other."""
+    root, told = os.path.dirname(os.path.dirname(DOC)), {"lost"}
+    for directory in ("api", "vmm", "devices"):
+        for path in glob.glob(os.path.join(root, directory, "**", "*.c"), recursive=True):
+            with open(path, encoding="utf-8") as f:
+                told |= set(re.findall(r'(?:\bevents_add\(|\btell_event\(m, )[^";{]*"(\w+)"', f.read()))
+    enum = document["components"]["schemas"]["Event"]["properties"]["event"]["enum"]
+    assert told == set(enum), told ^ set(enum)
+    with open(DOC, encoding="utf-8") as f:
+        table = f.read().split("## Events")[1].split("## Requests")[0]
+    named = {w for line in table.splitlines() if line.startswith("| `") for w in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert told == named, told ^ named
+    return f"{len(told)} events"
+
+
 def answers_are_as_documented(document):
     """What GET says before and after the start."""
     checker, n = Checker(document), 0
@@ -305,7 +336,9 @@ def answers_are_as_documented(document):
             if started:
                 s.boot()
             for method, path, op in operations(document):
-                if method == "GET":
+                if "application/x-ndjson" in str(op["responses"]):
+                    n += check_lines(checker, s, path, started)
+                elif method == "GET":
                     allowed = op["x-when"] != "after" or started
                     status, message = check_answer(document, checker, path, op, s.call(method, path))
                     assert status == 200 or not allowed or "not found" in message, f"{path}: {message}"
@@ -333,6 +366,7 @@ def main():
     suite.check("api.yaml: refers to what is there", lambda: refers_to_what_is_there(document))
     suite.check("api.yaml: the server refuses what the schemas refuse", lambda: refuses_what_the_schemas_refuse(document))
     suite.check("api.yaml: limits are the server's", lambda: limits_are_the_servers(document))
+    suite.check("api.yaml: events are named", lambda: events_are_named(document))
     suite.check("api.yaml: answers are as documented", lambda: answers_are_as_documented(document))
     sys.exit(suite.finish())
 

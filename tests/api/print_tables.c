@@ -101,6 +101,12 @@ int main(void)
 	for (r = api_resources(); r->path; r++)
 		for (m = 0; m < HTTP_N_METHODS; m++)
 			print_method(r, (enum http_method)m, &first);
+	printf("],\n\"ours\": [");
+	for (first = true, r = api_resources(); r->path; r++) {
+		if (r->ours)
+			printf("%s\"/%s\"", first ? "" : ", ", r->path);
+		first &= !r->ours;
+	}
 	remember(&schema_balloon_hinting_start); /* res_balloon.c reads it */
 	remember(&schema_config_file);
 	printf("],\n\"objects\": [");

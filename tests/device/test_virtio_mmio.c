@@ -2,20 +2,22 @@
 /* The virtio state machine and the registers of its transports, on the entropy device. */
 #include "devices/virtio/rng.h"
 #include "tests/device/vdriver.h"
+#include "vmm/core/events.h"
+#include "vmm/core/log.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct vdriver d;
+static struct virtio *dev;
 
 static void setup(void)
 {
-	struct virtio *v;
-
 	vdriver_init(&d);
 	cr_assert_eq(virtio_rng_create(&(struct virtio_rng_config){"rng"},
-				       &(struct virtio_rng_wiring){d.mem, d.loop}, &v, NULL), 0);
-	vdriver_attach(&d, v);
+				       &(struct virtio_rng_wiring){d.mem, d.loop}, &dev, NULL), 0);
+	vdriver_attach(&d, dev);
 }
 
 static void teardown(void)
@@ -47,6 +49,33 @@ Test(virtio_mmio, identifies_itself)
 	cr_assert_eq(vdriver_read(&d, 0x08), 4);
 	cr_assert_eq(vdriver_read(&d, 0x34), 64);
 	cr_assert_eq(vdriver_read(&d, 0xb0), UINT32_MAX);
+}
+
+static void break_rule(void)
+{
+	vdriver_start(&d, 0, 8);
+	vdriver_desc(&d, 0, VD_BUF, 32, VD_WRITE | VD_NEXT, 0);
+	vdriver_offer(&d, 0);
+	vdriver_kick(&d);
+	cr_assert(vdriver_status(&d) & VIRTIO_S_NEEDS_RESET);
+}
+
+Test(virtio_mmio, who_watches_is_told_of_broken_drivers_but_not_flooded)
+{
+	char line[EVENTS_LINE_MAX];
+	uint64_t seq = 1;
+
+	break_rule(); /* nobody watches */
+	cr_assert_eq(events_create(&dev->events, NULL), 0);
+	for (unsigned i = 0; i < 1000; i++)
+		break_rule();
+	cr_assert_gt(events_read(dev->events, &seq, line), 0);
+	cr_assert(strstr(line, "\"device_needs_reset\",\"id\":\"rng\",\"reason\":\""), "%s", line);
+	while (events_read(dev->events, &seq, line))
+		;
+	cr_assert_leq(seq, 1 + 2 * LOG_GUEST_BURST, "%lu", (unsigned long)seq);
+	events_destroy(dev->events);
+	dev->events = NULL;
 }
 
 Test(virtio_mmio, good_driver_is_served_and_interrupted)

@@ -2,6 +2,7 @@
 /*
  * `mayfly ctl SOCKET VERB`: one request to a mayfly's API, for people. curl does the same:
  *	curl --unix-socket SOCKET -X PATCH http://localhost/vm -d '{"state":"Paused"}'
+ * An answer of lines that go on (GET /events) is printed as it comes.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 
+#define LINES "\r\nContent-Type: application/x-ndjson\r\n"
+
 enum { ANSWER_MAX = 1 << 20, PATIENCE_S = 60 };
 
 static const struct {
@@ -28,6 +31,7 @@ static const struct {
 	{ "resume", "PATCH", "/vm", "{\"state\":\"Resumed\"}", "let them go on" },
 	{ "stop", "PUT", "/actions", "{\"action_type\":\"SendCtrlAltDel\"}",
 	  "press Ctrl-Alt-Del, at which a guest shuts down" },
+	{ "events", "GET", "/events", NULL, "what happens to it, as lines of JSON, until it ends" },
 	{ "metrics", "PUT", "/actions", "{\"action_type\":\"FlushMetrics\"}",
 	  "write the metrics to their file" },
 };
@@ -111,6 +115,24 @@ static int connect_to(const char *path, struct err *e)
 	return fd;
 }
 
+/* Lines as they come, for as long as they come. The first of them are in `answer`. */
+static int follow(int fd, const char *first, size_t len, struct err *e)
+{
+	struct timeval forever = { 0 };
+	char buf[4096];
+	ssize_t n;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
+	n = (ssize_t)len;
+	do {
+		if (n > 0 && (fwrite(first, 1, (size_t)n, stdout) != (size_t)n || fflush(stdout) != 0))
+			return err_set(e, errno, "ctl: standard output: %s", strerror(errno));
+		first = buf;
+		n = recv(fd, buf, sizeof(buf), 0);
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return 0;
+}
+
 /* "Connection: close": the answer ends with the stream. */
 static int ask(int fd, const struct request *q, char *answer, size_t max, struct err *e)
 {
@@ -123,8 +145,18 @@ static int ask(int fd, const struct request *q, char *answer, size_t max, struct
 			    q->method, q->path, body_len, q->body);
 	else
 		r = dprintf(fd, "%s %s HTTP/1.1\r\nConnection: close\r\n\r\n", q->method, q->path);
-	while (r > 0 && len < max - 1 && (n = recv(fd, answer + len, max - 1 - len, 0)) > 0)
+	while (r > 0 && len < max - 1 && (n = recv(fd, answer + len, max - 1 - len, 0)) > 0) {
+		const char *end;
+
 		len += (size_t)n;
+		answer[len] = '\0';
+		end = strstr(answer, "\r\n\r\n");
+		if (end && strstr(answer, LINES) && strstr(answer, LINES) < end) {
+			r = follow(fd, end + 4, len - (size_t)(end + 4 - answer), e);
+			answer[end + 4 - answer] = '\0';
+			return r;
+		}
+	}
 	answer[len] = '\0';
 	if (n < 0 || strncmp(answer, "HTTP/1.1 ", 9) || !strstr(answer, "\r\n\r\n"))
 		return err_set(e, n < 0 ? errno : EPROTO, "ctl: no answer");

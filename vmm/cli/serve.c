@@ -28,6 +28,7 @@
 #include "vmm/console.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
+#include "vmm/core/events.h"
 #include "vmm/core/log.h"
 #include "vmm/core/loop.h"
 #include "vmm/terminal.h"
@@ -452,6 +453,8 @@ int serve_run(const struct serve_config *c)
 	else
 		signal(SIGXFSZ, SIG_IGN);
 	code = run(s);
+	if (s->vm)
+		events_add(s->vm->events, "exit", (struct event_field[]){ { "code", NULL, (uint64_t)code }, { NULL } });
 	api_server_destroy(s->server);
 	control_destroy(s->control);
 	vm_destroy(s->vm);

@@ -77,6 +77,12 @@ static void on_document(void *ctx, struct metrics *m)
 	for (i = 0; i < ARRAY_LEN(get_counts); i++)
 		tell(m, "get_api_requests", get_counts[i].key, "count",
 		     api_counts_of(vm, get_counts[i].path, get_counts[i].second, HTTP_GET).n);
+	metrics_set(m, "api_server", "process_startup_time_us", vm->startup_us);
+	metrics_set(m, "api_server", "process_startup_time_cpu_us", vm->startup_cpu_us);
+	metrics_set(m, "latencies_us", "pause_vm", vm->pause_us);
+	metrics_set(m, "latencies_us", "vmm_pause_vm", vm->pause_us);
+	metrics_set(m, "latencies_us", "resume_vm", vm->resume_us);
+	metrics_set(m, "latencies_us", "vmm_resume_vm", vm->resume_us);
 	metrics_set(m, "deprecated_api", "deprecated_http_api_calls", vm->deprecated_calls);
 }
 

@@ -5,6 +5,7 @@
 #include "api/resources.h"
 #include "api/vm.h"
 #include "vmm/core/err.h"
+#include "vmm/core/loop.h"
 
 static void add_member(struct text *t, const char *name, const char *value)
 {
@@ -78,11 +79,15 @@ void api_get_config(struct api_call *c)
 void api_patch_vm(struct api_call *c)
 {
 	const struct vm_state_body *b = c->object;
+	uint64_t begun_ns = loop_now_ns();
 
-	if (b->state.v == VM_PAUSED)
+	if (b->state.v == VM_PAUSED) {
 		machine_pause(c->vm->machine);
-	else
+		c->vm->pause_us = (loop_now_ns() - begun_ns) / 1000 + 1;
+	} else {
 		machine_resume(c->vm->machine);
+		c->vm->resume_us = (loop_now_ns() - begun_ns) / 1000 + 1;
+	}
 	c->vm->paused = b->state.v == VM_PAUSED;
 }
 

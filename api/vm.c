@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/core/err.h"
@@ -28,6 +29,22 @@ static bool set_defaults(struct vm *vm)
 	return boot->kernel_image_path;
 }
 
+static uint64_t clock_us(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* Since somebody began to start us, as they say; not since a time to come. */
+static uint64_t since_us(clockid_t id, uint64_t began)
+{
+	uint64_t now = clock_us(id);
+
+	return now > began ? now - began : 0;
+}
+
 int vm_create(struct loop *l, const struct vm_host *host, struct vm **out, struct err *e)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -37,6 +54,8 @@ int vm_create(struct loop *l, const struct vm_host *host, struct vm **out, struc
 		return err_set(e, ENOMEM, "API: out of memory");
 	vm->loop = l;
 	vm->host = *host;
+	vm->startup_us = since_us(CLOCK_MONOTONIC, host->start_us);
+	vm->startup_cpu_us = since_us(CLOCK_PROCESS_CPUTIME_ID, host->start_cpu_us);
 	vm->kernel_fd = vm->initrd_fd = vm->serial_fd = vm->log_fd = -1;
 	for (i = 0; i < MACHINE_MAX_NETS; i++)
 		vm->tap_fds[i] = -1;

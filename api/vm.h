@@ -55,6 +55,8 @@ struct vm {
 	char cmdline[VM_MAX_CMDLINE + 1];
 	struct api_counts counts[API_MAX_RESOURCES][HTTP_N_METHODS];
 	uint64_t deprecated_calls;
+	uint64_t pause_us, resume_us; /* that the last ones took */
+	uint64_t startup_us, startup_cpu_us; /* of the process, until this was made */
 };
 
 int vm_create(struct loop *l, const struct vm_host *host, struct vm **out, struct err *e);

@@ -45,6 +45,7 @@
 #include "vmm/core/bytes.h"
 #include "vmm/core/device.h"
 #include "vmm/core/err.h"
+#include "vmm/core/loop.h"
 #include "vmm/core/gmem.h"
 #include "vmm/io_thread.h"
 #include "vmm/machine.h"
@@ -55,34 +56,54 @@ enum { PIC_PINS = 16, IOAPIC_PIT_PIN = 2 };
 
 /* --- what the processors see ------------------------------------------------------------- */
 
-static void count_exit(struct board *b, enum board_exit what)
+/* Without a system call or a conversion: guests access registers a million times a second. */
+static uint64_t ticks(void)
 {
-	__atomic_fetch_add(&b->n_exits[what], 1, __ATOMIC_RELAXED);
+	return __builtin_ia32_rdtsc();
+}
+
+/* Of one access that has ended, on any vCPU's thread. */
+static void count_exit(struct board *b, enum board_exit what, uint64_t begun)
+{
+	struct board_exits *x = &b->exits[what];
+	uint64_t took = ticks() - begun, seen = __atomic_load_n(&x->max, __ATOMIC_RELAXED);
+
+	__atomic_fetch_add(&x->n, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&x->sum, took, __ATOMIC_RELAXED);
+	while (took > seen && !__atomic_compare_exchange_n(&x->max, &seen, took, true,
+							   __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	seen = __atomic_load_n(&x->min, __ATOMIC_RELAXED);
+	while ((!seen || took < seen) && !__atomic_compare_exchange_n(&x->min, &seen, took, true,
+								      __ATOMIC_RELAXED,
+								      __ATOMIC_RELAXED))
+		;
 }
 
 static void io_mmio(void *ctx, gpaddr gpa, unsigned size, bool write, uint64_t *val)
 {
 	struct board *b = ctx;
+	uint64_t begun = ticks();
 
-	count_exit(b, write ? BOARD_MMIO_WRITE : BOARD_MMIO_READ);
 	if (write)
 		bus_write(b->mmio, gpa, size, *val);
 	else
 		bus_read(b->mmio, gpa, size, val);
+	count_exit(b, write ? BOARD_MMIO_WRITE : BOARD_MMIO_READ, begun);
 }
 
 static void io_pio(void *ctx, uint16_t port, unsigned size, bool write, uint32_t *val)
 {
 	struct board *b = ctx;
-	uint64_t v = 0;
+	uint64_t v = 0, begun = ticks();
 
-	count_exit(b, write ? BOARD_PIO_WRITE : BOARD_PIO_READ);
 	if (write) {
 		bus_write_split(b->ports, port, size, *val);
-		return;
+	} else {
+		bus_read_split(b->ports, port, size, &v);
+		*val = (uint32_t)v;
 	}
-	bus_read_split(b->ports, port, size, &v);
-	*val = (uint32_t)v;
+	count_exit(b, write ? BOARD_PIO_WRITE : BOARD_PIO_READ, begun);
 }
 
 static void io_eoi(void *ctx, uint8_t vector)
@@ -465,6 +486,8 @@ int board_create(struct gmem *mem, struct loop *loop, const struct board_events 
 	b->mem = mem;
 	b->loop = loop;
 	b->events = *ev;
+	b->ns_at = loop_now_ns();
+	b->ticks_at = ticks();
 	b->io = (struct accel_io){
 		.mmio = io_mmio,
 		.pio = io_pio,
@@ -511,10 +534,27 @@ void board_destroy(struct board *b)
 	free(b);
 }
 
-void board_count_exits(const struct board *b, uint64_t n[BOARD_N_EXITS])
+/* Rounded up, so that 0 is nothing. */
+static uint64_t ticks_to_us(const struct board *b, uint64_t n)
 {
-	for (unsigned i = 0; i < BOARD_N_EXITS; i++)
-		n[i] = __atomic_load_n(&b->n_exits[i], __ATOMIC_RELAXED);
+	return n ? (uint64_t)((double)n * b->us_per_tick) + 1 : 0;
+}
+
+void board_count_exits(struct board *b, struct machine_exit_time *out)
+{
+	if (b->us_per_tick <= 0) /* by how far both clocks have come; once, or sums might shrink */
+		b->us_per_tick = (double)(loop_now_ns() - b->ns_at) / 1000 /
+				 (double)(ticks() - b->ticks_at);
+	for (unsigned i = 0; i < BOARD_N_EXITS; i++) {
+		const struct board_exits *x = &b->exits[i];
+
+		out[i] = (struct machine_exit_time){
+			.n = __atomic_load_n(&x->n, __ATOMIC_RELAXED),
+			.min_us = ticks_to_us(b, __atomic_load_n(&x->min, __ATOMIC_RELAXED)),
+			.max_us = ticks_to_us(b, __atomic_load_n(&x->max, __ATOMIC_RELAXED)),
+			.sum_us = ticks_to_us(b, __atomic_load_n(&x->sum, __ATOMIC_RELAXED)),
+		};
+	}
 }
 
 void board_each_device(const struct board *b, void (*fn)(void *ctx, const struct device *d), void *ctx)

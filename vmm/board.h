@@ -15,6 +15,7 @@ struct device;
 struct loop;
 struct limiter_bucket_config;
 struct machine_config;
+struct machine_exit_time;
 
 enum board_exit { BOARD_PIO_READ, BOARD_PIO_WRITE, BOARD_MMIO_READ, BOARD_MMIO_WRITE, BOARD_N_EXITS };
 
@@ -41,8 +42,8 @@ int board_populate(struct board *b, const struct machine_config *c, const struct
 /* What the boot loader's tables say about this board. */
 void board_describe(const struct board *b, struct boot_platform *out);
 
-/* Accesses of the guest to registers so far; any thread. */
-void board_count_exits(const struct board *b, uint64_t n[BOARD_N_EXITS]);
+/* Accesses of the guest to registers so far, by enum board_exit. The loop thread. */
+void board_count_exits(struct board *b, struct machine_exit_time *out);
 /* Calls fn for each device, in the order of creation. */
 void board_each_device(const struct board *b, void (*fn)(void *ctx, const struct device *d),
 		       void *ctx);

@@ -31,6 +31,10 @@ struct board_image { /* what a disk's image was opened as, for live changes */
 	ino_t ino;
 };
 
+struct board_exits { /* accesses of one kind; times in ticks */
+	uint64_t n, sum, min, max;
+};
+
 struct board {
 	struct gmem *mem;
 	struct loop *loop;
@@ -45,7 +49,9 @@ struct board {
 	unsigned n_io_threads;
 	struct virtio *disks[MACHINE_MAX_DISKS], *nets[MACHINE_MAX_NETS]; /* as configured */
 	struct board_image images[MACHINE_MAX_DISKS];
-	uint64_t n_exits[BOARD_N_EXITS]; /* by board_exit; of all vCPUs */
+	struct board_exits exits[BOARD_N_EXITS]; /* of all vCPUs */
+	uint64_t ticks_at, ns_at; /* the same instant, by rdtsc and in ns */
+	double us_per_tick;       /* 0: nobody has asked yet */
 	bool started;
 	uint32_t caps;
 	bool has_pci;     /* virtio devices are on it, not on the memory bus */

@@ -258,7 +258,7 @@ void machine_serial_limit(struct machine *m, const struct limiter_bucket_config 
 	serial_gate_limit(machine_board(m)->serial_gate, bytes);
 }
 
-uint64_t machine_serial_dropped(struct machine *m)
+uint64_t machine_serial_dropped(const struct machine *m)
 {
 	return serial_gate_dropped(machine_board(m)->serial_gate);
 }

@@ -53,7 +53,6 @@ int machine_pmem_counters(struct machine *m, unsigned index, struct virtio_pmem_
 /* --- serial port -------------------------------------------------------------------------------- */
 
 void machine_serial_limit(struct machine *m, const struct limiter_bucket_config *bytes);
-uint64_t machine_serial_dropped(struct machine *m); /* bytes over the limit */
 
 /* --- consoles, by their index in the configuration ---------------------------------------------- */
 

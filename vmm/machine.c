@@ -459,7 +459,7 @@ void machine_power_button(struct machine *m)
 	board_ctrl_alt_del(m->board);
 }
 
-struct board *machine_board(struct machine *m)
+struct board *machine_board(const struct machine *m)
 {
 	return m->board;
 }
@@ -531,7 +531,7 @@ void machine_counters(struct machine *m, void (*put)(void *ctx, const char *name
 
 void machine_count_exits(const struct machine *m, struct machine_exits *out)
 {
-	uint64_t n[BOARD_N_EXITS];
+	struct machine_exit_time n[BOARD_N_EXITS];
 
 	board_count_exits(m->board, n);
 	*out = (struct machine_exits){ n[BOARD_PIO_READ], n[BOARD_PIO_WRITE], n[BOARD_MMIO_READ],

@@ -213,8 +213,12 @@ void machine_info(const struct machine *m, struct machine_info *out);
 /* Calls put() for each thing the accelerator counts, such as "vcpu0.faults". */
 void machine_counters(struct machine *m, void (*put)(void *ctx, const char *name, uint64_t value),
 		      void *ctx);
+uint64_t machine_serial_dropped(const struct machine *m); /* bytes over the serial port's limit */
+struct machine_exit_time { /* how many, and how long they took; 0: there was none */
+	uint64_t n, min_us, max_us, sum_us;
+};
 struct machine_exits { /* accesses of the guest to registers, all vCPUs together */
-	uint64_t io_in, io_out, mmio_read, mmio_write;
+	struct machine_exit_time io_in, io_out, mmio_read, mmio_write;
 };
 void machine_count_exits(const struct machine *m, struct machine_exits *out);
 /* Calls fn for each device, in the order of creation; device_ops.counters says what it counts. */

@@ -6,6 +6,6 @@
 
 struct board;
 
-struct board *machine_board(struct machine *m);
+struct board *machine_board(const struct machine *m);
 
 #endif

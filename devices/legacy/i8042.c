@@ -58,6 +58,7 @@ struct i8042 {
 	uint8_t ram[N_RAM]; /* [0] is the command byte, "CTR" */
 	uint8_t command;    /* waits for its data byte; 0: none */
 	bool last_was_command;
+	uint64_t reads, writes, resets; /* of registers; asked for */
 	uint8_t output;   /* output buffer */
 	uint8_t out_port; /* output port */
 	bool obf, out_is_kbd, out_is_aux;
@@ -223,6 +224,7 @@ void i8042_ctrl_alt_del(struct device *d)
 
 static void request_reset(struct i8042 *k)
 {
+	k->resets++;
 	if (k->w.reset)
 		k->w.reset(k->w.ctx);
 }
@@ -314,6 +316,7 @@ static void kbc_write(struct device *d, uint64_t off, unsigned size, uint64_t va
 
 	(void)size;
 	(void)off;
+	k->writes++;
 	k->last_was_command = false;
 	k->command = 0;
 	if (command) {
@@ -333,6 +336,7 @@ static uint64_t kbc_read(struct device *d, uint64_t off, unsigned size)
 
 	(void)off;
 	(void)size;
+	k->reads++;
 	k->obf = false;
 	update_irq(k); /* falls between two bytes: the input is edge-triggered */
 	fetch(k);
@@ -346,6 +350,7 @@ static void command_write(struct device *d, uint64_t off, unsigned size, uint64_
 
 	(void)off;
 	(void)size;
+	k->writes++;
 	k->last_was_command = true;
 	controller_command(k, (uint8_t)val);
 	fetch(k);
@@ -358,6 +363,7 @@ static uint64_t status_read(struct device *d, uint64_t off, unsigned size)
 
 	(void)off;
 	(void)size;
+	k->reads++;
 	return (uint8_t)((k->obf ? STATUS_OBF : 0) | (k->ram[0] & CTR_SYSTEM ? STATUS_SYSTEM : 0) |
 			 (k->last_was_command ? STATUS_COMMAND : 0) | STATUS_UNLOCKED |
 			 (k->obf && k->out_is_aux ? STATUS_AUX : 0));
@@ -413,8 +419,16 @@ static void kbc_destroy(struct device *d)
 	free(to_kbc(d));
 }
 
+static const struct device_counter kbc_counters[] = {
+	{"reads", offsetof(struct i8042, reads)},
+	{"writes", offsetof(struct i8042, writes)},
+	{"resets", offsetof(struct i8042, resets)},
+	{0},
+};
+
 static const struct device_ops kbc_ops = {
 	.type = "i8042",
+	.counters = kbc_counters,
 	.reset = kbc_reset,
 	.destroy = kbc_destroy,
 };

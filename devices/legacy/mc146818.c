@@ -76,6 +76,7 @@ static const uint64_t s_per_day = 86400;
 
 struct mc146818 {
 	struct device dev;
+	uint64_t missed_reads, missed_writes; /* of registers that cannot be */
 	struct mc146818_config cfg;
 	struct mc146818_wiring w;
 	struct loop_timer timer;
@@ -364,6 +365,8 @@ static void rtc_write(struct device *d, uint64_t off, unsigned size, uint64_t va
 		write_time(m, m->index, v);
 	else if (m->index != R_C && m->index != R_D)
 		m->reg[m->index] = v;
+	else
+		m->missed_writes++;
 	update_irq(m);
 }
 
@@ -373,8 +376,10 @@ static uint64_t rtc_read(struct device *d, uint64_t off, unsigned size)
 	uint8_t v;
 
 	(void)size;
-	if (!off)
+	if (!off) {
+		m->missed_reads++;
 		return 0xff; /* write-only */
+	}
 	catch_up(m);
 	if (is_time(m->index) && !is_held(m))
 		store_time(m, guest_ns(m));
@@ -441,8 +446,15 @@ static void rtc_destroy(struct device *d)
 	free(to_rtc(d));
 }
 
+static const struct device_counter rtc_counters[] = {
+	{"missed_reads", offsetof(struct mc146818, missed_reads)},
+	{"missed_writes", offsetof(struct mc146818, missed_writes)},
+	{0},
+};
+
 static const struct device_ops rtc_ops = {
 	.type = "rtc",
+	.counters = rtc_counters,
 	.stop = rtc_stop,
 	.reset = rtc_reset,
 	.destroy = rtc_destroy,

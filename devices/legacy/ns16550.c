@@ -87,6 +87,8 @@ struct ns16550 {
 	bool thre_pending;  /* until IIR is read or a byte is written */
 	bool rx_timeout;    /* until a byte is read */
 	bool rx_refused;    /* owes the back end a call of rx_ready */
+	uint64_t received_bytes, sent_bytes; /* by the guest */
+	uint64_t missed_reads; /* of data that was not there */
 	uint8_t n_rx, rx_head;
 	uint8_t rx[NS16550_FIFO_LEN], rx_flags[NS16550_FIFO_LEN];
 };
@@ -274,6 +276,7 @@ static void transmit(struct ns16550 *u, uint8_t byte)
 		u->rx_timeout = false;
 		restart_rx_timeout(u);
 	} else if (u->w.tx) {
+		u->sent_bytes++;
 		u->w.tx(u->w.ctx, &byte, 1);
 	}
 	u->thre_pending = true;
@@ -352,8 +355,10 @@ static void uart_write(struct device *d, uint64_t off, unsigned size, uint64_t v
 
 static uint8_t read_data(struct ns16550 *u)
 {
-	uint8_t byte = pop_rx(u);
+	uint8_t byte;
 
+	*(u->n_rx ? &u->received_bytes : &u->missed_reads) += 1;
+	byte = pop_rx(u);
 	restart_rx_timeout(u);
 	tell_room(u);
 	return byte;
@@ -452,8 +457,16 @@ static void uart_destroy(struct device *d)
 	free(to_uart(d));
 }
 
+static const struct device_counter uart_counters[] = {
+	{"received_bytes", offsetof(struct ns16550, received_bytes)},
+	{"sent_bytes", offsetof(struct ns16550, sent_bytes)},
+	{"missed_reads", offsetof(struct ns16550, missed_reads)},
+	{0},
+};
+
 static const struct device_ops uart_ops = {
 	.type = "serial",
+	.counters = uart_counters,
 	.stop = uart_stop,
 	.reset = uart_reset,
 	.destroy = uart_destroy,

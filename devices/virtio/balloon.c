@@ -324,8 +324,18 @@ static void balloon_destroy(struct device *d)
 	free(b);
 }
 
+#define COUNTER(name) { #name, offsetof(struct virtio_balloon, n.name) }
+
+static const struct device_counter balloon_counters[] = {
+	COUNTER(inflates), COUNTER(deflates), COUNTER(inflated_pages), COUNTER(stats_updates),
+	COUNTER(stats_fails), COUNTER(reports), COUNTER(reported_bytes), COUNTER(report_fails),
+	COUNTER(hints), COUNTER(hinted_bytes), COUNTER(hint_fails), COUNTER(event_fails),
+	{ 0 },
+};
+
 static const struct device_ops balloon_device_ops = {
 	.type = "virtio-balloon",
+	.counters = balloon_counters,
 	.start = balloon_start,
 	.stop = balloon_stop,
 	.reset = virtio_reset,

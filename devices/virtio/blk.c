@@ -70,6 +70,7 @@ static bool admit(struct virtio_blk *b, struct blk_request *r)
 		b->lone = NULL;
 	b->exclusive = r->exclusive;
 	b->n_running++;
+	r->begun_ns = loop_now_ns();
 	return true;
 }
 
@@ -152,6 +153,7 @@ static void on_again(struct loop_timer *t)
 {
 	struct virtio_blk *b = container_of(t, struct virtio_blk, again);
 
+	b->stats.limiter_events += b->again_ns != 0;
 	b->again_ns = UINT64_MAX;
 	serve_held(b);
 }
@@ -320,6 +322,9 @@ static void blk_destroy(struct device *d)
 static const struct device_counter blk_counters[] = {
 	COUNTER(reads),       COUNTER(writes), COUNTER(flushes), COUNTER(discards), COUNTER(read_bytes),
 	COUNTER(write_bytes), COUNTER(failed), COUNTER(refused), COUNTER(kicks),    COUNTER(throttled),
+	COUNTER(limiter_events),
+	LATENCY_COUNTERS("read", struct virtio_blk, stats.read_time),
+	LATENCY_COUNTERS("write", struct virtio_blk, stats.write_time),
 	{ 0 },
 };
 

@@ -6,6 +6,7 @@
  * their transfers), blk_flush.c (durability).
  */
 #include "devices/virtio/blk.h"
+#include "vmm/core/latency.h"
 #include "devices/virtio/virtio.h"
 
 enum {
@@ -58,6 +59,7 @@ struct blk_request {
 	uint8_t *status; /* where the guest wants the result */
 	uint32_t type;
 	uint64_t sector;    /* as the header says; unchecked */
+	uint64_t begun_ns;
 	uint64_t off, len;  /* of what is in flight, in bytes of the disk */
 	struct iovec *cut_iov; /* of which this transfer leaves out the last cut_bytes */
 	size_t cut_bytes;
@@ -87,6 +89,8 @@ struct blk_stats {
 	uint64_t refused;   /* answered as unsupported */
 	uint64_t kicks;     /* notifications by the driver */
 	uint64_t throttled; /* times the rate limit held a request up */
+	uint64_t limiter_events; /* times that such a wait was over */
+	struct latency read_time, write_time; /* from admission to answer */
 };
 
 struct virtio_blk {

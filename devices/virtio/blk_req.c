@@ -105,10 +105,12 @@ static void count(struct blk_request *r, uint8_t status)
 	case VIRTIO_BLK_T_IN:
 		s->reads++;
 		s->read_bytes += r->off - r->sector * VIRTIO_BLK_SECTOR;
+		latency_add(&s->read_time, loop_now_ns() - r->begun_ns);
 		break;
 	case VIRTIO_BLK_T_OUT:
 		s->writes++;
 		s->write_bytes += r->off - r->sector * VIRTIO_BLK_SECTOR;
+		latency_add(&s->write_time, loop_now_ns() - r->begun_ns);
 		break;
 	case VIRTIO_BLK_T_FLUSH:
 		s->flushes++;

@@ -191,16 +191,26 @@ static unsigned counted(unsigned resp, uint64_t *done, uint64_t *fails)
 static unsigned carry_out(struct virtio_mem *m, const uint8_t *raw, uint16_t *state)
 {
 	struct virtio_mem_counters *n = &m->n;
+	uint64_t begun_ns = loop_now_ns();
+	unsigned resp;
 
 	switch (load_le16(raw)) {
 	case REQ_PLUG:
-		return counted(plug(m, raw), &n->plugs, &n->plug_fails);
+		resp = counted(plug(m, raw), &n->plugs, &n->plug_fails);
+		latency_add(&n->plug_time, loop_now_ns() - begun_ns);
+		return resp;
 	case REQ_UNPLUG:
-		return counted(unplug(m, raw), &n->unplugs, &n->unplug_fails);
+		resp = counted(unplug(m, raw), &n->unplugs, &n->unplug_fails);
+		latency_add(&n->unplug_time, loop_now_ns() - begun_ns);
+		return resp;
 	case REQ_UNPLUG_ALL:
-		return counted(unplug_all(m), &n->unplug_alls, &n->unplug_all_fails);
+		resp = counted(unplug_all(m), &n->unplug_alls, &n->unplug_all_fails);
+		latency_add(&n->unplug_all_time, loop_now_ns() - begun_ns);
+		return resp;
 	case REQ_STATE:
-		return counted(tell_state(m, raw, state), &n->states, &n->state_fails);
+		resp = counted(tell_state(m, raw, state), &n->states, &n->state_fails);
+		latency_add(&n->state_time, loop_now_ns() - begun_ns);
+		return resp;
 	}
 	n->event_fails++;
 	return RESP_ERROR;
@@ -351,7 +361,12 @@ static const struct device_counter mem_counters[] = {
 	COUNTER(queue_events), COUNTER(event_fails), COUNTER(plugs), COUNTER(plugged_bytes),
 	COUNTER(plug_fails), COUNTER(unplugs), COUNTER(unplugged_bytes), COUNTER(unplug_fails),
 	COUNTER(unplug_alls), COUNTER(unplug_all_fails), COUNTER(states), COUNTER(state_fails),
-	COUNTER(discard_fails), {0},
+	COUNTER(discard_fails),
+	LATENCY_COUNTERS("plug", struct virtio_mem, n.plug_time),
+	LATENCY_COUNTERS("unplug", struct virtio_mem, n.unplug_time),
+	LATENCY_COUNTERS("unplug_all", struct virtio_mem, n.unplug_all_time),
+	LATENCY_COUNTERS("state", struct virtio_mem, n.state_time),
+	{0},
 };
 
 static const struct device_ops mem_device_ops = {

@@ -3,6 +3,7 @@
 #define MAYFLY_DEVICES_VIRTIO_MEM_H
 /* Memory that the guest gets and gives back while it runs. See mem.c. */
 #include "vmm/core/gmem.h"
+#include "vmm/core/latency.h"
 
 #include <stdint.h>
 
@@ -44,6 +45,7 @@ struct virtio_mem_counters {
 	uint64_t states, state_fails;
 	uint64_t discard_fails; /* times that the host did not take memory back */
 	uint64_t event_fails;   /* requests that are none */
+	struct latency plug_time, unplug_time, unplug_all_time, state_time; /* failed ones too */
 };
 
 /* A running device; with its lock held. */

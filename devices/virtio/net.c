@@ -318,7 +318,9 @@ static const struct device_counter net_counters[] = {
 	COUNTER(rx_frames),    COUNTER(rx_bytes),    COUNTER(rx_kicks),     COUNTER(rx_throttled),
 	COUNTER(rx_filtered),  COUNTER(rx_dropped),  COUNTER(rx_starved),   COUNTER(tx_frames),
 	COUNTER(tx_bytes),     COUNTER(tx_kicks),    COUNTER(tx_throttled), COUNTER(tx_dropped),
-	COUNTER(tx_malformed), COUNTER(ctrl_refused), COUNTER(peer_lost),   { 0 },
+	COUNTER(tx_malformed), COUNTER(ctrl_refused), COUNTER(peer_lost),
+	LATENCY_COUNTERS("send", struct virtio_net, stats.send_time),
+	{ 0 },
 };
 
 static const struct device_ops net_device_ops = {

@@ -3,6 +3,7 @@
 #define MAYFLY_DEVICES_VIRTIO_NET_H
 /* Network device. See net.c. */
 #include "vmm/core/limiter.h"
+#include "vmm/core/latency.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,6 +68,7 @@ struct virtio_net_stats {
 	uint64_t tx_malformed; /* by the guest */
 	uint64_t ctrl_refused; /* commands answered with an error */
 	uint64_t peer_lost;    /* times */
+	struct latency send_time; /* of the port */
 };
 
 int virtio_net_create(const struct virtio_net_config *cfg, const struct virtio_net_wiring *w,

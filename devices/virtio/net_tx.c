@@ -87,6 +87,15 @@ static bool header_is_sound(const struct virtio *v, uint8_t *h, uint32_t len)
 	return true;
 }
 
+static int timed_send(struct net_pair *p, const struct iovec *iov, unsigned n)
+{
+	uint64_t begun_ns = loop_now_ns();
+	int r = p->port->ops->send(p->port, iov, n);
+
+	latency_add(&p->net->stats.send_time, loop_now_ns() - begun_ns);
+	return r;
+}
+
 /* The checksum goes into a copy of the frame's beginning, since the guest's own must not change. */
 static int send_with_checksum(struct net_pair *p, const uint8_t *hdr, uint32_t len)
 {
@@ -112,7 +121,7 @@ static int send_with_checksum(struct net_pair *p, const uint8_t *hdr, uint32_t l
 	}
 	csum = net_csum_fold(sum);
 	store_le16(p->head + at, csum ? csum : 0xffff); /* the same; 0 is "none" for UDP */
-	return p->port->ops->send(p->port, iov, n);
+	return timed_send(p, iov, n);
 }
 
 static int send_frame(struct net_pair *p)
@@ -131,7 +140,7 @@ static int send_frame(struct net_pair *p)
 	else if (hdr[NET_HDR_FLAGS])
 		return send_with_checksum(p, hdr, len);
 	n += pieces(c, NET_HDR_BYTES, iov + n);
-	return p->port->ops->send(p->port, iov, n);
+	return timed_send(p, iov, n);
 }
 
 static void count(struct net_pair *p, int r)

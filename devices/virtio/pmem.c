@@ -208,6 +208,8 @@ static void on_again(struct loop_timer *t)
 {
 	struct virtio_pmem *p = container_of(t, struct virtio_pmem, again);
 
+	p->n.limiter_events += t->deadline_ns != 0;
+
 	if (virtio_is_live(&p->v))
 		serve(p);
 }
@@ -321,7 +323,7 @@ static void pmem_destroy(struct device *d)
 
 static const struct device_counter pmem_counters[] = {
 	COUNTER(queue_events), COUNTER(requests), COUNTER(syncs), COUNTER(fails),
-	COUNTER(event_fails),
+	COUNTER(event_fails), COUNTER(limiter_events),
 	{"throttled", offsetof(struct virtio_pmem, limiter.n_throttled)}, {0},
 };
 

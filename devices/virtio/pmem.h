@@ -52,6 +52,7 @@ struct virtio_pmem_counters {
 	uint64_t event_fails;     /* requests that are none */
 	uint64_t throttled;
 	uint64_t lost_pages; /* of the file that could not be had or kept */
+	uint64_t limiter_events; /* times that a wait for the limit was over */
 };
 
 /* A running device; with its lock held. A bucket that is NULL stays as it is. */

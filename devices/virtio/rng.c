@@ -102,6 +102,8 @@ static void on_again(struct loop_timer *t)
 {
 	struct virtio_rng *r = container_of(t, struct virtio_rng, again);
 
+	r->n.limiter_events += t->deadline_ns != 0;
+
 	if (virtio_is_live(&r->v))
 		rng_notify(&r->v, QUEUE_REQUESTS);
 }
@@ -180,8 +182,16 @@ static void rng_destroy(struct device *d)
 	free(r);
 }
 
+#define COUNTER(name) {#name, offsetof(struct virtio_rng, n.name)}
+
+static const struct device_counter rng_counters[] = {
+	COUNTER(requests), COUNTER(bytes), COUNTER(host_fails), COUNTER(limiter_events),
+	{"throttled", offsetof(struct virtio_rng, limiter.n_throttled)}, {0},
+};
+
 static const struct device_ops rng_device_ops = {
 	.type = "virtio-rng",
+	.counters = rng_counters,
 	.start = rng_start,
 	.stop = rng_stop,
 	.reset = virtio_reset,

@@ -30,6 +30,7 @@ struct virtio_rng_counters {
 	uint64_t requests, bytes;
 	uint64_t host_fails; /* requests that the host filled in part only */
 	uint64_t throttled;  /* times that a request had to wait */
+	uint64_t limiter_events; /* times that its wait was over */
 };
 
 /* A running device; with its lock held. A bucket that is NULL stays as it is. */

@@ -186,8 +186,21 @@ static void vsock_destroy(struct device *d)
 	free(vs);
 }
 
+#define COUNTER(name) {#name, offsetof(struct virtio_vsock, stats.name)}
+
+static const struct device_counter vsock_counters[] = {
+	COUNTER(rx_packets),	  COUNTER(rx_bytes),	    COUNTER(tx_packets),
+	COUNTER(tx_bytes),	  COUNTER(rx_queue_events), COUNTER(tx_queue_events),
+	COUNTER(event_queue_events), COUNTER(conns_added),  COUNTER(conns_removed),
+	COUNTER(conns_killed),	  COUNTER(conns_refused),   COUNTER(rsts),
+	COUNTER(tx_malformed),	  COUNTER(rx_short_bufs),   COUNTER(rx_read_fails),
+	COUNTER(tx_write_fails),  COUNTER(tx_flush_fails),  COUNTER(bad_greetings),
+	{0},
+};
+
 static const struct device_ops vsock_device_ops = {
 	.type = "virtio-vsock",
+	.counters = vsock_counters,
 	.start = vsock_start,
 	.stop = vsock_stop,
 	.reset = virtio_reset,

@@ -13,6 +13,7 @@
 #include "vmm/core/bytes.h"
 #include "vmm/core/device.h"
 #include "vmm/core/err.h"
+#include "vmm/core/latency.h"
 #include "vmm/core/loop.h"
 #include "vmm/machine.h"
 #include "vmm/metrics/metrics.h"
@@ -21,10 +22,12 @@
 struct fake {
 	struct device dev;
 	uint64_t frames, other;
+	struct latency time;
 };
 
 static const struct device_counter net_counters[] = {
-	{ "tx_frames", offsetof(struct fake, frames) }, { "uncommon", offsetof(struct fake, other) }, { 0 },
+	{ "tx_frames", offsetof(struct fake, frames) }, { "uncommon", offsetof(struct fake, other) },
+	LATENCY_COUNTERS("send", struct fake, time), { 0 },
 };
 static const struct device_counter blk_counters[] = {
 	{ "reads", offsetof(struct fake, frames) }, { "read_bytes", offsetof(struct fake, other) }, { 0 },
@@ -57,6 +60,11 @@ void machine_each_device(const struct machine *mm, void (*fn)(void *ctx, const s
 void machine_count_exits(const struct machine *mm, struct machine_exits *out)
 {
 	*out = exits;
+}
+
+uint64_t machine_serial_dropped(const struct machine *mm)
+{
+	return 0;
 }
 
 void machine_info(const struct machine *mm, struct machine_info *out)
@@ -120,6 +128,12 @@ static json_int_t member(json_t *doc, const char *group, const char *key)
 
 	cr_assert(json_is_integer(v), "%s.%s", group, key);
 	return json_integer_value(v);
+}
+
+/* The same of an object within it. */
+static json_int_t within(json_t *doc, const char *group, const char *object, const char *key)
+{
+	return member(json_object_get(doc, group), object, key);
 }
 
 /* The names of an object's members, each followed by a space. */
@@ -194,7 +208,7 @@ Test(metrics, sums_devices_of_a_kind, .init = make, .fini = done)
 	devices[1].frames = 7;
 	devices[1].other = 512;
 	devices[3].frames = 4;
-	exits = (struct machine_exits){ 1, 2, 3, 4 };
+	exits = (struct machine_exits){ { 1 }, { 2, 10, 20, 30 }, { 3 }, { 4, 5, 6, 7 } };
 	mmds_count(&service->stats.rx_bad_eth, 9);
 	n_requests = 5;
 	doc = render(METRICS_DELTA);
@@ -206,8 +220,36 @@ Test(metrics, sums_devices_of_a_kind, .init = make, .fini = done)
 	cr_assert_eq(member(doc, "block", "read_bytes"), 512);
 	cr_assert_eq(member(doc, "vcpu", "exit_io_in"), 1);
 	cr_assert_eq(member(doc, "vcpu", "exit_mmio_write"), 4);
+	cr_assert_eq(within(doc, "vcpu", "exit_io_out_agg", "min_us"), 10);
+	cr_assert_eq(within(doc, "vcpu", "exit_io_out_agg", "max_us"), 20);
+	cr_assert_eq(within(doc, "vcpu", "exit_mmio_write_agg", "sum_us"), 7);
 	cr_assert_eq(member(doc, "mmds", "rx_bad_eth"), 9);
 	cr_assert_eq(member(doc, "put_api_requests", "drive_count"), 5);
+	json_decref(doc);
+}
+
+/* Sums are of the interval; the shortest and the longest of all time, and of all devices. */
+Test(metrics, times_of_devices_are_combined, .init = make, .fini = done)
+{
+	json_t *doc;
+
+	devices[3].time = devices[0].time = (struct latency){ 0 };
+	latency_add(&devices[3].time, 700);
+	latency_add(&devices[3].time, 5001);
+	doc = render(METRICS_DELTA);
+	cr_assert_eq(within(doc, "net_eth0", "tap_write_agg", "min_us"), 0);
+	cr_assert_eq(within(doc, "net_eth1", "tap_write_agg", "min_us"), 1);
+	cr_assert_eq(within(doc, "net", "tap_write_agg", "min_us"), 1);
+	cr_assert_eq(within(doc, "net", "tap_write_agg", "max_us"), 6);
+	cr_assert_eq(within(doc, "net", "tap_write_agg", "sum_us"), 6);
+	json_decref(doc);
+	cr_assert_eq(metrics_open(m, file("t"), NULL), 0);
+	cr_assert_eq(metrics_flush(m), 0);
+	latency_add(&devices[0].time, 9000);
+	doc = render(METRICS_DELTA);
+	cr_assert_eq(within(doc, "net", "tap_write_agg", "min_us"), 1);
+	cr_assert_eq(within(doc, "net", "tap_write_agg", "max_us"), 9);
+	cr_assert_eq(within(doc, "net", "tap_write_agg", "sum_us"), 9);
 	json_decref(doc);
 }
 

@@ -14,6 +14,7 @@
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/live.h"
+#include "vmm/machine.h"
 
 enum { MAX_WORDS = 5, LINE_MAX_BYTES = 160, PAGES_PER_MIB = VIRTIO_BALLOON_PAGES_PER_MIB };
 

@@ -9,6 +9,7 @@
  * into the device and by the machine around start, stop and reset; device code never takes it.
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct device;
 struct device_counter { /* a uint64_t in a device's struct, that only grows */
 	const char *name; /* "rx_frames"; the metrics (vmm/metrics/) find it by this */
 	size_t offset;    /* from the struct's beginning, where its struct device is */
+	bool gauge;       /* it may also shrink: a shortest or longest time */
 };
 
 struct device_ops {

@@ -8,6 +8,16 @@
  */
 #include "vmm/metrics/metrics_int.h"
 
+/* The three of a time: of a device (vmm/core/latency.h), or told. */
+#define AGG(name, counter)                                         \
+	{ name "_agg.min_us", counter "_us_min", METRICS_MIN },    \
+	{ name "_agg.max_us", counter "_us_max", METRICS_MAX },    \
+	{ name "_agg.sum_us", counter "_us_sum" }
+#define AGG_TOLD(name)                                             \
+	{ name "_agg.min_us", NULL, METRICS_MIN },                 \
+	{ name "_agg.max_us", NULL, METRICS_MAX },                 \
+	{ name "_agg.sum_us" }
+
 static const struct metrics_key api_server_keys[] = {
 	{ "process_startup_time_us", NULL, METRICS_STORE },
 	{ "process_startup_time_cpu_us", NULL, METRICS_STORE }, { 0 },
@@ -16,7 +26,7 @@ static const struct metrics_key api_server_keys[] = {
 static const struct metrics_key balloon_keys[] = {
 	{ "activate_fails" }, { "inflate_count", "inflates" },
 	{ "stats_updates_count", "stats_updates" }, { "stats_update_fails", "stats_fails" },
-	{ "deflate_count", "deflates" }, { "event_fails" },
+	{ "deflate_count", "deflates" }, { "event_fails", "event_fails" },
 	{ "free_page_report_count", "reports" }, { "free_page_report_freed", "reported_bytes" },
 	{ "free_page_report_fails", "report_fails" }, { "free_page_hint_count", "hints" },
 	{ "free_page_hint_freed", "hinted_bytes" }, { "free_page_hint_fails", "hint_fails" },
@@ -27,11 +37,9 @@ static const struct metrics_key block_keys[] = {
 	{ "activate_fails" }, { "cfg_fails" }, { "no_avail_buffer" }, { "event_fails" },
 	{ "execute_fails", "failed" }, { "invalid_reqs_count", "refused" },
 	{ "flush_count", "flushes" }, { "queue_event_count", "kicks" },
-	{ "rate_limiter_event_count" }, { "update_count" }, { "update_fails" },
+	{ "rate_limiter_event_count", "limiter_events" }, { "update_count" }, { "update_fails" },
 	{ "read_bytes", "read_bytes" }, { "write_bytes", "write_bytes" },
-	{ "read_count", "reads" }, { "write_count", "writes" }, { "read_agg.min_us" },
-	{ "read_agg.max_us" }, { "read_agg.sum_us" }, { "write_agg.min_us" },
-	{ "write_agg.max_us" }, { "write_agg.sum_us" },
+	{ "read_count", "reads" }, { "write_count", "writes" }, AGG("read", "read"), AGG("write", "write"),
 	{ "rate_limiter_throttled_events", "throttled" }, { "io_engine_throttled_events" },
 	{ "remaining_reqs_count" }, { 0 },
 };
@@ -52,11 +60,13 @@ static const struct metrics_key i8042_keys[] = {
 };
 
 static const struct metrics_key rtc_keys[] = {
-	{ "error_count" }, { "missed_read_count" }, { "missed_write_count" }, { 0 },
+	{ "error_count" }, { "missed_read_count", "missed_reads" },
+	{ "missed_write_count", "missed_writes" }, { 0 },
 };
 
 static const struct metrics_key uart_keys[] = {
-	{ "error_count" }, { "flush_count" }, { "missed_read_count" }, { "missed_write_count" },
+	{ "error_count" }, { "flush_count" }, { "missed_read_count", "missed_reads" },
+	{ "missed_write_count" },
 	{ "read_count", "received_bytes" }, { "write_count", "sent_bytes" },
 	{ "rate_limiter_dropped_bytes" }, { 0 },
 };
@@ -91,8 +101,7 @@ static const struct metrics_key net_keys[] = {
 	{ "rx_tap_event_count" }, { "rx_bytes_count", "rx_bytes" },
 	{ "rx_packets_count", "rx_frames" }, { "rx_fails", "rx_dropped" },
 	{ "rx_count", "rx_frames" }, { "tap_read_fails", "peer_lost" },
-	{ "tap_write_fails", "tx_dropped" }, { "tap_write_agg.min_us" },
-	{ "tap_write_agg.max_us" }, { "tap_write_agg.sum_us" },
+	{ "tap_write_fails", "tx_dropped" }, AGG("tap_write", "send"),
 	{ "tx_bytes_count", "tx_bytes" }, { "tx_malformed_frames", "tx_malformed" },
 	{ "tx_fails", "tx_dropped" }, { "tx_count", "tx_frames" },
 	{ "tx_packets_count", "tx_frames" }, { "tx_queue_event_count", "tx_kicks" },
@@ -124,12 +133,8 @@ static const struct metrics_key seccomp_keys[] = {
 
 static const struct metrics_key vcpu_keys[] = {
 	{ "exit_io_in" }, { "exit_io_out" }, { "exit_mmio_read" }, { "exit_mmio_write" },
-	{ "failures" }, { "kvmclock_ctrl_fails" }, { "exit_io_in_agg.min_us" },
-	{ "exit_io_in_agg.max_us" }, { "exit_io_in_agg.sum_us" }, { "exit_io_out_agg.min_us" },
-	{ "exit_io_out_agg.max_us" }, { "exit_io_out_agg.sum_us" },
-	{ "exit_mmio_read_agg.min_us" }, { "exit_mmio_read_agg.max_us" },
-	{ "exit_mmio_read_agg.sum_us" }, { "exit_mmio_write_agg.min_us" },
-	{ "exit_mmio_write_agg.max_us" }, { "exit_mmio_write_agg.sum_us" }, { 0 },
+	{ "failures" }, { "kvmclock_ctrl_fails" }, AGG_TOLD("exit_io_in"), AGG_TOLD("exit_io_out"),
+	AGG_TOLD("exit_mmio_read"), AGG_TOLD("exit_mmio_write"), { 0 },
 };
 
 static const struct metrics_key vmm_keys[] = {
@@ -156,16 +161,18 @@ static const struct metrics_key vsock_keys[] = {
 };
 
 static const struct metrics_key entropy_keys[] = {
-	{ "activate_fails" }, { "entropy_event_fails" }, { "entropy_event_count", "requests" },
+	{ "activate_fails" }, { "entropy_event_fails", "host_fails" },
+	{ "entropy_event_count", "requests" },
 	{ "entropy_bytes", "bytes" }, { "host_rng_fails", "host_fails" },
-	{ "entropy_rate_limiter_throttled", "throttled" }, { "rate_limiter_event_count" },
+	{ "entropy_rate_limiter_throttled", "throttled" },
+	{ "rate_limiter_event_count", "limiter_events" },
 	{ 0 },
 };
 
 static const struct metrics_key pmem_keys[] = {
 	{ "activate_fails" }, { "cfg_fails" }, { "event_fails", "event_fails" },
 	{ "queue_event_count", "queue_events" }, { "rate_limiter_throttled_events", "throttled" },
-	{ "rate_limiter_event_count" }, { 0 },
+	{ "rate_limiter_event_count", "limiter_events" }, { 0 },
 };
 
 static const struct metrics_key interrupts_keys[] = {
@@ -174,16 +181,13 @@ static const struct metrics_key interrupts_keys[] = {
 
 static const struct metrics_key memory_hotplug_keys[] = {
 	{ "activate_fails" }, { "queue_event_fails", "event_fails" },
-	{ "queue_event_count", "queue_events" }, { "plug_agg.min_us" }, { "plug_agg.max_us" },
-	{ "plug_agg.sum_us" }, { "plug_count", "plugs" }, { "plug_bytes", "plugged_bytes" },
-	{ "plug_fails", "plug_fails" }, { "unplug_agg.min_us" }, { "unplug_agg.max_us" },
-	{ "unplug_agg.sum_us" },
+	{ "queue_event_count", "queue_events" }, AGG("plug", "plug"), { "plug_count", "plugs" }, { "plug_bytes", "plugged_bytes" },
+	{ "plug_fails", "plug_fails" }, AGG("unplug", "unplug"),
 	{ "unplug_count", "unplugs" }, { "unplug_bytes", "unplugged_bytes" },
 	{ "unplug_fails", "unplug_fails" }, { "unplug_discard_fails", "discard_fails" },
-	{ "unplug_all_agg.min_us" }, { "unplug_all_agg.max_us" },
-	{ "unplug_all_agg.sum_us" }, { "unplug_all_count", "unplug_alls" },
+	AGG("unplug_all", "unplug_all"), { "unplug_all_count", "unplug_alls" },
 	{ "unplug_all_fails", "unplug_all_fails" },
-	{ "state_agg.min_us" }, { "state_agg.max_us" }, { "state_agg.sum_us" },
+	AGG("state", "state"),
 	{ "state_count", "states" }, { "state_fails", "state_fails" }, { 0 },
 };
 

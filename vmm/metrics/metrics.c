@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -165,15 +166,47 @@ static void collect_device(struct metrics_section *s, struct metrics_row *r)
 				r->now[k] = device_count(r->device, c);
 }
 
+static void tell_exits(struct metrics *m, const char *key, const struct machine_exit_time *t)
+{
+	const struct {
+		const char *suffix;
+		uint64_t value;
+	} all[] = {
+		{ "", t->n },
+		{ "_agg.min_us", t->min_us },
+		{ "_agg.max_us", t->max_us },
+		{ "_agg.sum_us", t->sum_us },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "%s%s", key, all[i].suffix);
+		metrics_set(m, "vcpu", name, all[i].value);
+	}
+}
+
 static void collect_exits(struct metrics *m)
 {
 	struct machine_exits n;
 
 	machine_count_exits(m->machine, &n);
-	metrics_set(m, "vcpu", "exit_io_in", n.io_in);
-	metrics_set(m, "vcpu", "exit_io_out", n.io_out);
-	metrics_set(m, "vcpu", "exit_mmio_read", n.mmio_read);
-	metrics_set(m, "vcpu", "exit_mmio_write", n.mmio_write);
+	tell_exits(m, "exit_io_in", &n.io_in);
+	tell_exits(m, "exit_io_out", &n.io_out);
+	tell_exits(m, "exit_mmio_read", &n.mmio_read);
+	tell_exits(m, "exit_mmio_write", &n.mmio_write);
+}
+
+/* The limit of a serial port is not its own: board.c puts it behind it. */
+static void collect_serial(struct metrics *m)
+{
+	for (unsigned i = 0; i < m->n_sections; i++) {
+		struct metrics_section *s = &m->sections[i];
+
+		for (unsigned k = 0; s->n_rows && k < s->n_keys; k++)
+			if (!strcmp(s->group->keys[k].name, "rate_limiter_dropped_bytes"))
+				s->rows[0].now[k] = machine_serial_dropped(m->machine);
+	}
 }
 
 /* struct mmds_stats has the group's members in their order. */
@@ -195,8 +228,10 @@ void metrics_collect(struct metrics *m)
 {
 	if (m->config.hook)
 		m->config.hook(m->config.ctx, m);
-	if (m->machine)
+	if (m->machine) {
 		collect_exits(m);
+		collect_serial(m);
+	}
 	if (m->mmds)
 		collect_mmds(m);
 	metrics_set(m, "logger", "missed_metrics_count", m->n_missed);

@@ -11,7 +11,8 @@ struct device;
 
 enum { METRICS_MAX_KEYS = 64 }; /* of one group */
 
-enum metrics_kind { METRICS_COUNTER, METRICS_STORE };
+/* All but counters say what is now. Of several devices the others are added up. */
+enum metrics_kind { METRICS_COUNTER, METRICS_STORE, METRICS_MIN /* but for 0 */, METRICS_MAX };
 
 struct metrics_key {
 	const char *name;    /* "read_agg.min_us": a member of an object within */

@@ -82,6 +82,15 @@ static void take_values(const struct metrics_section *s, const struct metrics_ro
 	}
 }
 
+static uint64_t combined(enum metrics_kind kind, uint64_t all, uint64_t one)
+{
+	if (kind == METRICS_MIN)
+		return all && (!one || all < one) ? all : one;
+	if (kind == METRICS_MAX)
+		return all > one ? all : one;
+	return all + one;
+}
+
 static void say_section(struct out *o, const struct metrics_section *s, enum metrics_form form)
 {
 	uint64_t all[METRICS_MAX_KEYS] = { 0 }, values[METRICS_MAX_KEYS];
@@ -89,7 +98,7 @@ static void say_section(struct out *o, const struct metrics_section *s, enum met
 	for (unsigned i = 0; i < s->n_rows; i++) {
 		take_values(s, &s->rows[i], form, values);
 		for (unsigned k = 0; k < s->n_keys; k++)
-			all[k] += values[k];
+			all[k] = combined(s->group->keys[k].kind, all[k], values[k]);
 		if (!s->group->each)
 			continue;
 		say(o, ",\"%s_%s\":{", s->group->name, s->rows[i].device->id);
@@ -171,7 +180,7 @@ static void say_sample(void *ctx, const struct device *d)
 	if (d->ops != w->ops)
 		return;
 	say_name(w->o, short_type(d->ops->type), w->counter->name);
-	say(w->o, "_total{id=");
+	say(w->o, w->counter->gauge ? "{id=" : "_total{id=");
 	say_string(w->o, d->id);
 	say(w->o, "} %" PRIu64 "\n", device_count(d, w->counter));
 }
@@ -201,7 +210,7 @@ static void say_type(void *ctx, const struct device *d)
 	for (w.counter = d->ops->counters; w.counter && w.counter->name; w.counter++) {
 		say(t->o, "# TYPE ");
 		say_name(t->o, short_type(d->ops->type), w.counter->name);
-		say(t->o, "_total counter\n");
+		say(t->o, w.counter->gauge ? " gauge\n" : "_total counter\n");
 		machine_each_device(t->machine, say_sample, &w);
 	}
 }

@@ -71,6 +71,8 @@ def counted(metrics, version):
         ("mmds.rx_invalid_token", mmds["rx_invalid_token"] == 0),
         ("net.rx_packets_count", net["rx_packets_count"] >= mmds["tx_frames"] > 0),
         ("net", net == metrics["net"]),
+        ("net.tap_write_agg", net["tx_count"] > 0 and 0 < net["tap_write_agg"]["min_us"] <= net["tap_write_agg"]["max_us"] <=
+         net["tap_write_agg"]["sum_us"]),
         ("vcpu.exit_io_out", metrics["vcpu"]["exit_io_out"] > 100),
     ] if not ok]
     if wrong:

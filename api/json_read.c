@@ -15,6 +15,8 @@
  */
 #include "api/json_read.h"
 
+#include "vmm/core/real.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -353,43 +355,10 @@ bool jread_number(struct json_reader *r, struct json_number *out)
 	return isfinite(out->f) ? true : jread_fail(r, "number out of range");
 }
 
-/* The shortest digits that read back as f, laid out as Rust's ryu does. */
-static void format_float(char *buf, size_t len, double f)
-{
-	char digits_of[32], sci[40], *mantissa = digits_of;
-	int precision, exponent, n, point;
-
-	for (precision = 0; precision < 17; precision++) {
-		snprintf(sci, sizeof(sci), "%.*e", precision, f);
-		if (strtod(sci, NULL) == f)
-			break;
-	}
-	exponent = atoi(strchr(sci, 'e') + 1);
-	n = 0;
-	for (const char *s = sci + (sci[0] == '-'); *s != 'e'; s++)
-		if (*s != '.')
-			digits_of[n++] = *s;
-	while (n > 1 && digits_of[n - 1] == '0')
-		n--;
-	digits_of[n] = '\0';
-	point = exponent + 1; /* digits before the point */
-	if (n <= point && point <= 16)
-		snprintf(buf, len, "%s%s%.*s.0", signbit(f) ? "-" : "", mantissa, point - n,
-			 "0000000000000000");
-	else if (point > 0 && point <= 16)
-		snprintf(buf, len, "%s%.*s.%s", signbit(f) ? "-" : "", point, mantissa,
-			 mantissa + point);
-	else if (point > -5 && point <= 0)
-		snprintf(buf, len, "%s0.%.*s%s", signbit(f) ? "-" : "", -point, "00000", mantissa);
-	else
-		snprintf(buf, len, "%s%c%s%se%d", signbit(f) ? "-" : "", mantissa[0], n > 1 ? "." : "",
-			 mantissa + 1, exponent);
-}
-
 bool jread_invalid_number(struct json_reader *r, const struct json_number *n, const char *kind,
 			 const char *expected)
 {
-	char buf[64];
+	char buf[REAL_TEXT_MAX];
 
 	if (n->kind == JSON_UNSIGNED)
 		return jread_fail(r, "invalid %s: integer `%llu`, expected %s", kind,
@@ -397,7 +366,7 @@ bool jread_invalid_number(struct json_reader *r, const struct json_number *n, co
 	if (n->kind == JSON_NEGATIVE)
 		return jread_fail(r, "invalid %s: integer `%lld`, expected %s", kind, (long long)n->i,
 				 expected);
-	format_float(buf, sizeof(buf), n->f);
+	real_to_text(n->f, buf);
 	return jread_fail(r, "invalid %s: floating point `%s`, expected %s", kind, buf, expected);
 }
 

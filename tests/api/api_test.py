@@ -361,6 +361,8 @@ def mmds():
         yield "GET", c.call("GET", "/mmds"), response(200, '{"a":{"b":1,"c":"\u00e4"},"d":[1,null]}')
         yield "PATCH", c.call("PATCH", "/mmds", '{"a":{"b":null,"e":true}}'), DONE
         yield "merged", c.call("GET", "/mmds"), response(200, '{"a":{"c":"\u00e4","e":true},"d":[1,null]}')
+        yield "numbers", put(c, "/mmds", '{"a":1.1,"b":[0.30000000000000004,1e21,5]}'), DONE
+        yield "as they came", c.call("GET", "/mmds"), response(200, '{"a":1.1,"b":[0.30000000000000004,1e21,5]}')
         yield "any value", put(c, "/mmds", '"text"'), DONE
         yield "is told", c.call("GET", "/mmds"), response(200, '"text"')
         yield "no JSON", put(c, "/mmds", "{"), fault(JSON_ERROR + "EOF while parsing an object at line 1 column 1.")

@@ -2,12 +2,14 @@
 /* The metadata service without a network: the document, tokens, requests and their answers. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
+#include "vmm/core/real.h"
 #include "vmm/mmds/mmds_int.h"
 
 static const char document[] =
@@ -138,6 +140,48 @@ Test(mmds, is_empty_at_first)
 {
 	cr_assert_eq(mmds_create(100, &m, NULL), 0);
 	expect_document("{}");
+	mmds_destroy(m);
+}
+
+Test(mmds, gives_numbers_as_they_came)
+{
+	static const char *const same[] = {
+		"1.1", "0.1", "-2.5", "1.0", "100.25", "1e16", "1.5e-7", "0.00001234", "123456789.12345679",
+		"1.7976931348623157e308", "5e-324", "-0.0", "[1,-9223372036854775808,0.3,null,true]",
+	};
+
+	cr_assert_eq(mmds_create(1000, &m, NULL), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(same); i++) {
+		cr_assert_eq(put(same[i], NULL), 0, "%s", same[i]);
+		expect_document(same[i]);
+	}
+	mmds_destroy(m);
+}
+
+Test(mmds, gives_numbers_that_read_back_and_are_short)
+{
+	srand48(1);
+	for (unsigned i = 0; i < 20000; i++) {
+		char shortest[REAL_TEXT_MAX], full[64];
+		union {
+			uint64_t bits;
+			double f;
+		} u = { (uint64_t)mrand48() << 32 ^ (uint64_t)mrand48() };
+
+		if (!isfinite(u.f))
+			continue;
+		real_to_text(u.f, shortest);
+		cr_assert_eq(strtod(shortest, NULL), u.f, "%s", shortest);
+		snprintf(full, sizeof(full), "%.17g", u.f);
+		cr_assert_leq(strlen(shortest), strlen(full) + 4, "%s %s", shortest, full);
+	}
+}
+
+Test(mmds, escapes_strings_as_json_does)
+{
+	cr_assert_eq(mmds_create(1000, &m, NULL), 0);
+	cr_assert_eq(put("{\"b\\n\":\"\\u0001\\u001f\\\"\\\\/\\b\\f\\n\\r\\t\\u00e4\\u007f\",\"a\":[]}", NULL), 0);
+	expect_document("{\"a\":[],\"b\\n\":\"\\u0001\\u001f\\\"\\\\/\\b\\f\\n\\r\\t\u00e4\x7f\"}");
 	mmds_destroy(m);
 }
 

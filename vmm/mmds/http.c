@@ -331,8 +331,7 @@ static void give_value(json_t *value, bool as_json, struct reply *r)
 	if (as_json) {
 		r->status = 200;
 		r->type = "application/json";
-		r->len = json_dumpb(value, r->body, r->size,
-				    JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+		r->len = mmds_write(value, r->body, r->size);
 	} else if (json_is_object(value)) {
 		list_keys(value, r);
 	} else if (json_is_string(value)) {

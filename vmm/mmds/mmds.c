@@ -67,9 +67,11 @@ static int no_memory(struct err *e)
 /* Takes `value` and puts it in place, unless it is too long. */
 static int replace(struct mmds *m, json_t *value, struct err *e)
 {
-	if (json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) > m->limit_bytes) {
+	size_t len = mmds_write(value, NULL, 0);
+
+	if (!len || len > m->limit_bytes) {
 		json_decref(value);
-		return err_set(e, E2BIG, "The MMDS patch request doesn't fit.");
+		return !len ? no_memory(e) : err_set(e, E2BIG, "The MMDS patch request doesn't fit.");
 	}
 	json_decref(m->document);
 	m->document = value;
@@ -162,13 +164,25 @@ int mmds_patch_text(struct mmds *m, const char *text, size_t len, struct err *e)
 	return with_text(m, text, len, mmds_patch, e);
 }
 
+static char *write_document(const struct mmds *m)
+{
+	size_t len = mmds_write(m->document, NULL, 0);
+	char *text = len ? malloc(len + 1) : NULL;
+
+	if (!text || mmds_write(m->document, text, len) != len) {
+		free(text);
+		return NULL;
+	}
+	text[len] = '\0';
+	return text;
+}
+
 char *mmds_get(struct mmds *m)
 {
 	char *text;
 
 	pthread_mutex_lock(&m->lock);
-	text = m->is_set ? json_dumps(m->document, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS) :
-			   strdup("{}");
+	text = m->is_set ? write_document(m) : strdup("{}");
 	pthread_mutex_unlock(&m->lock);
 	return text;
 }

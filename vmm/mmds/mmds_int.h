@@ -29,6 +29,11 @@ bool mmds_token_issue(struct mmds_tokens *t, uint32_t ttl_s, uint64_t now_ns, ch
 bool mmds_token_is_valid(const struct mmds_tokens *t, const char *text, size_t len,
 			 uint64_t now_ns);
 
+/* --- write.c: JSON ----------------------------------------------------------------------------- */
+
+/* Writes as much as there is room for, without a NUL; returns the bytes of all of it, 0 without memory. */
+size_t mmds_write(const json_t *v, char *buf, size_t size);
+
 /* --- mmds.c ------------------------------------------------------------------------------------ */
 
 struct mmds {

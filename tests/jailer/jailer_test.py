@@ -210,6 +210,17 @@ def network_namespace():
         holder.wait()
 
 
+def remove_groups(*groups):
+    for _ in range(100):  # the kernel lets go of them a little later
+        try:
+            for d in groups:
+                if os.path.isdir(d):
+                    os.rmdir(d)
+            break
+        except OSError:
+            time.sleep(0.05)
+
+
 def control_groups():
     hierarchy = None
     with open("/proc/mounts", encoding="utf-8") as f:
@@ -238,19 +249,51 @@ def control_groups():
         finally:
             proc.kill()
             proc.wait()
-            for _ in range(100):  # the kernel lets go of it a little later
-                try:
-                    for d in (group, os.path.dirname(group), os.path.dirname(os.path.dirname(group))):
-                        if os.path.isdir(d):
-                            os.rmdir(d)
-                    break
-                except OSError:
-                    time.sleep(0.05)
+            remove_groups(group, os.path.dirname(group), os.path.dirname(os.path.dirname(group)))
         j.fails("Controller nosuch is unavailable", "--cgroup-version", version, "--parent-cgroup", parent, "--cgroup",
                 "nosuch.max=1")
         for d in (os.path.join(hierarchy, parent, j.id), os.path.join(hierarchy, parent)):
             if os.path.isdir(d):
                 os.rmdir(d)
+
+
+def numa_node():
+    """--node writes the node's processors and memory to a cpuset; values given by name come after it."""
+    with open("/proc/mounts", encoding="utf-8") as f:
+        mounts = [line.split()[:4] for line in f]
+    where = next((m[1] for m in mounts if m[2] == "cgroup" and "cpuset" in m[3].split(",")), None)
+    version = "1"
+    for m in mounts:
+        if m[2] == "cgroup2" and not where:
+            with open(os.path.join(m[1], "cgroup.controllers"), encoding="utf-8") as c:
+                if "cpuset" in c.read().split():
+                    where, version = m[1], "2"
+    with Jail() as j:
+        for bad in ("1000", "x", "-1", "00", "../node0", "1024"):
+            j.fails("Invalid numa node: " + bad, "--node", bad)
+    with open("/sys/devices/system/node/node0/cpulist", encoding="ascii") as f:
+        cpus = f.read()
+    if not where or not os.access(where, os.W_OK):
+        with Jail() as j:
+            j.ok("--node", "0")  # nothing to choose among
+        raise Skip("no hierarchy with the cpuset controller")
+    parent = f"mayfly-test-{os.getpid()}"
+    for more, want in ((), cpus), (("--cgroup", "cpuset.cpus=0"), "0\n"):
+        with Jail() as j:
+            group = os.path.join(where, parent, j.id)
+            proc = subprocess.Popen(j.args("--cgroup-version", version, "--parent-cgroup", parent, "--node", "0", *more,
+                                           rest=["--sleep"]), stderr=subprocess.PIPE)
+            try:
+                j.report()
+                for name, value in (("cpuset.cpus", want), ("cpuset.mems", "0\n")):
+                    with open(os.path.join(group, name), encoding="ascii") as f:
+                        assert f.read() == value, name
+                with open(f"/proc/{proc.pid}/cpuset", encoding="ascii") as f:
+                    assert f.read() == f"/{parent}/{j.id}\n"
+            finally:
+                proc.kill()
+                proc.wait()
+                remove_groups(group, os.path.dirname(group))
 
 
 def links_are_not_followed():
@@ -346,7 +389,7 @@ def main():
         print("skip: no mount namespaces")
         return 77
     for case in (options, personality, what_it_finds, nothing_comes_along, no_way_out, limits, daemon, leader_of_a_group,
-                 pid_namespace, network_namespace, control_groups, links_are_not_followed, others_must_not_write_above,
+                 pid_namespace, network_namespace, control_groups, numa_node, links_are_not_followed, others_must_not_write_above,
                  takes_over_a_prepared_root, bad_files, many_at_once):
         name = "jailer: " + case.__name__.replace("_", " ")
         if not re.search(ONLY, name):

@@ -59,6 +59,11 @@ void api_print_options(void)
 	opt_print_help(api_options);
 }
 
+const struct opt *api_option_table(void)
+{
+	return api_options;
+}
+
 static int set_option(void *ctx, const struct opt *o, const struct opt_value *v, struct err *e)
 {
 	struct api_command *a = ctx;

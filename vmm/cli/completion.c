@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `mayfly completion bash|zsh|fish`: what a shell completes, from the option table. And
- * `mayfly completion scdoc`: the options as the man page has them (docs/man/).
+ * `mayfly completion scdoc` and `scdoc-api`: the options as the man pages have them (docs/man/).
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -24,10 +24,10 @@ static const struct {
 	{ "debug", "stats metrics tell", "ask a running machine what it has counted, or change it" },
 	{ "doctor", "--json", "check what this host offers" },
 	{ "jailer", "--id --exec-file --uid --gid --chroot-base-dir --netns --daemonize --new-pid-ns --cgroup "
-		    "--cgroup-version --parent-cgroup --resource-limit", "jail a program" },
+		    "--cgroup-version --parent-cgroup --resource-limit --node", "jail a program" },
 	{ "completion", "bash zsh fish", "print completions for a shell" },
 	{ "version", "", "print the version" },
-	{ "help", "run keys exit-codes signals environment", "print help" },
+	{ "help", "run api ctl keys exit-codes signals environment", "print help" },
 };
 
 enum takes { TAKES_NOTHING, TAKES_WORDS, TAKES_FILE, TAKES_OTHER };
@@ -194,8 +194,13 @@ static void print_scdoc(const struct opt *table)
 static const struct {
 	const char *name;
 	void (*print)(const struct opt *table);
+	const struct opt *(*table)(void);
 } forms[] = {
-	{ "bash", print_bash }, { "zsh", print_zsh }, { "fish", print_fish }, { "scdoc", print_scdoc },
+	{ "bash", print_bash, run_option_table },
+	{ "zsh", print_zsh, run_option_table },
+	{ "fish", print_fish, run_option_table },
+	{ "scdoc", print_scdoc, run_option_table },
+	{ "scdoc-api", print_scdoc, api_option_table },
 };
 
 int completion_main(int argc, char **argv)
@@ -204,7 +209,7 @@ int completion_main(int argc, char **argv)
 
 	for (size_t i = 0; argc == 1 && i < ARRAY_LEN(forms); i++)
 		if (!strcmp(argv[0], forms[i].name)) {
-			forms[i].print(run_option_table());
+			forms[i].print(forms[i].table());
 			return 0;
 		}
 	err_set(&e, EINVAL, argc ? "completion: '%.40s' is no shell" : "completion: no shell is named",

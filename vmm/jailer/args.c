@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,25 +15,39 @@ enum option { ID, EXEC_FILE, UID, GID, BASE, NETNS, DAEMONIZE, NEW_PID_NS, CGROU
 	      PARENT_CGROUP, RESOURCE_LIMIT, NODE, VERSION, HELP };
 
 static const struct {
-	const char *name;
-	bool value, required, many;
+	const char *name, *value; /* NULL: none */
+	const char *help;         /* NULL: not listed */
+	bool required, many;
 } options[] = {
-	[ID] = { "id", true, true },
-	[EXEC_FILE] = { "exec-file", true, true },
-	[UID] = { "uid", true, true },
-	[GID] = { "gid", true, true },
-	[BASE] = { "chroot-base-dir", true },
-	[NETNS] = { "netns", true },
-	[DAEMONIZE] = { "daemonize" },
-	[NEW_PID_NS] = { "new-pid-ns" },
-	[CGROUP] = { "cgroup", true, false, true },
-	[CGROUP_VERSION] = { "cgroup-version", true },
-	[PARENT_CGROUP] = { "parent-cgroup", true },
-	[RESOURCE_LIMIT] = { "resource-limit", true, false, true },
-	[NODE] = { "node", true },
-	[VERSION] = { "version" },
+	[ID] = { "id", "ID", "names the jail; 1 to 64 letters, digits, -", true },
+	[EXEC_FILE] = { "exec-file", "FILE", "the program, which is copied", true },
+	[UID] = { "uid", "N", "the user that it becomes", true },
+	[GID] = { "gid", "N", "and the group", true },
+	[BASE] = { "chroot-base-dir", "DIR", "where jails are: DIR/FILE's name/ID/root; /srv/jailer" },
+	[NETNS] = { "netns", "PATH", "network namespace to join" },
+	[DAEMONIZE] = { "daemonize", NULL, "a session of its own, standard files on /dev/null" },
+	[NEW_PID_NS] = { "new-pid-ns", NULL, "a process namespace of its own" },
+	[CGROUP] = { "cgroup", "FILE=VALUE", "may be repeated: cpu.shares=10", false, true },
+	[CGROUP_VERSION] = { "cgroup-version", "1|2", "1" },
+	[PARENT_CGROUP] = { "parent-cgroup", "PATH", "FILE's name" },
+	[RESOURCE_LIMIT] = { "resource-limit", "NAME=N", "may be repeated: fsize, no-file (2048)",
+			     false, true },
+	[NODE] = { "node", "N", "processors and memory of one NUMA node" },
+	[VERSION] = { "version", NULL, "" },
 	[HELP] = { "help" },
 };
+
+void jail_print_options(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		char left[40];
+
+		snprintf(left, sizeof(left), "--%s%s%s", options[i].name, options[i].value ? " " : "",
+			 options[i].value ? options[i].value : "");
+		if (options[i].help)
+			printf(*options[i].help ? "  %-27s %s\n" : "  %s\n", left, options[i].help);
+	}
+}
 
 static bool to_number(const char *s, uint64_t max, uint64_t *out)
 {
@@ -156,7 +171,10 @@ static int take(struct jail_config *c, enum option o, char *s, struct err *e)
 		return 0;
 	case RESOURCE_LIMIT:
 		return add_limit(c, s, e);
-	case NODE: /* of NUMA; gone from Firecracker, and still given by some */
+	case NODE:
+		if (!to_number(s, 1023, &n) || (s[0] == '0' && s[1]))
+			return err_set(e, EINVAL, "Invalid numa node: %s", s);
+		c->node = s;
 		return 0;
 	case VERSION:
 		c->version = true;

@@ -70,6 +70,39 @@ static bool find_hierarchy(const struct jail_config *c, const char *controller, 
 	return found;
 }
 
+/* The first line, without its end; empty if there is none. */
+static void read_at(int dir, const char *file, char *line, size_t len)
+{
+	int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = fd < 0 ? 0 : read(fd, line, len - 1);
+
+	line[n > 0 ? n : 0] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	if (fd >= 0)
+		close(fd);
+}
+
+bool jail_has_cgroup(const struct jail_config *c, const char *controller)
+{
+	char path[PATH_MAX], line[256];
+	size_t n = strlen(controller);
+	int dir;
+
+	if (!find_hierarchy(c, controller, path, sizeof(path)))
+		return false;
+	if (c->cgroup_version == 1)
+		return true;
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return false;
+	read_at(dir, "cgroup.controllers", line, sizeof(line));
+	close(dir);
+	for (const char *p = line; (p = strstr(p, controller)); p += n)
+		if ((p == line || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
+			return true;
+	return false;
+}
+
 static int write_at(int dir, const char *file, const char *value, struct err *e)
 {
 	int fd = openat(dir, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -83,18 +116,6 @@ static int write_at(int dir, const char *file, const char *value, struct err *e)
 	if (fd >= 0)
 		close(fd);
 	return -e->code;
-}
-
-/* The first line, without its end; empty if there is none. */
-static void read_at(int dir, const char *file, char *line, size_t len)
-{
-	int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = fd < 0 ? 0 : read(fd, line, len - 1);
-
-	line[n > 0 ? n : 0] = '\0';
-	line[strcspn(line, "\n")] = '\0';
-	if (fd >= 0)
-		close(fd);
 }
 
 /* Makes or opens the next group down, ready to have `file` written. */

@@ -183,7 +183,7 @@ static int become_program(const struct jail_config *c, const struct times *t, st
 	return err_set(e, errno, "Failed to exec into Firecracker: %s", strerror(errno));
 }
 
-static int jail(const struct jail_config *c, struct times *t, struct err *e)
+static int jail(struct jail_config *c, struct times *t, struct err *e)
 {
 	int root = jail_open_root(c, e), dev_null = -1, r = root < 0 ? root : 0;
 
@@ -196,6 +196,8 @@ static int jail(const struct jail_config *c, struct times *t, struct err *e)
 	}
 	if (r == 0)
 		r = set_limits(c, e);
+	if (r == 0)
+		r = jail_choose_node(c, e);
 	if (r == 0)
 		r = jail_join_cgroups(c, e);
 	if (r == 0)
@@ -214,16 +216,8 @@ static int jail(const struct jail_config *c, struct times *t, struct err *e)
 
 static void print_help(void)
 {
-	printf("jailer --id ID --exec-file FILE --uid N --gid N [OPTIONS] [-- ARGS...]\n\n"
-	       "  --chroot-base-dir DIR       where jails are: DIR/FILE's name/ID/root; /srv/jailer\n"
-	       "  --netns PATH                network namespace to join\n"
-	       "  --daemonize                 a session of its own, standard files on /dev/null\n"
-	       "  --new-pid-ns                a process namespace of its own\n"
-	       "  --cgroup FILE=VALUE         may be repeated: cpu.shares=10\n"
-	       "  --cgroup-version 1|2        1\n"
-	       "  --parent-cgroup PATH        FILE's name\n"
-	       "  --resource-limit NAME=N     may be repeated: fsize, no-file (2048)\n"
-	       "  --version\n");
+	printf("jailer --id ID --exec-file FILE --uid N --gid N [OPTIONS] [-- ARGS...]\n\n");
+	jail_print_options();
 }
 
 int jailer_main(int argc, char **argv)

@@ -28,6 +28,8 @@ struct jail_config { /* strings are argv's */
 		const char *file, *value; /* "cpu.shares", "10" */
 	} cgroups[JAIL_MAX_CGROUPS];
 	unsigned n_cgroups;
+	const char *node; /* of NUMA, in decimal; or NULL */
+	char node_cpus[256];
 	uint64_t max_file_bytes; /* UINT64_MAX: no limit */
 	uint64_t max_files;
 	char **rest; /* what the program is told, ends with NULL */
@@ -37,6 +39,8 @@ struct jail_config { /* strings are argv's */
 /* Checks all that can be seen without looking at the host. -EINVAL with Firecracker's messages; spoils
  * argv. */
 int jail_parse(struct jail_config *c, int argc, char **argv, struct err *e);
+
+void jail_print_options(void); /* a line each, for help */
 
 /* Makes BASE/EXEC NAME/ID/root, or takes it over, and copies the program into it. Returns the open
  * directory. */
@@ -48,6 +52,10 @@ int jail_make_devices(const struct jail_config *c, struct err *e);
 /* Inside: EXEC NAME.pid. */
 int jail_write_pid(const struct jail_config *c, pid_t pid, struct err *e);
 
+/* Whether the controller's hierarchy is there. */
+bool jail_has_cgroup(const struct jail_config *c, const char *controller);
+/* Turns the node into values of control groups. -ENODEV: there is no such node. */
+int jail_choose_node(struct jail_config *c, struct err *e);
 /* Makes the groups, writes their values, and puts this process into them. */
 int jail_join_cgroups(const struct jail_config *c, struct err *e);
 

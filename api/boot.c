@@ -102,7 +102,7 @@ static bool is_machine_id(const char *id)
 						     "0123456789_") == strlen(id);
 }
 
-static void fill_drive(const struct drive_body *d, struct machine_disk *out)
+void vm_fill_drive(const struct drive_body *d, struct machine_disk *out)
 {
 	/* enum blk_cache and enum blk_engine, see struct machine_disk */
 	enum { CACHE_WRITEBACK = 0, CACHE_UNSAFE = 2, ENGINE_AUTO = 0, ENGINE_SYNC = 2 };
@@ -118,7 +118,18 @@ static void fill_drive(const struct drive_body *d, struct machine_disk *out)
 	vm_limits(d->rate_limiter, &out->limits);
 }
 
-static void fill_net(const struct net_body *n, int fd, struct machine_net *out)
+/* Whether it leads to the metadata service. */
+static bool has_mmds(const struct vm *vm, const char *iface_id)
+{
+	const struct mmds_config_body *b = vm->config.mmds_config;
+
+	for (size_t i = 0; b && i < b->network_interfaces.n; i++)
+		if (!strcmp(b->network_interfaces.items[i], iface_id))
+			return true;
+	return false;
+}
+
+void vm_fill_net(const struct vm *vm, const struct net_body *n, int fd, struct machine_net *out)
 {
 	unsigned i;
 
@@ -128,6 +139,7 @@ static void fill_net(const struct net_body *n, int fd, struct machine_net *out)
 		.keep_fd = true, /* a start that fails can be tried again */
 		.id = is_machine_id(n->iface_id) ? n->iface_id : NULL,
 		.mtu = n->mtu.given ? (unsigned)n->mtu.v : 0,
+		.mmds = has_mmds(vm, n->iface_id),
 	};
 	for (i = 0; n->guest_mac && i < 6; i++)
 		out->mac[i] = (uint8_t)strtoul(n->guest_mac + 3 * i, NULL, 16);
@@ -166,23 +178,6 @@ static void fill_balloon(const struct balloon_body *b, struct machine_balloon *o
 	};
 }
 
-/* The networks that lead to the metadata service. */
-static void connect_mmds(const struct vm *vm, struct machine_config *out)
-{
-	const struct mmds_config_body *b = vm->config.mmds_config;
-	size_t i, k;
-
-	if (!b)
-		return;
-	out->mmds = vm->mmds;
-	for (i = 0; i < out->n_nets; i++) {
-		const struct net_body *n = vm->config.network_interfaces.items[i];
-
-		for (k = 0; k < b->network_interfaces.n; k++)
-			out->nets[i].mmds |= !strcmp(b->network_interfaces.items[k], n->iface_id);
-	}
-}
-
 static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e)
 {
 	const struct config_file *c = &vm->config;
@@ -192,7 +187,7 @@ static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e
 		return err_set(e, EINVAL, "%zu drives are too many; at most %d", c->drives.n,
 			       MACHINE_MAX_DISKS);
 	for (i = 0; i < c->drives.n; i++)
-		fill_drive(c->drives.items[i], &out->disks[i]);
+		vm_fill_drive(c->drives.items[i], &out->disks[i]);
 	out->n_disks = (unsigned)c->drives.n;
 	if (c->pmem.n > MACHINE_MAX_PMEM)
 		return err_set(e, EINVAL, "%zu pmem devices are too many; at most %d", c->pmem.n,
@@ -203,9 +198,9 @@ static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e
 	if (c->memory_hotplug && !fill_hotplug(c->memory_hotplug, &out->hotplug))
 		return err_set(e, EINVAL, "Invalid Memory Configuration: too much memory to plug in");
 	for (i = 0; i < c->network_interfaces.n; i++)
-		fill_net(c->network_interfaces.items[i], vm->tap_fds[i], &out->nets[i]);
+		vm_fill_net(vm, c->network_interfaces.items[i], vm->tap_fds[i], &out->nets[i]);
 	out->n_nets = (unsigned)c->network_interfaces.n;
-	connect_mmds(vm, out);
+	out->mmds = c->mmds_config ? vm->mmds : NULL;
 	out->rng = c->entropy != NULL;
 	if (c->vsock)
 		out->vsock = (struct machine_vsock){

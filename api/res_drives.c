@@ -11,45 +11,6 @@
 #include "vmm/core/err.h"
 #include "vmm/live.h"
 
-/* Hot-plug needs PCI, and a device model that can come and go. */
-static void fault_hotplug(struct api_call *c)
-{
-	if (c->vm->host.bus == MACHINE_BUS_PCI)
-		api_fault(c, "The requested operation is not supported: mayfly does not plug or "
-			     "unplug devices of a running microVM");
-	else
-		api_fault(c, "PCI manager error: PCI is not enabled");
-}
-
-void api_delete_device(struct api_call *c)
-{
-	fault_hotplug(c);
-}
-
-static int find_drive(const struct vm *vm, const char *id)
-{
-	size_t i;
-
-	for (i = 0; i < vm->config.drives.n; i++) {
-		const struct drive_body *d = vm->config.drives.items[i];
-
-		if (!strcmp(d->drive_id, id))
-			return (int)i;
-	}
-	return -1;
-}
-
-static bool append(struct schema_list *l, void *item)
-{
-	void **items = realloc(l->items, (l->n + 1) * sizeof(*items));
-
-	if (!items)
-		return false;
-	l->items = items;
-	l->items[l->n++] = item;
-	return true;
-}
-
 /* Says what opening the image says, in the words of Firecracker; NULL: it can be used. */
 static const char *check_image(const char *path, bool read_only, struct text *why)
 {
@@ -105,7 +66,7 @@ static void insert_drive(struct api_call *c, struct drive_body *d, int at)
 	void *first;
 
 	if (at < 0) {
-		if (!append(l, d)) {
+		if (!vm_append(l, d)) {
 			api_fault(c, "Drive config error: out of memory");
 			return;
 		}
@@ -136,18 +97,30 @@ static bool pmem_is_root(const struct vm *vm)
 	return false;
 }
 
+/* Into the running machine. */
+static bool plug_drive(struct api_call *c, const struct drive_body *d)
+{
+	struct machine_disk disk;
+	struct err e = { 0 };
+
+	vm_fill_drive(d, &disk);
+	if (machine_plug_disk(c->vm->machine, &disk, &e) == 0)
+		return true;
+	api_fault_err(c, "PCI manager error", &e);
+	return false;
+}
+
 void api_put_drive(struct api_call *c)
 {
+	struct schema_list *l = &c->vm->config.drives;
 	struct drive_body *d = c->object;
-	const struct drive_body *first;
-	int at = find_drive(c->vm, d->drive_id);
+	const struct drive_body *first = l->n ? l->items[0] : NULL;
+	bool runs = c->vm->machine != NULL;
+	int at = vm_find(l, d->drive_id);
 
-	if (c->vm->machine) {
-		fault_hotplug(c);
+	if (runs && !api_may_plug(c, at))
 		return;
-	}
-	first = c->vm->config.drives.n ? c->vm->config.drives.items[0] : NULL;
-	if (d->is_root_device.v && first && first->is_root_device.v && at != 0) {
+	if (d->is_root_device.v && (runs || (first && first->is_root_device.v && at != 0))) {
 		api_fault(c, "Drive config error: A root block device already exists!");
 		return;
 	}
@@ -162,7 +135,27 @@ void api_put_drive(struct api_call *c)
 	d->is_read_only.given = true;
 	if (!d->io_engine.given)
 		d->io_engine = (struct schema_value){ DRIVE_SYNC, true };
+	if (runs && !plug_drive(c, d))
+		return;
 	insert_drive(c, d, at);
+	if (runs)
+		api_plugged(c);
+}
+
+void api_delete_drive(struct api_call *c)
+{
+	struct schema_list *l = &c->vm->config.drives;
+	int at = vm_find(l, c->id);
+	struct err e = { 0 };
+
+	if (!api_may_unplug(c, at, at >= 0 && ((struct drive_body *)l->items[at])->is_root_device.v))
+		return;
+	if (machine_unplug_disk(c->vm->machine, (unsigned)at, &e) < 0) {
+		api_fault_err(c, "PCI manager error", &e);
+		return;
+	}
+	vm_remove(l, &schema_drive, (unsigned)at);
+	api_plugged(c);
 }
 
 /* --- a running one ---------------------------------------------------------------------------- */
@@ -198,7 +191,7 @@ void api_patch_drive(struct api_call *c)
 	struct limiter_config limits;
 	struct drive_body *d;
 	struct err e = { 0 };
-	int at = find_drive(c->vm, u->drive_id);
+	int at = vm_find(&c->vm->config.drives, u->drive_id);
 
 	if (at < 0) {
 		api_fault(c, "Drive config error: Unable to patch the block device: Device not found "
@@ -245,16 +238,6 @@ static bool has_root(const struct vm *vm, int but)
 	return false;
 }
 
-static int find_pmem(const struct vm *vm, const char *id)
-{
-	int at;
-
-	for (at = (int)vm->config.pmem.n - 1; at >= 0; at--)
-		if (!strcmp(((const struct pmem_body *)vm->config.pmem.items[at])->id, id))
-			break;
-	return at;
-}
-
 void api_put_pmem(struct api_call *c)
 {
 	struct schema_list *l = &c->vm->config.pmem;
@@ -263,11 +246,13 @@ void api_put_pmem(struct api_call *c)
 	const char *bad;
 	int at;
 
+	at = vm_find(l, p->id);
 	if (c->vm->machine) {
-		fault_hotplug(c);
+		if (api_may_plug(c, at))
+			api_fault(c, "PCI manager error: mayfly does not plug persistent memory into a "
+				     "running microVM; add it before the start");
 		return;
 	}
-	at = find_pmem(c->vm, p->id);
 	if (p->root_device.v && has_root(c->vm, at)) {
 		api_fault(c, "Pmem config error: Attempt to add pmem as a root device while the root "
 			     "device defined as a block device");
@@ -280,12 +265,21 @@ void api_put_pmem(struct api_call *c)
 		schema_free(&schema_pmem, l->items[at]);
 		l->items[at] = p;
 		c->object = NULL;
-	} else if (append(l, p)) {
+	} else if (vm_append(l, p)) {
 		c->object = NULL;
 	} else {
 		api_fault(c, "Pmem config error: out of memory");
 	}
 	text_free(&why);
+}
+
+void api_delete_pmem(struct api_call *c)
+{
+	struct schema_list *l = &c->vm->config.pmem;
+	int at = vm_find(l, c->id);
+
+	if (api_may_unplug(c, at, at >= 0 && ((struct pmem_body *)l->items[at])->root_device.v))
+		api_fault(c, "PCI manager error: mayfly does not unplug persistent memory");
 }
 
 void api_patch_pmem(struct api_call *c)
@@ -294,7 +288,7 @@ void api_patch_pmem(struct api_call *c)
 	struct limiter_config limits;
 	struct pmem_body *p;
 	struct err e = { 0 };
-	int at = find_pmem(c->vm, u->id);
+	int at = vm_find(&c->vm->config.pmem, u->id);
 
 	if (at < 0) {
 		api_fault(c, "Pmem config error: Device not found");

@@ -7,21 +7,9 @@
 #include "api/resources.h"
 #include "api/vm.h"
 #include "vmm/core/err.h"
+#include "vmm/live.h"
 
 enum { MIN_MTU = 68 };
-
-static int find(const struct vm *vm, const char *id)
-{
-	size_t i;
-
-	for (i = 0; i < vm->config.network_interfaces.n; i++) {
-		const struct net_body *n = vm->config.network_interfaces.items[i];
-
-		if (!strcmp(n->iface_id, id))
-			return (int)i;
-	}
-	return -1;
-}
 
 static bool check(struct api_call *c, const struct net_body *b, int at)
 {
@@ -86,17 +74,28 @@ static void remove_net(struct vm *vm, int at)
 	vm->tap_fds[l->n] = -1;
 }
 
+/* Into the running machine. */
+static bool plug_net(struct api_call *c, const struct net_body *b, int fd)
+{
+	struct machine_net net;
+	struct err e = { 0 };
+
+	vm_fill_net(c->vm, b, fd, &net);
+	if (machine_plug_net(c->vm->machine, &net, &e) == 0)
+		return true;
+	api_fault_err(c, "PCI manager error", &e);
+	return false;
+}
+
 void api_put_net(struct api_call *c)
 {
 	struct schema_list *l = &c->vm->config.network_interfaces;
 	struct net_body *b = c->object;
-	int at = find(c->vm, b->iface_id), fd;
+	int at = vm_find(l, b->iface_id), fd;
 	void **items;
 
-	if (c->vm->machine) {
-		api_delete_device(c); /* for the same reasons */
+	if (c->vm->machine && !api_may_plug(c, at))
 		return;
-	}
 	if (!check(c, b, at))
 		return;
 	items = realloc(l->items, (l->n + 1) * sizeof(*items));
@@ -112,9 +111,35 @@ void api_put_net(struct api_call *c)
 		remove_net(c->vm, at);
 	vm_tidy_limits(&b->rx_rate_limiter);
 	vm_tidy_limits(&b->tx_rate_limiter);
+	if (c->vm->machine) {
+		bool plugged = plug_net(c, b, fd);
+
+		close(fd);
+		fd = -1;
+		if (!plugged)
+			return;
+	}
 	c->vm->tap_fds[l->n] = fd;
 	l->items[l->n++] = b;
 	c->object = NULL;
+	if (c->vm->machine)
+		api_plugged(c);
+}
+
+void api_delete_net(struct api_call *c)
+{
+	struct schema_list *l = &c->vm->config.network_interfaces;
+	int at = vm_find(l, c->id);
+	struct err e = { 0 };
+
+	if (!api_may_unplug(c, at, false))
+		return;
+	if (machine_unplug_net(c->vm->machine, (unsigned)at, &e) < 0) {
+		api_fault_err(c, "PCI manager error", &e);
+		return;
+	}
+	vm_remove(l, &schema_net, (unsigned)at);
+	api_plugged(c);
 }
 
 static bool limit(struct api_call *c, unsigned at, bool rx, struct rate_limiter **now,
@@ -139,7 +164,7 @@ void api_patch_net(struct api_call *c)
 {
 	struct net_update *u = c->object;
 	struct net_body *b;
-	int at = find(c->vm, u->iface_id);
+	int at = vm_find(&c->vm->config.network_interfaces, u->iface_id);
 
 	if (at < 0) {
 		api_fault(c, "Network config error: Unable to update the net device: Device not found");

@@ -2,7 +2,15 @@
 #ifndef MAYFLY_API_RESOURCES_H
 #define MAYFLY_API_RESOURCES_H
 /* Who acts for the rows of route.c; one file for each resource, res_*.c. */
+#include <stdbool.h>
+
 struct api_call;
+
+/* Whether a device may come to the running microVM, or go; else there is a fault. at: its place in the
+ * configuration, or -1. */
+bool api_may_plug(struct api_call *c, int at);
+bool api_may_unplug(struct api_call *c, int at, bool is_root);
+void api_plugged(struct api_call *c); /* it has come, or gone */
 
 void api_get_info(struct api_call *c);
 void api_get_version(struct api_call *c);
@@ -21,7 +29,9 @@ void api_put_pmem(struct api_call *c);
 void api_patch_pmem(struct api_call *c);
 void api_put_net(struct api_call *c);
 void api_patch_net(struct api_call *c);
-void api_delete_device(struct api_call *c);
+void api_delete_drive(struct api_call *c);
+void api_delete_pmem(struct api_call *c);
+void api_delete_net(struct api_call *c);
 void api_put_vsock(struct api_call *c);
 void api_put_entropy(struct api_call *c);
 void api_put_serial(struct api_call *c);

@@ -111,6 +111,34 @@ const char *vm_state_name(const struct vm *vm)
 	return !vm->machine ? "Not started" : vm->paused ? "Paused" : "Running";
 }
 
+/* --- lists ------------------------------------------------------------------------------------ */
+
+int vm_find(const struct schema_list *l, const char *id)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!strcmp(*(const char *const *)l->items[i], id))
+			return (int)i;
+	return -1;
+}
+
+bool vm_append(struct schema_list *l, void *item)
+{
+	void **items = realloc(l->items, (l->n + 1) * sizeof(*items));
+
+	if (!items)
+		return false;
+	l->items = items;
+	l->items[l->n++] = item;
+	return true;
+}
+
+void vm_remove(struct schema_list *l, const struct schema *s, unsigned at)
+{
+	schema_free(s, l->items[at]);
+	l->n--;
+	memmove(l->items + at, l->items + at + 1, (l->n - at) * sizeof(*l->items));
+}
+
 /* --- limits ----------------------------------------------------------------------------------- */
 
 void vm_bucket(const struct token_bucket *b, struct limiter_bucket_config *out)

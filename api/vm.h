@@ -78,6 +78,14 @@ bool vm_load_config_file(struct vm *vm, const char *path, struct text *error);
 
 void vm_close_taps(struct vm *vm);
 
+/* Lists of objects whose first member is their id. */
+int vm_find(const struct schema_list *l, const char *id); /* its place, or -1 */
+bool vm_append(struct schema_list *l, void *item);        /* false: out of memory */
+void vm_remove(struct schema_list *l, const struct schema *s, unsigned at); /* frees it */
+/* As the machine takes them; strings are borrowed. fd: of the tap, used by a copy. */
+void vm_fill_drive(const struct drive_body *d, struct machine_disk *out);
+void vm_fill_net(const struct vm *vm, const struct net_body *n, int fd, struct machine_net *out);
+
 /* NULL: unlimited, or unchanged. A bucket given as zero is unlimited. */
 void vm_limits(const struct rate_limiter *r, struct limiter_config *out);
 void vm_bucket(const struct token_bucket *b, struct limiter_bucket_config *out);

@@ -18,7 +18,7 @@ struct io_thread;
 struct serial_gate;
 struct virtio;
 
-enum { BOARD_MAX_DEVICES = 48, BOARD_MAX_IO_THREADS = 32 };
+enum { BOARD_MAX_DEVICES = 48, BOARD_MAX_IO_THREADS = 32, BOARD_MAX_SLOTS = 31 };
 
 struct board_console {
 	struct virtio *v;
@@ -48,14 +48,19 @@ struct board {
 	struct io_thread *io_threads[BOARD_MAX_IO_THREADS];
 	unsigned n_io_threads;
 	struct virtio *disks[MACHINE_MAX_DISKS], *nets[MACHINE_MAX_NETS]; /* as configured */
+	unsigned n_disks, n_nets;
+	unsigned n_disks_made, n_nets_made, n_pmem_made; /* also those that are gone: for names */
 	struct board_image images[MACHINE_MAX_DISKS];
+	struct mmds *mmds;
 	struct board_exits exits[BOARD_N_EXITS]; /* of all vCPUs */
 	uint64_t ticks_at, ns_at; /* the same instant, by rdtsc and in ns */
 	double us_per_tick;       /* 0: nobody has asked yet */
 	bool started;
 	uint32_t caps;
 	bool has_pci;     /* virtio devices are on it, not on the memory bus */
-	unsigned n_slots; /* in use by virtio devices */
+	struct virtio *slots[BOARD_MAX_SLOTS];
+	unsigned next_slot; /* tried first */
+	unsigned n_slots; /* one more than the last in use by a virtio device */
 	struct events *watched; /* see struct machine_config */
 
 	/* Chips others on the board are wired to. */
@@ -79,8 +84,15 @@ void board_keep(struct board *b, struct device *d);
 struct irq_line board_gsi_line(struct board *b, unsigned gsi);
 void board_send_msi(void *board, uint64_t addr, uint32_t data); /* for msi_port.send */
 
-/* Puts v into the next slot. Takes v: on failure it is destroyed. */
+/* Puts v into a free slot. Takes v: on failure it is destroyed. Once the machine runs: all of its
+ * processors are parked. */
 int board_plug(struct board *b, struct virtio *v, struct err *e);
+/* Takes v out of its slot, off the bus and from the devices kept, and destroys it. It is on PCI, and
+ * was stopped and reset; all processors are parked. */
+void board_unplug(struct board *b, struct virtio *v);
+/* One more of a kind, behind those there are; on failure a thread may have been made in vain. */
+int board_plug_disk(struct board *b, const struct machine_disk *disk, struct err *e);
+int board_plug_net(struct board *b, const struct machine_net *net, struct err *e);
 /* Makes and plugs every device the configuration asks for; plug_*.c make those of one kind. */
 int board_plug_all(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_disks(struct board *b, const struct machine_config *c, struct err *e);

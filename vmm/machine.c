@@ -459,6 +459,21 @@ void machine_power_button(struct machine *m)
 	board_ctrl_alt_del(m->board);
 }
 
+bool machine_hold(struct machine *m)
+{
+	bool running = m->state == MACHINE_RUNNING;
+
+	if (running)
+		stop_vcpus(m);
+	return running;
+}
+
+void machine_let_go(struct machine *m, bool running)
+{
+	if (running)
+		run_vcpus(m);
+}
+
 struct board *machine_board(const struct machine *m)
 {
 	return m->board;
@@ -517,16 +532,14 @@ void machine_counters(struct machine *m, void (*put)(void *ctx, const char *name
 		      void *ctx)
 {
 	const struct accel_counter_sink sink = { .put = put, .ctx = ctx };
-	bool running = m->state == MACHINE_RUNNING;
+	bool running;
 
 	if (!m->accel->counters)
 		return;
 	/* They belong to the vCPU threads. */
-	if (running)
-		stop_vcpus(m);
+	running = machine_hold(m);
 	m->accel->counters(m->vm, &sink);
-	if (running)
-		run_vcpus(m);
+	machine_let_go(m, running);
 }
 
 void machine_count_exits(const struct machine *m, struct machine_exits *out)
@@ -546,16 +559,13 @@ void machine_each_device(const struct machine *m, void (*fn)(void *ctx, const st
 
 void machine_log_stats(struct machine *m)
 {
-	bool running = m->state == MACHINE_RUNNING;
+	/* Registers and counters belong to the vCPU threads. */
+	bool running = machine_hold(m);
 	unsigned i;
 
-	/* Registers and counters belong to the vCPU threads. */
-	if (running)
-		stop_vcpus(m);
 	for (i = 0; i < m->config.n_vcpus; i++)
 		log_vcpu(m, i);
 	if (m->accel->log_stats)
 		m->accel->log_stats(m->vm);
-	if (running)
-		run_vcpus(m);
+	machine_let_go(m, running);
 }

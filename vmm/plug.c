@@ -2,7 +2,7 @@
 /*
  * Slots for virtio devices: where each is, which interrupt it has, and in which order devices are
  * plugged. Guests number their disks and networks in that order. A machine has all of them on the
- * memory bus, or all of them on PCI.
+ * memory bus, or all of them on PCI, where they may also come and go while it runs (plug_live.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -29,6 +29,7 @@ enum {
 	N_GSIS = ARRAY_LEN(slot_gsis),
 	N_PCI_SLOTS = PCI_HOST_SLOTS - 1, /* slot n of ours is PCI slot n + 1 */
 };
+_Static_assert((int)N_PCI_SLOTS == BOARD_MAX_SLOTS, "struct board has another number of slots");
 
 static uint64_t mmio_base(unsigned slot)
 {
@@ -54,12 +55,12 @@ static int bind_notifications(struct board *b, const struct virtio *v, gpaddr ba
 	return 0;
 }
 
-static int plug_mmio(struct board *b, struct virtio *v, struct err *e)
+static int plug_mmio(struct board *b, struct virtio *v, unsigned slot, struct err *e)
 {
-	const struct virtio_mmio_config c = { .base = mmio_base(b->n_slots) };
+	const struct virtio_mmio_config c = { .base = mmio_base(slot) };
 	const struct virtio_mmio_wiring w = {
 		.bus = b->mmio,
-		.irq = board_gsi_line(b, slot_gsis[b->n_slots]),
+		.irq = board_gsi_line(b, slot_gsis[slot]),
 	};
 	int r = virtio_mmio_attach(v, &c, &w, e);
 
@@ -109,13 +110,14 @@ static void on_moved(void *ctx, const struct virtio *v, uint64_t from, uint64_t 
 		set_notifications(b, v, to, true);
 }
 
-static int plug_pci(struct board *b, struct virtio *v, struct err *e)
+/* One that comes while the guest runs has MSI-X alone: no table of the guest's tells of its pin. */
+static int plug_pci(struct board *b, struct virtio *v, unsigned slot, struct err *e)
 {
-	unsigned slot = b->n_slots;
+	bool has_pin = slot < N_GSIS && !b->started;
 	const struct virtio_pci_config c = {
 		.config_base = pci_host_config_base(slot + 1),
 		.bar_base = PC_PCI_BASE + (slot + 1) * (uint64_t)VIRTIO_PCI_BAR_LEN,
-		.interrupt_line = slot < N_GSIS ? slot_gsis[slot] : 0,
+		.interrupt_line = has_pin ? slot_gsis[slot] : 0,
 	};
 	struct virtio_pci_wiring w = {
 		.config = pci_host_config_bus(b->pci),
@@ -125,41 +127,68 @@ static int plug_pci(struct board *b, struct virtio *v, struct err *e)
 		.ctx = b,
 	};
 
-	if (slot < N_GSIS) /* one for each, so that nobody shares; MSI-X needs none */
+	if (has_pin) /* one for each, so that nobody shares; MSI-X needs none */
 		w.intx = board_gsi_line(b, slot_gsis[slot]);
 	return virtio_pci_attach(v, &c, &w, e);
 }
 
 /* --- both ------------------------------------------------------------------------------------ */
 
-static int check_room(const struct board *b, const struct virtio *v, struct err *e)
+static int find_room(const struct board *b, const struct virtio *v, unsigned *slot, struct err *e)
 {
 	unsigned max = b->has_pci ? (unsigned)N_PCI_SLOTS : (unsigned)N_GSIS;
 
-	if (b->n_slots < max)
-		return 0;
+	/* not where one has just gone: the guest may not have noticed */
+	for (unsigned i = 0; i < max; i++) {
+		*slot = (b->next_slot + i) % max;
+		if (!b->slots[*slot])
+			return 0;
+	}
 	err_set(e, EINVAL, "%s: no slot is left; this machine has %u for virtio devices", v->dev.id,
 		max);
-	err_hint(e, b->has_pci ? "give fewer devices" : "--bus pci has %d", N_PCI_SLOTS);
+	err_hint(e, !b->has_pci ? "--bus pci has %d" : b->started ? "unplug a device" :
+							"give fewer devices", N_PCI_SLOTS);
 	return -EINVAL;
 }
 
 int board_plug(struct board *b, struct virtio *v, struct err *e)
 {
-	int r = check_room(b, v, e);
+	unsigned slot;
+	int r = find_room(b, v, &slot, e);
 
 	if (r == 0)
-		r = b->has_pci ? plug_pci(b, v, e) : plug_mmio(b, v, e);
+		r = b->has_pci ? plug_pci(b, v, slot, e) : plug_mmio(b, v, slot, e);
 	if (r < 0) {
 		v->dev.ops->destroy(&v->dev);
 		return r;
 	}
 	board_keep(b, &v->dev);
-	b->n_slots++;
+	b->slots[slot] = v;
+	b->next_slot = slot + 1;
+	if (slot >= b->n_slots)
+		b->n_slots = slot + 1;
 	v->events = b->watched;
 	events_add(b->watched, "device_attached",
 		   (struct event_field[]){ { "id", v->dev.id }, { "type", v->dev.ops->type }, { NULL } });
 	return 0;
+}
+
+void board_unplug(struct board *b, struct virtio *v)
+{
+	unsigned i = 0;
+
+	while (b->devices[i] != &v->dev)
+		i++;
+	b->n_devices--;
+	memmove(b->devices + i, b->devices + i + 1, (b->n_devices - i) * sizeof(b->devices[0]));
+	for (i = 0; i < b->n_slots; i++)
+		if (b->slots[i] == v)
+			b->slots[i] = NULL;
+	while (b->n_slots && !b->slots[b->n_slots - 1])
+		b->n_slots--;
+	events_add(b->watched, "device_detached", (struct event_field[]){ { "id", v->dev.id }, { NULL } });
+	virtio_pci_detach(v);
+	v->dev.ops->destroy(&v->dev);
 }
 
 int board_plug_all(struct board *b, const struct machine_config *c, struct err *e)

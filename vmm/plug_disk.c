@@ -28,8 +28,7 @@ static void remember(struct board_image *i, const struct machine_disk *disk)
 	}
 }
 
-static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned index,
-		     struct err *e)
+int board_plug_disk(struct board *b, const struct machine_disk *disk, struct err *e)
 {
 	const struct blk_image_config image = {
 		.path = disk->path,
@@ -44,7 +43,7 @@ static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned 
 	char id[16];
 	int r;
 
-	snprintf(id, sizeof(id), "disk%u", index);
+	snprintf(id, sizeof(id), "disk%u", b->n_disks_made++);
 	r = io_thread_create(id, &t, e);
 	if (r < 0)
 		return r;
@@ -65,8 +64,8 @@ static int plug_disk(struct board *b, const struct machine_disk *disk, unsigned 
 	}
 	r = board_plug(b, v, e);
 	if (r == 0) {
-		b->disks[index] = v;
-		remember(&b->images[index], disk);
+		remember(&b->images[b->n_disks], disk);
+		b->disks[b->n_disks++] = v;
 	}
 	return r;
 }
@@ -76,7 +75,7 @@ int board_plug_disks(struct board *b, const struct machine_config *c, struct err
 	unsigned i;
 
 	for (i = 0; i < c->n_disks; i++) {
-		int r = plug_disk(b, &c->disks[i], i, e);
+		int r = board_plug_disk(b, &c->disks[i], e);
 
 		if (r < 0)
 			return r;
@@ -88,7 +87,7 @@ int board_plug_disks(struct board *b, const struct machine_config *c, struct err
 
 static struct virtio *find(struct board *b, unsigned i, struct err *e)
 {
-	if (i < MACHINE_MAX_DISKS && b->disks[i])
+	if (i < b->n_disks)
 		return b->disks[i];
 	err_set(e, ENOENT, "there is no disk %u", i);
 	return NULL;

@@ -96,9 +96,9 @@ static void choose_mac(const struct machine_net *net, unsigned index, uint8_t *m
 	mac[5] = (uint8_t)(index + 1);
 }
 
-static int plug_net(struct board *b, const struct machine_net *net, unsigned index,
-		    struct mmds *mmds, struct err *e)
+int board_plug_net(struct board *b, const struct machine_net *net, struct err *e)
 {
+	unsigned index = b->n_nets_made++;
 	struct virtio_net_config c = { .n_pairs = net->n_queues ? net->n_queues : 1 };
 	struct net_port *ports[VIRTIO_NET_MAX_PAIRS];
 	struct virtio_net_wiring w = { .mem = b->mem, .ports = ports };
@@ -121,8 +121,8 @@ static int plug_net(struct board *b, const struct machine_net *net, unsigned ind
 	r = open_ports(net, c.n_pairs, c.mtu, ports, e);
 	if (r < 0)
 		return err_wrap(e, "%s", c.id);
-	if (net->mmds && mmds) {
-		r = mmds_port_wrap(mmds, ports, c.n_pairs, e);
+	if (net->mmds && b->mmds) {
+		r = mmds_port_wrap(b->mmds, ports, c.n_pairs, e);
 		if (r < 0) {
 			close_ports(ports, c.n_pairs);
 			return err_wrap(e, "%s", c.id);
@@ -132,14 +132,15 @@ static int plug_net(struct board *b, const struct machine_net *net, unsigned ind
 	if (r == 0)
 		r = board_plug(b, v, e);
 	if (r == 0)
-		b->nets[index] = v;
+		b->nets[b->n_nets++] = v;
 	return r;
 }
 
 int board_plug_nets(struct board *b, const struct machine_config *c, struct err *e)
 {
+	b->mmds = c->mmds;
 	for (unsigned i = 0; i < c->n_nets; i++) {
-		int r = plug_net(b, &c->nets[i], i, c->mmds, e);
+		int r = board_plug_net(b, &c->nets[i], e);
 
 		if (r < 0)
 			return r;
@@ -151,7 +152,7 @@ int board_limit_net(struct board *b, unsigned i, bool rx,
 		    const struct limiter_bucket_config *bandwidth,
 		    const struct limiter_bucket_config *ops, struct err *e)
 {
-	struct virtio *v = i < MACHINE_MAX_NETS ? b->nets[i] : NULL;
+	struct virtio *v = i < b->n_nets ? b->nets[i] : NULL;
 
 	if (!v)
 		return err_set(e, ENOENT, "there is no network %u", i);

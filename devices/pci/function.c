@@ -53,6 +53,15 @@ int pci_function_add_bar(struct pci_function *f, unsigned bar, struct bus *mmio,
 	return bus_add_movable(mmio, &there, &b->slot, e);
 }
 
+void pci_function_remove_bars(struct pci_function *f, struct bus *mmio)
+{
+	for (unsigned i = 0; i < PCI_N_BARS; i++) {
+		if (f->bar[i].slot)
+			bus_remove_movable(mmio, f->bar[i].slot);
+		f->bar[i].slot = NULL;
+	}
+}
+
 unsigned pci_function_add_cap(struct pci_function *f, uint8_t id, unsigned len)
 {
 	unsigned at = f->caps_end;

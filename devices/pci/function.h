@@ -79,6 +79,8 @@ void pci_function_init(struct pci_function *f, const struct pci_ids *ids,
  * register says after a reset. Memory is not decoded until the guest switches that on. */
 int pci_function_add_bar(struct pci_function *f, unsigned bar, struct bus *mmio,
 			 const struct region *r, struct err *e);
+/* Takes the registers' memory off the bus; after a reset, with no access under way. */
+void pci_function_remove_bars(struct pci_function *f, struct bus *mmio);
 /* Adds a capability of len bytes, read-only so far; returns where it is. There is room for it. */
 unsigned pci_function_add_cap(struct pci_function *f, uint8_t id, unsigned len);
 /* Makes [off, off + 4) writable where mask has ones. */

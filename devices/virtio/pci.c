@@ -370,7 +370,10 @@ static int make_function(struct virtio_pci *t, const struct virtio_pci_config *c
 	if (r < 0)
 		return r;
 	pci_function_ready(&t->fn);
-	return bus_add(t->w.config, &config, e);
+	r = bus_add(t->w.config, &config, e);
+	if (r < 0)
+		pci_function_remove_bars(&t->fn, t->w.mmio);
+	return r;
 }
 
 int virtio_pci_attach(struct virtio *v, const struct virtio_pci_config *cfg,
@@ -383,6 +386,7 @@ int virtio_pci_attach(struct virtio *v, const struct virtio_pci_config *cfg,
 		return err_set(e, ENOMEM, "%s: out of host memory", v->dev.id);
 	t->v = v;
 	t->w = *w;
+	t->config_base = cfg->config_base;
 	t->queue_vector = calloc(v->n_queues, sizeof(*t->queue_vector));
 	if (!t->queue_vector) {
 		free(t);
@@ -398,4 +402,12 @@ int virtio_pci_attach(struct virtio *v, const struct virtio_pci_config *cfg,
 	pci_reset(t);
 	virtio_allow_memory(v, false);
 	return 0;
+}
+
+void virtio_pci_detach(struct virtio *v)
+{
+	struct virtio_pci *t = v->transport;
+
+	bus_remove(t->w.config, t->config_base);
+	pci_function_remove_bars(&t->fn, t->w.mmio);
 }

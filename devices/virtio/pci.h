@@ -36,4 +36,8 @@ struct virtio_pci_wiring {
 int virtio_pci_attach(struct virtio *v, const struct virtio_pci_config *cfg,
 		      const struct virtio_pci_wiring *w, struct err *e);
 
+/* Takes a device that was reset off the bus: nothing leads to it any more, and it may be destroyed.
+ * All of the guest's processors are parked. */
+void virtio_pci_detach(struct virtio *v);
+
 #endif

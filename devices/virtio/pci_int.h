@@ -12,6 +12,7 @@ enum { VIRTIO_MSI_NO_VECTOR = 0xffff, VIRTIO_PCI_COMMON_LEN = 60 };
 struct virtio_pci {
 	struct virtio *v;
 	struct virtio_pci_wiring w;
+	uint64_t config_base;
 	struct pci_function fn;
 	struct msix msix;
 	unsigned access_cap; /* the capability that reaches the BAR through configuration space */

@@ -81,9 +81,9 @@ def phases(s):
         ("PATCH", "/drives/one", {"drive_id": "one", "rate_limiter": {"ops": bucket, "bandwidth": None}}, "post", DONE),
         ("PATCH", "/drives/two", {"drive_id": "two"}, "post",
          fault("Drive config error: Unable to patch the block device: Device not found Please verify the request arguments.")),
-        ("DELETE", "/drives/one", None, "post", fault("PCI manager error: PCI is not enabled")),
-        ("DELETE", "/pmem/one", None, "post", fault("PCI manager error: PCI is not enabled")),
-        ("DELETE", "/network-interfaces/one", None, "post", fault("PCI manager error: PCI is not enabled")),
+        ("DELETE", "/drives/one", None, "post", fault("PCI is not enabled")),
+        ("DELETE", "/pmem/one", None, "post", fault("PCI is not enabled")),
+        ("DELETE", "/network-interfaces/one", None, "post", fault("PCI is not enabled")),
         ("PATCH", "/network-interfaces/one", {"iface_id": "one"}, "post",
          fault("Network config error: Unable to update the net device: Device not found")),
         ("PATCH", "/pmem/one", {"id": "one"}, "post", fault("Pmem config error: Device not found")),
@@ -107,7 +107,7 @@ def check_phase(c, rows, started):
         if phase == "pre" and started:
             yield name, got, fault(PRE_ONLY)
         elif phase == "pre-pci" and started:
-            yield name, got, fault("PCI manager error: PCI is not enabled")
+            yield name, got, fault("PCI is not enabled")
         elif phase == "post" and not started:
             yield name, got, fault(POST_ONLY)
         elif answer is not None:
@@ -317,6 +317,45 @@ def added_memory():
             "Memory hotplug update error: hotplug: 3145728 bytes are no multiple of a block (a block has 2 MiB)")
         yield "limit", c.call("PATCH", "/pmem/p", {"id": "p", "rate_limiter": {"ops": {"size": 1, "refill_time": 100}}}), DONE
         yield "another", c.call("PATCH", "/pmem/q", {"id": "q"}), fault("Pmem config error: Device not found")
+
+
+def plugged():
+    """Devices of a running microVM that come and go."""
+    with Server(["--bus", "pci"]) as s, s.connect() as c:
+        first, more, none = s.file("first", 4096), s.file("more", 8192), fault("Device not found")
+        body = {"drive_id": "more", "is_root_device": False, "path_on_host": more}
+        root = {"drive_id": "root", "is_root_device": True, "path_on_host": first}
+        yield "root", c.call("PUT", "/drives/root", root), DONE
+        for path in ("/drives/root", "/pmem/p", "/network-interfaces/n"):
+            yield f"DELETE {path} before", c.call("DELETE", path), fault(POST_ONLY)
+        s.boot()
+        n_fds, threads = s.n_fds(), s.threads()
+        for i in range(40):  # more often than there are slots
+            yield "comes", c.call("PUT", "/drives/more", body), DONE
+            yield "again", c.call("PUT", "/drives/more", body), fault("Device ID in use")
+            yield "other image", c.call("PATCH", "/drives/more", {"drive_id": "more", "path_on_host": more}), DONE
+            yield "goes", c.call("DELETE", "/drives/more"), DONE
+            yield "has gone", c.call("DELETE", "/drives/more"), none
+            yield "change", c.call("PATCH", "/drives/more", {"drive_id": "more"}), fault(
+                "Drive config error: Unable to patch the block device: Device not found Please verify the request arguments.")
+        yield "descriptors", b"%d" % s.n_fds(), b"%d" % n_fds
+        yield "threads", " ".join(s.threads()).encode(), " ".join(threads).encode()
+        yield "second root", c.call("PUT", "/drives/r", {**root, "drive_id": "r"}), fault(
+            "Drive config error: A root block device already exists!")
+        yield "root stays", c.call("DELETE", "/drives/root"), fault("Cannot unplug root device")
+        yield "no image", c.call("PUT", "/drives/x", {**body, "drive_id": "x", "path_on_host": "/no"}), fault(
+            "Drive config error: Unable to create the virtio block device: Virtio backend error: Error manipulating the backing "
+            "file: No such file or directory (os error 2) /no")
+        for path in ("/pmem/p", "/network-interfaces/n"):
+            yield path, c.call("DELETE", path), none
+        yield "paused", c.call("PATCH", "/vm", {"state": "Paused"}), DONE
+        yield "comes to a paused one", c.call("PUT", "/drives/more", body), DONE
+        yield "goes from a paused one", c.call("DELETE", "/drives/more"), DONE
+        yield "still paused", b"Paused" in c.call("GET", "/") and b"yes", b"yes"
+        for i in range(11):
+            yield "fill", c.call("PUT", f"/drives/d{i}", {**body, "drive_id": f"d{i}", "path_on_host": s.file(f"d{i}", 512)}), DONE
+        yield "too many", c.call("PUT", "/drives/more", body), fault(
+            "PCI manager error: there are 12 disks already, and no more fit (unplug one)")
 
 
 def balloon():
@@ -737,7 +776,7 @@ def main():
         return
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     cases = Cases(suite)
-    for group in (bodies, phase_matrix, machine_config, drives, other_resources, balloon, added_memory, mmds, metrics, snapshots, states, live_changes,
+    for group in (bodies, phase_matrix, machine_config, drives, other_resources, balloon, added_memory, plugged, mmds, metrics, snapshots, states, live_changes,
                   routes, wire,
                   json_texts, robust):
         cases.group("api: " + group.__name__.replace("_", " "), group)

@@ -63,7 +63,7 @@ ANSWERS = {
               "type": "object", "required": ["seq", "time", "event"], "properties": {
                   "seq": {**COUNT, "minimum": 1}, "time": {"type": "string", "format": "date-time"},
                   "event": {"type": "string", "enum": [
-                      "starting", "device_attached", "start_failed", "running", "paused", "resumed", "shutdown_asked", "reset",
+                      "starting", "device_attached", "device_detached", "start_failed", "running", "paused", "resumed", "shutdown_asked", "reset",
                       "device_changed", "device_needs_reset", "ended", "exit", "lost"]}}},
     "Error": {"description": "fault_message for a request that is refused, error for bytes that are no request.",
               "oneOf": [record({"fault_message": {"type": "string"}}), record({"error": {"type": "string"}})]},

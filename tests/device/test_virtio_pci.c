@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio over PCI, on the entropy device: configuration space, BAR, MSI-X, INTx, hostile accesses. */
 #include "devices/pci/function.h"
+#include "devices/pci/host.h"
 #include "devices/virtio/rng.h"
 #include "tests/device/vdriver.h"
 
@@ -129,6 +130,32 @@ Test(virtio_pci, bar_tells_its_size_and_moves)
 	vdriver_config_write(&d, BAR0 + 3, 1, 0xc0);
 	vdriver_config_write(&d, BAR0 + 1, 1, 0x80);
 	cr_assert_eq(vdriver_bar_read(&d, 18, 2), 1);
+}
+
+Test(virtio_pci, detached_function_reads_as_ones_and_its_slot_is_free)
+{
+	struct virtio_pci_wiring w = {.mmio = d.bus, .config = pci_host_config_bus(d.host)};
+	struct virtio *v;
+
+	vdriver_start(&d, 0, 8);
+	request();
+	power_cycle();
+	virtio_pci_detach(d.v);
+	d.v->dev.ops->destroy(&d.v->dev);
+	d.v = NULL;
+	cr_assert_eq(vdriver_config_read(&d, 0, 4), UINT32_MAX);
+	vdriver_config_write(&d, COMMAND, 2, 7);
+	cr_assert_eq(vdriver_bar_read(&d, STATUS, 1), 0xff);
+	vdriver_bar_write(&d, VIRTIO_PCI_NOTIFY, 2, 0);
+	cr_assert_eq(virtio_rng_create(&(struct virtio_rng_config){"rng"},
+				       &(struct virtio_rng_wiring){d.mem, d.loop}, &v, NULL), 0);
+	cr_assert_eq(virtio_pci_attach(v, &(struct virtio_pci_config){pci_host_config_base(1), VD_BAR, 0},
+				       &w, NULL), 0);
+	d.v = v;
+	cr_assert_eq(vdriver_config_read(&d, 0, 4), 0x10441af4);
+	cr_assert_eq(vdriver_config_read(&d, 0x3c, 2), 0, "without a pin");
+	vdriver_config_write(&d, COMMAND, 2, 2);
+	cr_assert_eq(vdriver_bar_read(&d, STATUS, 1), 0);
 }
 
 /* H42 */

@@ -177,3 +177,30 @@ Test(bus, movable_region_is_found_where_it_was_moved_to)
 	cr_assert_eq(bus_read(b, 0x5000, 8, &v), BUS_OK);
 	bus_destroy(b);
 }
+
+Test(bus, what_was_removed_reads_as_ones_and_others_stay)
+{
+	struct bus *b = make();
+	struct bus_slot *first, *second;
+	uint64_t v;
+
+	cr_assert_eq(add(b, 0x100, 0x10, &any_ops), 0);
+	cr_assert_eq(add(b, 0x200, 0x10, &any_ops), 0);
+	cr_assert_eq(add(b, 0x300, 0x10, &any_ops), 0);
+	cr_assert_eq(bus_add_movable(b, &(struct region){"m", 0x1000, 16, &any_ops, NULL}, &first, NULL), 0);
+	cr_assert_eq(bus_add_movable(b, &(struct region){"n", 0x2000, 16, &any_ops, NULL}, &second, NULL), 0);
+	bus_remove(b, 0x200);
+	bus_remove(b, 0x208); /* nothing begins there */
+	bus_remove_movable(b, first);
+	cr_assert_eq(bus_read(b, 0x200, 4, &v), BUS_UNCLAIMED);
+	cr_assert_eq(v, 0xffffffff);
+	cr_assert_eq(bus_read(b, 0x1000, 4, &v), BUS_UNCLAIMED);
+	cr_assert_eq(bus_write(b, 0x1000, 4, 0), BUS_UNCLAIMED);
+	cr_assert_eq(bus_read(b, 0x10f, 1, &v), BUS_OK);
+	cr_assert_eq(bus_read(b, 0x300, 1, &v), BUS_OK);
+	cr_assert_eq(bus_read(b, 0x2000, 1, &v), BUS_OK);
+	bus_move(second, 0x5000);
+	cr_assert_eq(bus_read(b, 0x5000, 1, &v), BUS_OK);
+	cr_assert_eq(add(b, 0x200, 0x10, &any_ops), 0, "its place is free");
+	bus_destroy(b);
+}

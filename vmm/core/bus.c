@@ -91,6 +91,29 @@ void bus_move(struct bus_slot *slot, uint64_t base)
 	atomic_store(&slot->base, base);
 }
 
+void bus_remove(struct bus *b, uint64_t base)
+{
+	for (unsigned i = 0; i < b->n_regions; i++) {
+		if (b->regions[i].base != base)
+			continue;
+		b->n_regions--;
+		memmove(b->regions + i, b->regions + i + 1,
+			(b->n_regions - i) * sizeof(*b->regions));
+		break;
+	}
+}
+
+void bus_remove_movable(struct bus *b, struct bus_slot *slot)
+{
+	for (unsigned i = 0; i < b->n_slots; i++) {
+		if (b->slots[i] != slot)
+			continue;
+		b->slots[i] = b->slots[--b->n_slots];
+		free(slot);
+		break;
+	}
+}
+
 static const struct region *find_movable(const struct bus *b, uint64_t addr, uint64_t *off)
 {
 	for (unsigned i = 0; i < b->n_slots; i++) {

@@ -6,13 +6,13 @@
  *
  * Regions that stay where they are do not overlap. Others can be moved by the guest (a PCI device's
  * base address registers); they may lie anywhere, and are looked at where no fixed region is. Which
- * regions there are does not change once the machine runs, only where the movable ones begin, so
- * accesses need no lock of their own. The owner's lock is held around each callback but the quick
+ * regions there are does not change while the guest's processors run, only where the movable ones
+ * begin, so accesses need no lock of their own. The owner's lock is held around each callback but the quick
  * ones. The bus checks
  * access sizes, devices do not. An access that no region claims reads as all ones.
  *
- * Threads: bus_read, bus_write and bus_move from any thread at once; bus_add and bus_add_movable
- * only while the machine is built.
+ * Threads: bus_read, bus_write and bus_move from any thread at once; bus_add, bus_add_movable and
+ * those that remove only while the machine is built, or while all its processors are parked.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,6 +53,9 @@ int bus_add_movable(struct bus *b, const struct region *r, struct bus_slot **out
 /* What of it would lie beyond 2^64 is out of reach. An access under way may still reach its old
  * place. */
 void bus_move(struct bus_slot *slot, uint64_t base);
+/* The region that begins there. */
+void bus_remove(struct bus *b, uint64_t base);
+void bus_remove_movable(struct bus *b, struct bus_slot *slot);
 
 /*
  * One access of size 1, 2, 4 or 8 bytes. A size the region does not list, or one that crosses its

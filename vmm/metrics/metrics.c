@@ -102,6 +102,14 @@ void metrics_destroy(struct metrics *m)
 
 /* --- collecting ---------------------------------------------------------------------------------- */
 
+static struct metrics_row *find_row(const struct metrics_section *s, const struct device *d)
+{
+	for (unsigned i = 0; i < s->n_rows; i++)
+		if (s->rows[i].device == d)
+			return &s->rows[i];
+	return NULL;
+}
+
 struct attaching {
 	struct metrics *m;
 	bool failed;
@@ -114,7 +122,7 @@ static void attach_device(void *ctx, const struct device *d)
 	for (unsigned i = 0; i < a->m->n_sections; i++) {
 		struct metrics_section *s = &a->m->sections[i];
 
-		if (s->group->device && !strcmp(s->group->device, d->ops->type))
+		if (s->group->device && !strcmp(s->group->device, d->ops->type) && !find_row(s, d))
 			a->failed |= !add_row(s, d);
 	}
 }
@@ -138,6 +146,42 @@ void metrics_detach(struct metrics *m)
 	for (unsigned i = 0; i < m->n_sections; i++)
 		if (m->sections[i].group->device)
 			drop_rows(&m->sections[i]);
+}
+
+struct seeking {
+	const struct device *device;
+	bool found;
+};
+
+static void seek_device(void *ctx, const struct device *d)
+{
+	struct seeking *s = ctx;
+
+	s->found |= d == s->device;
+}
+
+static void drop_gone(const struct metrics *m, struct metrics_section *s)
+{
+	for (unsigned i = s->n_rows; s->group->device && i-- > 0;) {
+		struct seeking seek = { .device = s->rows[i].device };
+
+		machine_each_device(m->machine, seek_device, &seek);
+		if (seek.found)
+			continue;
+		free(s->rows[i].now);
+		s->n_rows--;
+		memmove(s->rows + i, s->rows + i + 1, (s->n_rows - i) * sizeof(*s->rows));
+	}
+}
+
+bool metrics_follow(struct metrics *m)
+{
+	struct attaching a = { .m = m };
+
+	for (unsigned i = 0; i < m->n_sections; i++)
+		drop_gone(m, &m->sections[i]);
+	machine_each_device(m->machine, attach_device, &a);
+	return !a.failed;
 }
 
 int metrics_set(struct metrics *m, const char *group, const char *key, uint64_t total)

@@ -56,6 +56,8 @@ int metrics_open(struct metrics *m, const char *path, struct err *e);
 /* From here to metrics_detach() the machine's devices are in the document. mmds may be NULL. */
 int metrics_attach(struct metrics *m, const struct machine *machine, const struct mmds *mmds);
 void metrics_detach(struct metrics *m);
+/* After a device came or went: its object comes or goes, too. False: there was no memory for it. */
+bool metrics_follow(struct metrics *m);
 
 /* The total so far of a member that no device counts, such as "put_api_requests", "drive_count".
  * Members that are no counter in the document (times) are given out as they are. -ENOENT: there is no

@@ -338,7 +338,7 @@ def plugged():
             yield "has gone", c.call("DELETE", "/drives/more"), none
             yield "change", c.call("PATCH", "/drives/more", {"drive_id": "more"}), fault(
                 "Drive config error: Unable to patch the block device: Device not found Please verify the request arguments.")
-        yield "descriptors", b"%d" % s.n_fds(), b"%d" % n_fds
+        yield "descriptors", s.n_fds() <= n_fds, True
         yield "threads", " ".join(s.threads()).encode(), " ".join(threads).encode()
         yield "second root", c.call("PUT", "/drives/r", {**root, "drive_id": "r"}), fault(
             "Drive config error: A root block device already exists!")

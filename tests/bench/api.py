@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What the API costs: requests a second on one connection and with one each, CPU time until it answers, memory.
-usage: api.py [SECONDS]. The client is one Python process, which is most of what is measured: the server's own CPU time
+usage: api.py [--storm] [SECONDS]. With --storm, instead, how long requests take while a guest hammers its devices: its
+last number is the monitor's CPU time. The client is one Python process, which is most of what is measured: the server's own CPU time
 for each request is shown beside it."""
 import os
 import resource
@@ -40,8 +41,23 @@ def measure(name, pid, seconds, once):
     print(f"{name:44} {n / took:8.0f} /s   server CPU {(cpu_s(pid) - cpu) / n * 1e6:6.1f} us each")
 
 
+def under_storm(seconds):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "boot"))
+    from apilive import enter_namespace
+    import storm
+    enter_namespace(["tap0"])
+    print(f"{'a guest that rings doorbells':36} {storm.hostile_guest(seconds)}")
+    for kernel, bus in (("cloud-6.1", "mmio"), ("cloud-6.12", "pci")):
+        times, cpu, poured = storm.busy_guest(kernel, bus, seconds)
+        print(f"{'all devices, ' + kernel + ', ' + bus:36} {times}; {poured >> 20} MiB of vsock, {cpu:.1f} s of CPU")
+
+
 def main():
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3
+    args = [a for a in sys.argv[1:] if a != "--storm"]
+    seconds = float(args[0]) if args else 3
+    if len(args) + 1 < len(sys.argv):
+        under_storm(seconds)
+        return
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     starts = 20
     for _ in range(starts):

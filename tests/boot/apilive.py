@@ -9,11 +9,10 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 
 from harness import ROOT, Skip, guest
@@ -178,6 +177,26 @@ class ApiGuest:
 
     def sound(self):
         self.sh("! dmesg | grep -E 'BUG:|WARNING:|Oops|soft lockup|I/O error'")
+
+    def cpu_s(self):
+        """Processor time of the monitor, guest included."""
+        with open(f"/proc/{self.proc.pid}/stat", encoding="ascii") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def listen(self, port):
+        """Takes what the guest sends to this port; g.poured counts bytes."""
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(f"{self.uds}_{port}")
+        s.listen(16)
+        self.poured = 0
+
+        def take():
+            while True:
+                with s.accept()[0] as conn:
+                    while chunk := conn.recv(1 << 20):
+                        self.poured += len(chunk)
+        threading.Thread(target=take, daemon=True).start()
 
     def file(self, name, size=0, data=b""):
         return self.server.file(name, size, data)

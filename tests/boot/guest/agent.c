@@ -4,6 +4,7 @@
  *
  *	agent serve PORT		in the guest: for each connection, its bytes up to a NUL are run by
  *					sh -c; output goes back, then "@@ STATUS\n"
+ *	agent pour CID PORT		in the guest: sends until the peer stops it
  *	agent ask SOCKET PORT LINE	on the host, over mayfly's Unix socket; ends with the line's
  *					status, or 255 if there was no answer
  */
@@ -84,6 +85,19 @@ static void serve(unsigned port)
 	}
 }
 
+static int pour(unsigned cid, unsigned port)
+{
+	struct sockaddr_vm addr = { .svm_family = AF_VSOCK, .svm_port = port, .svm_cid = cid };
+	int s = socket(AF_VSOCK, SOCK_STREAM, 0);
+	static char buf[1 << 16];
+
+	if (s < 0 || connect(s, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		die("connect");
+	while (write(s, buf, sizeof(buf)) > 0)
+		;
+	return 0;
+}
+
 static int ask(const char *path, const char *port, const char *line)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -115,6 +129,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		serve((unsigned)atoi(argv[2]));
+	if (argc == 4 && !strcmp(argv[1], "pour"))
+		return pour((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
 	if (argc == 5 && !strcmp(argv[1], "ask"))
 		return ask(argv[2], argv[3], argv[4]);
 	fprintf(stderr, "usage: agent serve PORT | agent ask SOCKET PORT LINE\n");

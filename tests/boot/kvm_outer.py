@@ -28,7 +28,8 @@ import time
 
 from harness import CACHE, MAYFLY, Skip, guest
 
-MODULES = ["irqbypass", "kvm", "ccp", "kvm-amd"]
+MODULES = ["irqbypass", "kvm", "ccp", "kvm-amd", "tun"]
+OPTIONAL = ["ccp", "tun"]
 
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -145,7 +146,7 @@ class Outer:
             try:
                 self.cpio.add(f"/modules/{name}.ko", open(module_file(name), "rb").read())
             except Skip:
-                if name != "ccp":
+                if name not in OPTIONAL:
                     raise
         self.libs, self.marks = set(), None
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import apilive
 import bare_test
 import payload
 from harness import MAYFLY, ROOT, Skip, Suite, guest, initrd, run
@@ -226,6 +227,10 @@ def plan_linux(plan):
              "head -c 1048576 /tmp/pmem.img | md5sum; truncate -s 8M /tmp/pmem.img; wait $pid; code=$?; cat /tmp/pmem; "
              "exit $code", 0, [r"([0-9a-f]{32})  -[^$]*written \1", r"zeroes 1048576", r"flush failed"],
              [r"Kernel panic", r"BUG:", r"Oops"])
+    plan.add("booted and changed by the API alone", "sh /guest/kvm_api.sh /bin/mayfly /bin/agent /guest/cloud-6.1 "
+             "/guest/initrd-api", 0, [rf"{what} right" for what in (
+                 "boot", "contents", "image", "limit", "balloon", "memory", "entropy", "net", "mmds", "pause", "metrics",
+                 "(?s)(more plug right.*){3}unplug", "taken away")], [*BAD, "refused"], limit=240)
     plan.add("TERM shuts the guest down", "mkfifo /tmp/in; sleep 60 >/tmp/in & " +
              linux("cloud-6.1", 1, "mayfly.shell", "--log info") + " </tmp/in >/tmp/out 2>&1 & pid=$!;"
              "until grep -q reached /tmp/out; do sleep 1; done; sleep 1;"
@@ -268,6 +273,9 @@ def main():
             files.append((bare_test.build(tmp), "/guest/bare.elf"))
             stream = build_program("stream", tmp)
             files += [(stream, "/bin/stream"), (vsock_initrd(tmp, stream), "/guest/initrd-vsock")]
+            agent = build_program("agent", tmp)
+            files += [(agent, "/bin/agent"), (apilive.make_initrd(tmp, "cloud-6.1", "pci", agent), "/guest/initrd-api"),
+                      (os.path.join(ROOT, "tests", "boot", "kvm_api.sh"), "/guest/kvm_api.sh")]
             files += [(guest(k), f"/guest/{k}") for k in ("cloud-6.1", "cloud-6.12")]
             files += [(initrd("cloud-6.1"), "/guest/initrd"), (disk_initrd(tmp), "/guest/initrd-disk"),
                       (disk_initrd(tmp, "cloud-6.12", ("virtio_blk", "virtio_rng")), "/guest/initrd-disk-6.12"),

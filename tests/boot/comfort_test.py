@@ -167,18 +167,35 @@ def fish_completes(tmp):
     assert res.stdout.startswith("--accel\t"), res.stdout
 
 
+def said_by_firecracker(tmp):
+    program = os.path.join(tmp, "firecracker")
+    os.symlink(os.path.abspath(MAYFLY), program)
+    return subprocess.run([program, "--help"], check=True, capture_output=True, text=True).stdout
+
+
 def pages_are_made(tmp):
+    """Each has every option or verb that the program says it has, and man nothing to complain of."""
     pages = os.path.join(os.path.dirname(os.path.dirname(MAYFLY)), "docs", "man")
     if not os.path.exists(os.path.join(pages, "mayfly-run.1")):
         raise Skip("the build made no pages (scdoc)")
-    with open(os.path.join(pages, "mayfly-run.1"), encoding="utf-8") as f:
-        text = f.read().replace("\\-", "-").replace("\\(", "(").replace("\\&", "")
-    missing = [o for o in options() if f"--{o}" not in text]
-    assert not missing, missing
-    if shutil.which("man"):
-        res = subprocess.run(["man", "--warnings", "-l", os.path.join(pages, "mayfly-run.1")], capture_output=True, text=True,
-                             env=dict(os.environ, MANWIDTH="100", MANPAGER="cat"))
-        assert res.returncode == 0 and not res.stderr and "127 if there is no such program" in res.stdout, res.stderr
+    said = {"run": say("help", "run"), "api": say("help", "api"), "jailer": say("jailer", "--help"),
+            "firecracker": said_by_firecracker(tmp), "ctl": say("help", "ctl"), "ps": "", "doctor": "", "version": ""}
+    for name, text in [("", "")] + [("-" + n, t) for n, t in said.items()]:
+        path = os.path.join(pages, f"mayfly{name}.1")
+        with open(path, encoding="utf-8") as f:
+            page = f.read().replace("\\-", "-").replace("\\(", "(").replace("\\&", "")
+        wanted = re.findall(r"^ +(--[a-z+-]+)", text, re.M) + (re.findall(r"^  ([a-z]+) ", text, re.M) if name == "-ctl" else [])
+        assert wanted or not text, name
+        missing = [w for w in wanted if w not in page]
+        assert not missing, f"{path} lacks {missing}"
+        if shutil.which("man"):
+            res = subprocess.run(["man", "--warnings", "-l", path], capture_output=True, text=True,
+                                 env=dict(os.environ, MANWIDTH="100", MANPAGER="cat"))
+            assert res.returncode == 0 and not res.stderr and "SEE ALSO" in res.stdout, (path, res.stderr)
+    with open(os.path.join(pages, "mayfly.1"), encoding="utf-8") as f:
+        text = f.read().replace("\\-", "-").replace("\\fB", "").replace("\\fR", "")
+    missing = [n for n in said if f"mayfly-{n}(1)" not in text]
+    assert not missing, f"mayfly(1) does not name {missing}"
 
 
 def main():

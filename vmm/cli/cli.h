@@ -34,6 +34,7 @@ int help_main(int argc, char **argv);
 int cli_fail(int code, const struct err *e);
 const struct opt *run_option_table(void);
 void run_print_options(void);
+const struct opt *api_option_table(void);
 void api_print_options(void);
 void ctl_print_verbs(void);
 /* Writes s as a JSON string, quotes included, to standard output. */

@@ -5,6 +5,7 @@ usage: comfort_test.py [REGEX]. Guests are a few bytes of code, as in cli_test.p
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -124,6 +125,29 @@ def unit_is_sound(tmp):
     assert "mayfly" not in res.stderr, res.stderr
 
 
+def unit_environment(tmp):
+    """What the unit runs, with its environment: a JSON file alone will do, options in a .conf count for more."""
+    with open(os.path.join(ROOT, "tools", "systemd", "mayfly@.service"), encoding="utf-8") as f:
+        unit = f.read().replace("/etc/mayfly/%i", os.path.join(tmp, "web")).replace("%C", tmp).replace("%t", tmp)
+    env = dict(w.split("=", 1) for line in re.findall(r"^Environment=(.*)$", unit, re.M) for w in shlex.split(line))
+    documented = re.findall(r"[A-Z_]{4,}", say("help", "environment")) + ["MAYFLY_OPTIONS", "XDG_RUNTIME_DIR"]
+    named = set(env) | set(re.findall(r"^#\t([A-Z_]+)=", unit, re.M))
+    assert named <= set(documented), named - set(documented)
+    assert re.search(r"^EnvironmentFile=-" + re.escape(os.path.join(tmp, "web")) + r"\.conf$", unit, re.M), unit
+    kernel = os.path.join(tmp, "vmlinux")
+    open(kernel, "wb").close()
+    with open(os.path.join(tmp, "web.json"), "w", encoding="utf-8") as f:
+        json.dump({"boot-source": {"kernel_image_path": kernel}, "drives": [], "machine-config": {"vcpu_count": 2, "mem_size_mib": 96}},
+                  f)
+    run = re.search(r"^ExecStart=/usr/bin/env mayfly run (.*)$", unit, re.M).group(1)
+    assert run == "$MAYFLY_OPTIONS", run
+    for options, mib in ((env["MAYFLY_OPTIONS"], 96), (f"--kernel {kernel} --mem 64M --net none", 64)):
+        out = subprocess.run([MAYFLY, "run", *options.split(), "--dry-run"], env={**os.environ, **env}, capture_output=True,
+                             text=True, timeout=20)
+        assert out.returncode == 0, out.stderr
+        assert f": {mib}" in out.stdout or f": {mib << 20}" in out.stdout or f"{mib}M" in out.stdout, out.stdout
+
+
 def options():
     return re.findall(r"^  --([a-z+-]+)", say("help", "run"), re.M)
 
@@ -211,6 +235,7 @@ def main():
         ("bash completes", completes_in_bash),
         ("zsh completes", lambda t: completes_in("zsh", ["zsh", "-n"], t)),
         ("fish completes", fish_completes),
+        ("the service unit's environment", unit_environment),
         ("manual pages", pages_are_made),
     ]:
         with tempfile.TemporaryDirectory(prefix="mayfly-comfort-") as tmp:

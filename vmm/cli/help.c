@@ -89,7 +89,8 @@ static void help_environment(void)
 	printf("  MAYFLY_KERNEL, MAYFLY_INITRD   default images\n"
 	       "  MAYFLY_ACCEL                   default of --accel\n"
 	       "  MAYFLY_LOG                     default of --log\n"
-	       "  XDG_CACHE_HOME                 where default images are looked for\n");
+	       "  XDG_CACHE_HOME                 where default images are looked for\n"
+	       "  XDG_RUNTIME_DIR                where running machines answer ps and debug\n");
 }
 
 static const struct {

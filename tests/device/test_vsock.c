@@ -274,18 +274,18 @@ Test(vsock, guest_without_room_gets_nothing)
 		got += p.len;
 	}
 	cr_assert_eq(got, 1000);
-	fake_loop_advance(r.d.loop, SECOND / 200);
+	fake_loop_advance(r.m.d.loop, SECOND / 200);
 	cr_assert(rig_is_quiet(&r)); /* most guests tell by themselves */
-	fake_loop_advance(r.d.loop, SECOND / 100);
+	fake_loop_advance(r.m.d.loop, SECOND / 100);
 	rig_expect(&r, GUEST, port, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
-	fake_loop_advance(r.d.loop, SECOND);
+	fake_loop_advance(r.m.d.loop, SECOND);
 	cr_assert(rig_is_quiet(&r)); /* asked once */
 	r.fwd_cnt = 400;
 	rig_send(&r, GUEST, port, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
 	cr_assert(rig_recv(&r, &p, NULL));
 	cr_assert_eq(p.op, VIRTIO_VSOCK_OP_RW);
 	cr_assert_eq(p.len, 400);
-	fake_loop_advance(r.d.loop, SECOND / 50);
+	fake_loop_advance(r.m.d.loop, SECOND / 50);
 	rig_expect(&r, GUEST, port, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
 	r.fwd_cnt = 200; /* takes it back */
 	rig_send(&r, GUEST, port, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
@@ -311,13 +311,13 @@ Test(vsock, guest_that_tells_in_time_is_not_asked)
 	port = rig_open_from_host(&r, GUEST, &fd);
 	for (unsigned i = 0; i < 20; i++) {
 		cr_assert_eq(send(fd, (char[200]){0}, 200, 0), 200);
-		fake_loop_poll(r.d.loop);
+		fake_loop_poll(r.m.d.loop);
 		for (unsigned k = 0; k < 2; k++) {
 			cr_assert(rig_recv(&r, &p, NULL));
 			cr_assert_eq(p.op, VIRTIO_VSOCK_OP_RW);
 			cr_assert_eq(p.len, 100);
 			r.fwd_cnt += 100;
-			fake_loop_advance(r.d.loop, SECOND / 200);
+			fake_loop_advance(r.m.d.loop, SECOND / 200);
 			rig_send(&r, GUEST, port, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
 		}
 		cr_assert(rig_is_quiet(&r));

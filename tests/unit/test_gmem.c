@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static const gpaddr low = 64 << 10, high = 1ull << 32;
 
@@ -181,6 +182,33 @@ Test(gmem, discarded_pages_read_as_zeroes_and_take_no_memory)
 	gmem_fill(m, 0x2000, 0x66, 1);
 	gmem_read(m, 0x2000, b, 2);
 	cr_assert(b[0] == 0x66 && b[1] == 0);
+	gmem_destroy(m);
+}
+
+Test(gmem, shared_memory_is_the_same_for_whoever_has_it_and_keeps_its_size)
+{
+	const struct gmem_region *r;
+	const uint8_t *other;
+	struct gmem *m;
+
+	cr_assert_eq(gmem_create_shared(128 << 10, low, &m, NULL), 0);
+	cr_assert_eq(gmem_regions(m, &r), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		other = mmap(NULL, low, PROT_READ, MAP_SHARED, r[i].fd, 0);
+		cr_assert_neq(other, MAP_FAILED);
+		gmem_fill(m, r[i].base, 0x55, low);
+		cr_assert_eq(other[0x1000], 0x55);
+		cr_assert_eq(gmem_discard(m, r[i].base + 0x1000, 0x3000), 0);
+		cr_assert_eq(resident(r[i].host, low), 13);
+		cr_assert(other[0xfff] == 0x55 && other[0x1000] == 0 && other[0x4000] == 0x55);
+		cr_assert_eq(ftruncate(r[i].fd, 0), -1);
+		cr_assert_eq(ftruncate(r[i].fd, low + 4096), -1);
+		munmap((void *)(uintptr_t)other, low);
+	}
+	gmem_destroy(m);
+	m = make();
+	gmem_regions(m, &r);
+	cr_assert(r[0].fd == -1 && r[1].fd == -1);
 	gmem_destroy(m);
 }
 

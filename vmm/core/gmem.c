@@ -6,10 +6,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
@@ -24,8 +26,9 @@ static const gpaddr high_base = 1ull << 32;
  * Maps `len` bytes between two guards, on a boundary of huge pages, as guest-physical bases are:
  * only so can a huge page of the host back one of the guest's second-stage tables. One fault then
  * does for 512 pages. Where the host has none to give, small ones do. What is promised has its place in the host's account of memory.
+ * fd: of the memory if others have it too, or -1.
  */
-static uint8_t *map_guarded(uint64_t len, bool promised)
+static uint8_t *map_guarded(uint64_t len, bool promised, int fd)
 {
 	uint64_t room = len + 2 * GUARD_BYTES + HUGE_BYTES;
 	uint8_t *p = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -41,8 +44,8 @@ static uint8_t *map_guarded(uint64_t len, bool promised)
 	p += head;
 	/* Without MAP_NORESERVE: more than the host could ever give is refused here. */
 	if (mmap(p + GUARD_BYTES, len, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (promised ? 0 : MAP_NORESERVE), -1,
-		 0) == MAP_FAILED) {
+		 (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED) | MAP_FIXED |
+			 (promised ? 0 : MAP_NORESERVE), fd, 0) == MAP_FAILED) {
 		int saved = errno;
 
 		munmap(p, len + 2 * GUARD_BYTES);
@@ -56,19 +59,45 @@ static uint8_t *map_guarded(uint64_t len, bool promised)
 	return p;
 }
 
+int gmem_shared_fd(const char *name, uint64_t len)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	/* without the seals whoever has it could cut it off under us */
+	if (fd >= 0 && (ftruncate(fd, (off_t)len) < 0 ||
+			fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)) {
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+		fd = -1;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
 static int add_region(struct gmem *m, gpaddr base, uint64_t len, enum gmem_kind kind, struct err *e)
 {
-	uint8_t *host;
+	bool shared = m->shared && kind != GMEM_FILE;
+	int fd = shared ? gmem_shared_fd("mayfly-ram", len) : -1;
+	uint8_t *host = NULL;
 
 	assert(m->n_regions < GMEM_MAX_REGIONS);
-	host = map_guarded(len, kind == GMEM_RAM);
+	if (!shared || fd >= 0)
+		host = map_guarded(len, kind == GMEM_RAM, fd);
+	else
+		errno = -fd;
 	if (!host) {
+		int saved = errno;
+
+		if (fd >= 0)
+			close(fd);
+		errno = saved;
 		err_set(e, ENOMEM, "memory: cannot map %llu MiB of guest memory: %s",
 			(unsigned long long)(len >> 20), strerror(errno));
 		err_hint(e, "give the guest less memory with --mem");
 		return -ENOMEM;
 	}
-	m->regions[m->n_regions++] = (struct gmem_region){base, len, host, kind};
+	m->regions[m->n_regions++] = (struct gmem_region){base, len, host, kind, fd};
 	if (kind == GMEM_RAM)
 		m->size_bytes += len;
 	return 0;
@@ -97,7 +126,8 @@ int gmem_add_hotplug(struct gmem *m, uint64_t len, uint64_t align, gpaddr *base,
 	return r;
 }
 
-int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e)
+static int create(uint64_t len_bytes, uint64_t low_max, bool shared, struct gmem **out,
+		  struct err *e)
 {
 	struct gmem *m;
 	uint64_t low = len_bytes < low_max ? len_bytes : low_max;
@@ -109,6 +139,7 @@ int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct 
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return err_set(e, ENOMEM, "memory: out of host memory");
+	m->shared = shared;
 	r = add_region(m, 0, low, GMEM_RAM, e);
 	if (r == 0 && len_bytes > low)
 		r = add_region(m, high_base, len_bytes - low, GMEM_RAM, e);
@@ -121,14 +152,27 @@ fail:
 	return r;
 }
 
+int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e)
+{
+	return create(len_bytes, low_max, false, out, e);
+}
+
+int gmem_create_shared(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e)
+{
+	return create(len_bytes, low_max, true, out, e);
+}
+
 void gmem_destroy(struct gmem *m)
 {
 	if (!m)
 		return;
 	gmem_files_forget(m);
-	for (unsigned i = 0; i < m->n_regions; i++)
+	for (unsigned i = 0; i < m->n_regions; i++) {
 		munmap(m->regions[i].host - GUARD_BYTES,
 		       m->regions[i].len_bytes + 2 * GUARD_BYTES);
+		if (m->regions[i].fd >= 0)
+			close(m->regions[i].fd);
+	}
 	free(m);
 }
 
@@ -328,7 +372,7 @@ void gmem_written_iov(struct gmem *m, const struct iovec *iov, int n_iov, size_t
 	}
 }
 
-/* Private anonymous memory: dropped pages come back as zeroes, at the same host address, so nobody
+/* Memory of ours, no file: dropped pages come back as zeroes, at the same host address, so nobody
  * who remembers that address (a TLB, KVM's slots) need be told. What was on them has changed. */
 static bool is_anonymous(const struct gmem *m, gpaddr gpa, uint64_t len)
 {
@@ -353,7 +397,7 @@ int gmem_discard(struct gmem *m, gpaddr gpa, uint64_t len)
 		uint8_t *p = find(m, gpa, &avail);
 		size_t n = len < avail ? len : avail;
 
-		if (madvise(p, n, MADV_DONTNEED) < 0)
+		if (madvise(p, n, m->shared ? MADV_REMOVE : MADV_DONTNEED) < 0)
 			return -errno;
 		gmem_written(m, gpa, n);
 		gpa += n;

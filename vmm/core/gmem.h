@@ -4,8 +4,8 @@
 /*
  * Guest memory: the RAM of the machine as a guest-physical address space.
  *
- * Private anonymous memory in huge pages where the host has them (nothing shares it with another
- * process yet; what will, needs a memfd instead), laid out as up to GMEM_MAX_REGIONS regions with
+ * Private anonymous memory in huge pages where the host has them, or a memfd for each region where
+ * other processes are to have it too, laid out as up to GMEM_MAX_REGIONS regions with
  * holes between them and inaccessible guard pages around each mapping. Above the RAM that the
  * guest has from the start may lie ranges of other kinds, which devices tell it of; all accessors
  * treat them as RAM. No function hands out a host
@@ -41,6 +41,7 @@ struct gmem_region {
 	uint64_t len_bytes; /* a multiple of 4 KiB */
 	uint8_t *host;      /* for accelerators' memory maps only */
 	enum gmem_kind kind;
+	int fd; /* its memory from offset 0, for other processes; -1: it is private, or a file's */
 };
 
 /* Told after bytes in [gpa, gpa+len) were changed by someone who is not a guest processor. */
@@ -54,6 +55,10 @@ struct gmem_watcher {
  * low_max is a multiple of 4 KiB. Fails with -ENOMEM, -EINVAL.
  */
 int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e);
+/* The same, of memory that other processes can be given: every region that is no file has an fd. */
+int gmem_create_shared(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e);
+/* Memory that can be mapped by all who have the descriptor, and keeps its size; -errno. */
+int gmem_shared_fd(const char *name, uint64_t len);
 void gmem_destroy(struct gmem *m); /* NULL is allowed */
 
 unsigned gmem_regions(const struct gmem *m, const struct gmem_region **out); /* by base */

@@ -18,6 +18,7 @@ struct gmem_file_map { /* what gmem_file.c knows of a region of GMEM_FILE */
 
 struct gmem {
 	unsigned n_regions;
+	bool shared; /* all but files */
 	struct gmem_region regions[GMEM_MAX_REGIONS];
 	struct gmem_file_map files[GMEM_MAX_REGIONS]; /* by region */
 	uint64_t n_repairs; /* gmem_repair()'s */

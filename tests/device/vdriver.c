@@ -191,12 +191,22 @@ static void on_irq(void *ctl, unsigned pin, bool level)
 	d->irq = level;
 }
 
-void vdriver_init(struct vdriver *d)
+static void init(struct vdriver *d, int (*make_memory)(uint64_t, uint64_t, struct gmem **, struct err *))
 {
 	*d = (struct vdriver){0};
-	assert(gmem_create(2 * VD_RAM, VD_RAM, &d->mem, NULL) == 0);
+	assert(make_memory(2 * VD_RAM, VD_RAM, &d->mem, NULL) == 0);
 	assert(bus_create("memory", &d->bus, NULL) == 0);
 	assert(loop_create(&d->loop, NULL) == 0);
+}
+
+void vdriver_init(struct vdriver *d)
+{
+	init(d, gmem_create);
+}
+
+void vdriver_init_shared(struct vdriver *d)
+{
+	init(d, gmem_create_shared);
 }
 
 void vdriver_attach(struct vdriver *d, struct virtio *v)

@@ -62,6 +62,7 @@ struct vdriver_used {
 
 /* Memory, bus and loop; the test makes the device and hands it to vdriver_attach(). */
 void vdriver_init(struct vdriver *d);
+void vdriver_init_shared(struct vdriver *d); /* with memory that can be given to other processes */
 void vdriver_attach(struct vdriver *d, struct virtio *v);
 /* On PCI whatever the environment says, and with nothing switched on yet. */
 void vdriver_attach_pci(struct vdriver *d, struct virtio *v);

@@ -56,6 +56,7 @@ bool board_power_button(struct board *b);
 void board_ctrl_alt_del(struct board *b);
 /* See machine_set_disk() and those after it. */
 int board_set_disk(struct board *b, unsigned i, const char *path, struct err *e);
+int board_update_disk(struct board *b, unsigned i, struct err *e);
 int board_limit_disk(struct board *b, unsigned i, const struct limiter_bucket_config *bandwidth,
 		     const struct limiter_bucket_config *ops, struct err *e);
 int board_limit_net(struct board *b, unsigned i, bool rx,

@@ -27,6 +27,7 @@ struct board_console {
 
 struct board_image { /* what a disk's image was opened as, for live changes */
 	bool read_only, lenient, direct;
+	bool served; /* there is none: another program has the disk */
 	dev_t dev;
 	ino_t ino;
 };

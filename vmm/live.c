@@ -27,6 +27,13 @@ int machine_set_disk(struct machine *m, unsigned i, const char *path, struct err
 	return r < 0 ? r : changed(machine_board(m)->disks[i], "image", r);
 }
 
+int machine_update_disk(struct machine *m, unsigned i, struct err *e)
+{
+	int r = board_update_disk(machine_board(m), i, e);
+
+	return r < 0 ? r : changed(machine_board(m)->disks[i], "config", r);
+}
+
 int machine_limit_disk(struct machine *m, unsigned i, const struct limiter_bucket_config *bandwidth,
 		       const struct limiter_bucket_config *ops, struct err *e)
 {

@@ -329,6 +329,16 @@ static int check_cpu(const struct machine_config *c, const struct accel_ops *acc
 	return -EINVAL;
 }
 
+/* With programs that serve disks. */
+static bool shares_memory(const struct machine_config *c)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < c->n_disks; i++)
+		any |= c->disks[i].socket != NULL;
+	return any;
+}
+
 int machine_create(const struct machine_config *c, const struct machine_events *ev,
 		   struct loop *loop, struct machine **out, struct err *e)
 {
@@ -365,7 +375,8 @@ int machine_create(const struct machine_config *c, const struct machine_events *
 	if (r == 0)
 		r = check_cpu(c, m->accel, e);
 	if (r == 0)
-		r = gmem_create(c->mem_bytes, PC_RAM_LOW_MAX, &m->mem, e);
+		r = (shares_memory(c) ? gmem_create_shared : gmem_create)(c->mem_bytes,
+									  PC_RAM_LOW_MAX, &m->mem, e);
 	if (r == 0)
 		r = board_create(m->mem, loop, &board_events, &m->board, e);
 	if (r == 0)

@@ -28,6 +28,7 @@ enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DISKS = 12, MACHINE_MAX_FS = 4, MACHI
 
 struct machine_disk {
 	const char *path;
+	const char *socket; /* in place of path: of a program that serves the disk (vhost-user) */
 	const char *id; /* or NULL: "disk0", "disk1", ... */
 	const char *serial; /* or NULL: as id */
 	bool read_only;
@@ -191,6 +192,8 @@ void machine_ctrl_alt_del(struct machine *m); /* three keys of the keyboard */
 /* Changes of running devices, which are numbered as in the configuration. -ENOENT: no such one. */
 /* Another image in place of disk i's, as read-only as that was. Names file and remedy. */
 int machine_set_disk(struct machine *m, unsigned i, const char *path, struct err *e);
+/* Disk i is served by another program: has the guest look at what that says of it now. */
+int machine_update_disk(struct machine *m, unsigned i, struct err *e);
 /* A bucket that is NULL stays as it is. */
 int machine_limit_disk(struct machine *m, unsigned i, const struct limiter_bucket_config *bandwidth,
 		       const struct limiter_bucket_config *ops, struct err *e);

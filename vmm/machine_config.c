@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "boot/boot.h"
+#include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/mem.h"
 #include "devices/virtio/net.h"
@@ -72,6 +73,19 @@ static int check_cmdline(const char *s, struct err *e)
 	return 0;
 }
 
+/* What is the other program's business cannot be asked of this one. */
+static int check_served(const struct machine_disk *d, unsigned i, struct err *e)
+{
+	if (d->path)
+		return err_set(e, EINVAL, "disk %u: path and socket exclude each other", i);
+	if (!d->read_only && !d->serial && !d->overlay && !d->engine && d->cache != BLK_CACHE_NONE &&
+	    !d->limits.bandwidth.size && !d->limits.ops.size)
+		return 0;
+	err_set(e, EINVAL, "disk %u: with socket there are id, queues and cache=unsafe only", i);
+	err_hint(e, "tell the program that serves %.60s", d->socket);
+	return -EINVAL;
+}
+
 static int check_disks(const struct machine_config *c, struct err *e)
 {
 	unsigned i, j;
@@ -82,7 +96,9 @@ static int check_disks(const struct machine_config *c, struct err *e)
 	for (i = 0; i < c->n_disks; i++) {
 		const char *id = c->disks[i].id;
 
-		if (!c->disks[i].path || !*c->disks[i].path)
+		if (c->disks[i].socket && check_served(&c->disks[i], i, e) < 0)
+			return -EINVAL;
+		if (c->disks[i].socket ? !*c->disks[i].socket : !c->disks[i].path || !*c->disks[i].path)
 			return err_set(e, EINVAL, "disk %u: no path is given", i);
 		if (!id)
 			continue;

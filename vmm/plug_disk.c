@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "devices/virtio/blk.h"
+#include "devices/virtio/vhost_blk.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
 #include "vmm/core/device.h"
@@ -21,14 +22,30 @@ static void remember(struct board_image *i, const struct machine_disk *disk)
 		.read_only = disk->read_only,
 		.lenient = disk->lenient,
 		.direct = disk->cache == BLK_CACHE_NONE,
+		.served = disk->socket,
 	};
-	if (stat(disk->path, &st) == 0) {
+	if (!disk->socket && stat(disk->path, &st) == 0) {
 		i->dev = st.st_dev;
 		i->ino = st.st_ino;
 	}
 }
 
-int board_plug_disk(struct board *b, const struct machine_disk *disk, struct err *e)
+/* A disk that another program serves. */
+static int make_served(struct board *b, const struct machine_disk *disk, const char *id,
+		       struct loop *loop, struct virtio **out, struct err *e)
+{
+	const struct vhost_blk_config c = {
+		.id = disk->id ? disk->id : id,
+		.path = disk->socket,
+		.n_queues = disk->n_queues,
+		.unsafe = disk->cache == BLK_CACHE_UNSAFE,
+	};
+
+	return vhost_blk_create(&c, &(struct vhost_blk_wiring){ b->mem, loop }, out, e);
+}
+
+static int make_disk(struct board *b, const struct machine_disk *disk, const char *id,
+		     struct loop *loop, struct virtio **out, struct err *e)
 {
 	const struct blk_image_config image = {
 		.path = disk->path,
@@ -37,7 +54,26 @@ int board_plug_disk(struct board *b, const struct machine_disk *disk, struct err
 		.overlay = disk->overlay,
 		.lenient = disk->lenient,
 	};
-	struct virtio_blk_config c = { 0 };
+	struct virtio_blk_config c = {
+		.id = disk->id ? disk->id : id,
+		.serial = disk->serial,
+		.n_queues = disk->n_queues,
+		.unsafe = disk->cache == BLK_CACHE_UNSAFE,
+		.engine = (enum blk_engine)disk->engine,
+		.limits = disk->limits,
+	};
+	int r = blk_image_open(&image, &c.image, e);
+
+	if (r < 0)
+		return r;
+	r = virtio_blk_create(&c, &(struct virtio_blk_wiring){ b->mem, loop }, out, e);
+	if (r < 0)
+		blk_image_close(&c.image);
+	return r;
+}
+
+int board_plug_disk(struct board *b, const struct machine_disk *disk, struct err *e)
+{
 	struct io_thread *t;
 	struct virtio *v;
 	char id[16];
@@ -48,21 +84,9 @@ int board_plug_disk(struct board *b, const struct machine_disk *disk, struct err
 	if (r < 0)
 		return r;
 	b->io_threads[b->n_io_threads++] = t;
-	c.id = disk->id ? disk->id : id;
-	c.serial = disk->serial;
-	c.n_queues = disk->n_queues;
-	c.unsafe = disk->cache == BLK_CACHE_UNSAFE;
-	c.engine = (enum blk_engine)disk->engine;
-	c.limits = disk->limits;
-	r = blk_image_open(&image, &c.image, e);
-	if (r < 0)
-		return r;
-	r = virtio_blk_create(&c, &(struct virtio_blk_wiring){ b->mem, io_thread_loop(t) }, &v, e);
-	if (r < 0) {
-		blk_image_close(&c.image);
-		return r;
-	}
-	r = board_plug(b, v, e);
+	r = (disk->socket ? make_served : make_disk)(b, disk, id, io_thread_loop(t), &v, e);
+	if (r == 0)
+		r = board_plug(b, v, e);
 	if (r == 0) {
 		remember(&b->images[b->n_disks], disk);
 		b->disks[b->n_disks++] = v;
@@ -85,11 +109,16 @@ int board_plug_disks(struct board *b, const struct machine_config *c, struct err
 
 /* --- live changes ----------------------------------------------------------------------------- */
 
-static struct virtio *find(struct board *b, unsigned i, struct err *e)
+/* served: by another program, or not. */
+static struct virtio *find(struct board *b, unsigned i, bool served, struct err *e)
 {
-	if (i < b->n_disks)
+	if (i < b->n_disks && b->images[i].served == served)
 		return b->disks[i];
-	err_set(e, ENOENT, "there is no disk %u", i);
+	if (i < b->n_disks)
+		err_set(e, ENOENT, "disk %u is %s", i,
+			served ? "not served by another program" : "served by another program");
+	else
+		err_set(e, ENOENT, "there is no disk %u", i);
 	return NULL;
 }
 
@@ -128,7 +157,7 @@ static int change_image(struct virtio *v, const struct board_image *old, const c
 
 int board_set_disk(struct board *b, unsigned i, const char *path, struct err *e)
 {
-	struct virtio *v = find(b, i, e);
+	struct virtio *v = find(b, i, false, e);
 	struct stat st;
 	int r;
 
@@ -146,10 +175,23 @@ int board_set_disk(struct board *b, unsigned i, const char *path, struct err *e)
 	return r;
 }
 
+int board_update_disk(struct board *b, unsigned i, struct err *e)
+{
+	struct virtio *v = find(b, i, true, e);
+	int r;
+
+	if (!v)
+		return -ENOENT;
+	device_lock(&v->dev);
+	r = vhost_blk_update(v, e);
+	device_unlock(&v->dev);
+	return r;
+}
+
 int board_limit_disk(struct board *b, unsigned i, const struct limiter_bucket_config *bandwidth,
 		     const struct limiter_bucket_config *ops, struct err *e)
 {
-	struct virtio *v = find(b, i, e);
+	struct virtio *v = find(b, i, false, e);
 
 	if (!v)
 		return -ENOENT;

@@ -197,6 +197,10 @@ def disk_cases(s, tmp):
                       ("queues=17", r"1 to 16"), ("cache=some", r"cache"), ("engine=aio", r"engine")):
         s.check(f"disk: {keys}", lambda k=keys, e=err: fails(base + ["--disk", f"{good},{k}"], 2, e))
     s.check("disk: ro with overlay", lambda: fails(base + ["--disk", f"{good},ro,overlay=ephemeral"], 3, r"overlay goes neither with ro"))
+    for name, keys, err in [("path and socket", f"{good},socket=/s", r"path and socket exclude"), ("socket, ro", "socket=/s,ro", r"only.*tell the program"),
+                            ("socket, limit", "socket=/s,bw=1M", r"id, queues and cache=unsafe only")]:
+        s.check(f"disk: {name}", lambda k=keys, e=err: fails(base + ["--disk", k], 3, e))
+    s.check("disk: no such socket", lambda: fails(base + ["--disk", f"socket={tmp}/no.sock"], 3, r"no\.sock: cannot connect.*start the program"))
     s.check("disk: too many", lambda: fails(base + sum((["--disk", f"{good},ro"] for _ in range(13)), []), 2,
                                             r"at most 12 disks"))
     s.check("disk: same id twice", lambda: fails(base + ["--disk", good + ",id=a", "--disk", good + ",id=a"], 3,

@@ -22,6 +22,7 @@ enum {
 	DISK_CACHE,
 	DISK_ENGINE,
 	DISK_QUEUES,
+	DISK_SOCKET,
 	DISK_LIMITS, /* four */
 };
 const struct opt_key run_disk_keys[] = {
@@ -34,6 +35,7 @@ const struct opt_key run_disk_keys[] = {
 	[DISK_CACHE] = { "cache", OPT_CHOICE, "writeback|none|unsafe" },
 	[DISK_ENGINE] = { "engine", OPT_CHOICE, "auto|io_uring|sync" },
 	[DISK_QUEUES] = { "queues", OPT_UINT, "N" },
+	[DISK_SOCKET] = { "socket", OPT_STR, "PATH" },
 	[DISK_LIMITS] = { "bw", OPT_SIZE, "BYTES/S" },
 	{ "bw_burst", OPT_SIZE, "BYTES" },
 	{ "ops", OPT_UINT, "OPS/S" },
@@ -56,9 +58,9 @@ int run_add_disk(struct machine_config *m, const struct opt_value *v, struct err
 	struct machine_disk *disk;
 	int r;
 
-	if (!v[DISK_PATH].given) {
+	if (!v[DISK_PATH].given && !v[DISK_SOCKET].given) {
 		err_set(e, EINVAL, "--disk: no path is given");
-		err_hint(e, "write --disk PATH[,ro]");
+		err_hint(e, "write --disk PATH[,ro], or --disk socket=PATH (vhost-user)");
 		return -EINVAL;
 	}
 	if (m->n_disks == MACHINE_MAX_DISKS)
@@ -69,7 +71,8 @@ int run_add_disk(struct machine_config *m, const struct opt_value *v, struct err
 			       (unsigned long long)v[DISK_QUEUES].num, VIRTIO_BLK_MAX_QUEUES);
 	disk = &m->disks[m->n_disks];
 	*disk = (struct machine_disk){
-		.path = v[DISK_PATH].text,
+		.path = v[DISK_PATH].given ? v[DISK_PATH].text : NULL,
+		.socket = v[DISK_SOCKET].given ? v[DISK_SOCKET].text : NULL,
 		.id = v[DISK_ID].given ? v[DISK_ID].text : NULL,
 		.serial = v[DISK_SERIAL].given ? v[DISK_SERIAL].text : NULL,
 		.read_only = v[DISK_RO].given && v[DISK_RO].num,
@@ -115,9 +118,11 @@ void run_print_disks(const struct machine_config *m)
 		printf("%s\n    { ", i ? "," : "");
 		cli_print_json_member("drive_id", m->disks[i].id ? m->disks[i].id : id);
 		printf(", ");
-		cli_print_json_member("path_on_host", m->disks[i].path);
-		printf(", \"is_root_device\": %s, \"is_read_only\": %s", i ? "false" : "true",
-		       m->disks[i].read_only ? "true" : "false");
+		cli_print_json_member(m->disks[i].path ? "path_on_host" : "socket",
+				      m->disks[i].path ? m->disks[i].path : m->disks[i].socket);
+		printf(", \"is_root_device\": %s", i ? "false" : "true");
+		if (m->disks[i].path)
+			printf(", \"is_read_only\": %s", m->disks[i].read_only ? "true" : "false");
 		print_rest(&m->disks[i]);
 		printf(" }");
 	}

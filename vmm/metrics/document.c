@@ -175,6 +175,13 @@ static const struct metrics_key pmem_keys[] = {
 	{ "rate_limiter_event_count", "limiter_events" }, { 0 },
 };
 
+static const struct metrics_key vhost_user_block_keys[] = {
+	{ "activate_fails", "activate_fails" }, { "cfg_fails", "cfg_fails" },
+	{ "init_time_us", "init_us", METRICS_STORE },
+	{ "activate_time_us", "activate_us", METRICS_STORE },
+	{ "config_change_time_us", "config_us", METRICS_STORE }, { 0 },
+};
+
 static const struct metrics_key interrupts_keys[] = {
 	{ "triggers" }, { "config_updates" }, { 0 },
 };
@@ -192,28 +199,29 @@ static const struct metrics_key memory_hotplug_keys[] = {
 };
 
 const struct metrics_group metrics_groups[] = {
-	{ "api_server", NULL, false, api_server_keys },
-	{ "balloon", "virtio-balloon", false, balloon_keys },
-	{ "block", "virtio-blk", true, block_keys },
-	{ "deprecated_api", NULL, false, deprecated_api_keys },
-	{ "get_api_requests", NULL, false, get_api_requests_keys },
-	{ "i8042", "i8042", false, i8042_keys },
-	{ "rtc", "rtc", false, rtc_keys },
-	{ "uart", "serial", false, uart_keys },
-	{ "latencies_us", NULL, false, latencies_us_keys },
-	{ "logger", NULL, false, logger_keys },
-	{ "mmds", NULL, false, mmds_keys },
-	{ "net", "virtio-net", true, net_keys },
-	{ "patch_api_requests", NULL, false, patch_api_requests_keys },
-	{ "put_api_requests", NULL, false, put_api_requests_keys },
-	{ "seccomp", NULL, false, seccomp_keys },
-	{ "vcpu", NULL, false, vcpu_keys },
-	{ "vmm", NULL, false, vmm_keys },
-	{ "signals", NULL, false, signals_keys },
-	{ "vsock", "virtio-vsock", false, vsock_keys },
-	{ "entropy", "virtio-rng", false, entropy_keys },
-	{ "pmem", "virtio-pmem", true, pmem_keys },
-	{ "interrupts", NULL, false, interrupts_keys },
-	{ "memory_hotplug", "virtio-mem", false, memory_hotplug_keys },
+	{ "api_server", NULL, METRICS_SUM, api_server_keys },
+	{ "balloon", "virtio-balloon", METRICS_SUM, balloon_keys },
+	{ "block", "virtio-blk", METRICS_EACH_AND_SUM, block_keys },
+	{ "deprecated_api", NULL, METRICS_SUM, deprecated_api_keys },
+	{ "get_api_requests", NULL, METRICS_SUM, get_api_requests_keys },
+	{ "i8042", "i8042", METRICS_SUM, i8042_keys },
+	{ "rtc", "rtc", METRICS_SUM, rtc_keys },
+	{ "uart", "serial", METRICS_SUM, uart_keys },
+	{ "latencies_us", NULL, METRICS_SUM, latencies_us_keys },
+	{ "logger", NULL, METRICS_SUM, logger_keys },
+	{ "mmds", NULL, METRICS_SUM, mmds_keys },
+	{ "net", "virtio-net", METRICS_EACH_AND_SUM, net_keys },
+	{ "patch_api_requests", NULL, METRICS_SUM, patch_api_requests_keys },
+	{ "put_api_requests", NULL, METRICS_SUM, put_api_requests_keys },
+	{ "seccomp", NULL, METRICS_SUM, seccomp_keys },
+	{ "vcpu", NULL, METRICS_SUM, vcpu_keys },
+	{ "vmm", NULL, METRICS_SUM, vmm_keys },
+	{ "signals", NULL, METRICS_SUM, signals_keys },
+	{ "vsock", "virtio-vsock", METRICS_SUM, vsock_keys },
+	{ "entropy", "virtio-rng", METRICS_SUM, entropy_keys },
+	{ "pmem", "virtio-pmem", METRICS_EACH_AND_SUM, pmem_keys },
+	{ "vhost_user_block", "vhost-user-blk", METRICS_EACH, vhost_user_block_keys },
+	{ "interrupts", NULL, METRICS_SUM, interrupts_keys },
+	{ "memory_hotplug", "virtio-mem", METRICS_SUM, memory_hotplug_keys },
 	{ 0 },
 };

@@ -20,10 +20,13 @@ struct metrics_key {
 	enum metrics_kind kind;
 };
 
+/* One object for all devices, or one for each, name_ID, or both. */
+enum metrics_shape { METRICS_SUM, METRICS_EACH, METRICS_EACH_AND_SUM };
+
 struct metrics_group { /* an object of the document */
 	const char *name;
 	const char *device; /* its device_ops.type; NULL: told by metrics_set() */
-	bool each;          /* also one object for each device, name_ID, before that of all */
+	enum metrics_shape shape;
 	const struct metrics_key *keys; /* ends with a NULL name */
 };
 

@@ -99,12 +99,14 @@ static void say_section(struct out *o, const struct metrics_section *s, enum met
 		take_values(s, &s->rows[i], form, values);
 		for (unsigned k = 0; k < s->n_keys; k++)
 			all[k] = combined(s->group->keys[k].kind, all[k], values[k]);
-		if (!s->group->each)
+		if (s->group->shape == METRICS_SUM)
 			continue;
 		say(o, ",\"%s_%s\":{", s->group->name, s->rows[i].device->id);
 		say_members(o, s, values);
 		say(o, "}");
 	}
+	if (s->group->shape == METRICS_EACH)
+		return;
 	say(o, ",\"%s\":{", s->group->name);
 	say_members(o, s, all);
 	say(o, "}");

@@ -109,11 +109,12 @@ void vm_fill_drive(const struct drive_body *d, struct machine_disk *out)
 
 	*out = (struct machine_disk){
 		.path = d->path_on_host,
+		.socket = d->socket,
 		.id = is_machine_id(d->drive_id) ? d->drive_id : NULL,
 		.read_only = d->is_read_only.v,
 		.lenient = true,
 		.cache = d->cache_type.v == DRIVE_UNSAFE ? CACHE_UNSAFE : CACHE_WRITEBACK,
-		.engine = d->io_engine.v == DRIVE_SYNC ? ENGINE_SYNC : ENGINE_AUTO,
+		.engine = d->io_engine.given && d->io_engine.v == DRIVE_SYNC ? ENGINE_SYNC : ENGINE_AUTO,
 	};
 	vm_limits(d->rate_limiter, &out->limits);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/resources.h"
@@ -31,6 +32,23 @@ static const char *check_image(const char *path, bool read_only, struct text *wh
 	return text_str(why);
 }
 
+/* It is connected to when the machine starts: programs that serve one connection would take one
+ * that only tries for theirs. */
+static bool check_socket(struct api_call *c, const char *path)
+{
+	char buf[API_OS_ERROR];
+	struct stat st;
+	int code = stat(path, &st) < 0 || access(path, R_OK | W_OK) < 0 ? errno
+		   : S_ISSOCK(st.st_mode)			       ? 0
+								       : ECONNREFUSED;
+
+	if (code)
+		api_fault(c, "Drive config error: Unable to create the vhost-user block device: "
+			     "Vhost-user error: Failed to connect to UDS Unix stream: %s",
+			  api_os_error(code, buf));
+	return !code;
+}
+
 static bool check_drive(struct api_call *c, const struct drive_body *d)
 {
 	struct text why = { 0 };
@@ -42,11 +60,8 @@ static bool check_drive(struct api_call *c, const struct drive_body *d)
 			     "Invalid block config.");
 		return false;
 	}
-	if (d->socket) {
-		api_fault(c, "Drive config error: Unable to create the vhost-user block device: "
-			     "mayfly has no vhost-user devices; give path_on_host");
-		return false;
-	}
+	if (d->socket)
+		return check_socket(c, d->socket);
 	if (!d->path_on_host) {
 		api_fault(c, "Drive config error: Unable to create the virtio block device: Invalid "
 			     "block config.");
@@ -132,8 +147,8 @@ void api_put_drive(struct api_call *c)
 	if (!check_drive(c, d))
 		return;
 	vm_tidy_limits(&d->rate_limiter);
-	d->is_read_only.given = true;
-	if (!d->io_engine.given)
+	d->is_read_only.given = !d->socket;
+	if (!d->io_engine.given && !d->socket)
 		d->io_engine = (struct schema_value){ DRIVE_SYNC, true };
 	if (runs && !plug_drive(c, d))
 		return;
@@ -185,6 +200,19 @@ static bool change_path(struct api_call *c, const struct drive_body *d, unsigned
 	return !bad;
 }
 
+/* Another program's drive: it is asked for its configuration, and no more can be changed here. */
+static void update_served(struct api_call *c, const struct drive_update *u, unsigned at)
+{
+	struct err e = { 0 };
+
+	if (u->path_on_host || u->rate_limiter)
+		api_fault(c, "Drive config error: Unable to patch the block device: Running method "
+			     "expected different backend. Please verify the request arguments.");
+	else if (machine_update_disk(c->vm->machine, at, &e) < 0)
+		api_fault(c, "Drive config error: Unable to patch the block device: Vhost user "
+			     "backend error: %s Please verify the request arguments.", e.msg);
+}
+
 void api_patch_drive(struct api_call *c)
 {
 	struct drive_update *u = c->object;
@@ -199,6 +227,10 @@ void api_patch_drive(struct api_call *c)
 		return;
 	}
 	d = c->vm->config.drives.items[at];
+	if (d->socket) {
+		update_served(c, u, (unsigned)at);
+		return;
+	}
 	if (u->path_on_host) {
 		if (!change_path(c, d, (unsigned)at, u->path_on_host))
 			return;

@@ -7,6 +7,7 @@ under MAYFLY_TEST_ACCEL (tcg).
 """
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -228,6 +229,54 @@ def drives():
             '"cpu-config":null,"logger":null,"machine-config":{"vcpu_count":1,"mem_size_mib":128,"smt":false,'
             '"track_dirty_pages":false,"huge_pages":"None"},"metrics":null,"mmds-config":null,"network-interfaces":[],'
             '"vsock":null,"entropy":null,"pmem":[],"memory-hotplug":null}'))
+
+
+def served_drives():
+    """Drives that another program serves: QEMU's storage daemon here."""
+    if not shutil.which("qemu-storage-daemon"):
+        raise Skip("no qemu-storage-daemon")
+    with Server() as s, s.connect() as c:
+        image, sock, flushed = s.file("image", 1 << 20), os.path.join(s.tmp, "vhost"), os.path.join(s.tmp, "metrics")
+        failed = "Drive config error: Unable to create the vhost-user block device: Vhost-user error: Failed to connect to UDS Unix stream: "
+
+        def put(name, path, **more):
+            return c.call("PUT", "/drives/" + name, {"drive_id": name, "is_root_device": False, "socket": path, **more})
+
+        def patch(**more):
+            return c.call("PATCH", "/drives/a", {"drive_id": "a", **more})
+        yield "no such socket", put("a", "/no/such"), fault(failed + "No such file or directory (os error 2)")
+        yield "no socket", put("a", image), fault(failed + "Connection refused (os error 111)")
+        with subprocess.Popen(["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=f,filename={image}", "--export",
+                               f"type=vhost-user-blk,id=e,addr.type=unix,addr.path={sock},node-name=f,writable=on"]) as daemon:
+            try:
+                while not os.path.exists(sock):
+                    time.sleep(0.02)
+                yield "a socket", put("a", sock, cache_type="Writeback"), DONE
+                got = json.loads(c.call("GET", "/vm/config").split(b"\r\n\r\n")[1])["drives"]
+                yield "as it is told", got, [{"drive_id": "a", "partuuid": None, "is_root_device": False, "cache_type": "Writeback",
+                                              "is_read_only": None, "path_on_host": None, "rate_limiter": None, "io_engine": None,
+                                              "socket": sock}]
+                c.call("PUT", "/metrics", {"metrics_path": s.file("metrics", 0)})
+                c.call("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 32})
+                c.call("PUT", "/boot-source", {"kernel_image_path": s.kernel()})
+                yield "start", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), DONE
+                yield "its configuration", patch(), DONE
+                other = "Drive config error: Unable to patch the block device: "
+                for more in ({"path_on_host": image}, {"rate_limiter": {"ops": {"size": 1, "refill_time": 1}}}):
+                    yield f"{more}", patch(**more), fault(other + "Running method expected different backend. "
+                                                          "Please verify the request arguments.")
+            finally:
+                daemon.kill()
+        got = patch()
+        yield "it is gone", (got[:12], (other + "Vhost user backend error: ").encode() in got), (b"HTTP/1.1 400", True)
+        yield "still there", c.call("GET", "/")[:13], b"HTTP/1.1 200 "
+        yield "flush", c.call("PUT", "/actions", {"action_type": "FlushMetrics"}), DONE
+        with open(flushed, encoding="ascii") as f:
+            got = json.loads(f.readline())
+        yield "counted", sorted(got["vhost_user_block_a"]), ["activate_fails", "activate_time_us", "cfg_fails",
+                                                             "config_change_time_us", "init_time_us"]
+        yield "told", (got["vhost_user_block_a"]["cfg_fails"], got["vhost_user_block_a"]["init_time_us"] > 0,
+                       "vhost_user_block" in got, list(got)[list(got).index("pmem") + 1]), (1, True, False, "vhost_user_block_a")
 
 
 def other_resources():
@@ -776,7 +825,7 @@ def main():
         return
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     cases = Cases(suite)
-    for group in (bodies, phase_matrix, machine_config, drives, other_resources, balloon, added_memory, plugged, mmds, metrics, snapshots, states, live_changes,
+    for group in (bodies, phase_matrix, machine_config, drives, served_drives, other_resources, balloon, added_memory, plugged, mmds, metrics, snapshots, states, live_changes,
                   routes, wire,
                   json_texts, robust):
         cases.group("api: " + group.__name__.replace("_", " "), group)

@@ -50,6 +50,8 @@ static void write_windows(struct blob *b, const struct boot_pci *p)
 	aml_crs_memory32_window(b, (uint32_t)p->mem32_base, (uint32_t)p->mem32_len);
 	if (p->mem64_len)
 		aml_crs_memory64_window(b, p->mem64_base, p->mem64_len);
+	for (unsigned i = 0; i < p->n_fixed; i++)
+		aml_crs_memory64_window(b, p->fixed[i].base, p->fixed[i].len_bytes);
 	aml_crs_close(b, crs);
 }
 

@@ -14,7 +14,8 @@
 
 struct err;
 
-enum { BOOT_MAX_CMDLINE = 2048, BOOT_MAX_MMIO_DEVS = 32, BOOT_MAX_PCI_ROUTES = 32 };
+enum { BOOT_MAX_CMDLINE = 2048, BOOT_MAX_MMIO_DEVS = 32, BOOT_MAX_PCI_ROUTES = 32,
+       BOOT_MAX_PCI_FIXED = 8 };
 
 struct boot_virtio_mmio { /* one virtio-mmio slot, for ACPI */
 	gpaddr base;
@@ -31,6 +32,11 @@ struct boot_pci { /* a host bridge with bus 0 */
 	gpaddr ecam_base, mem32_base, mem64_base; /* windows for the BARs of its devices */
 	uint64_t ecam_len, mem32_len, mem64_len;
 	uint16_t io_base, io_len;
+	unsigned n_fixed; /* memory behind BARs that cannot be moved, each a window of its own */
+	struct boot_window {
+		gpaddr base;
+		uint64_t len_bytes;
+	} fixed[BOOT_MAX_PCI_FIXED];
 	unsigned n_routes;
 	struct boot_pci_route routes[BOOT_MAX_PCI_ROUTES];
 };

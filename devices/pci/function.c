@@ -8,6 +8,10 @@
  * one moves the region at once, also to places where it makes no sense; the bus looks at RAM and at
  * fixed regions first.
  *
+ * A register may also stand for guest memory, which cannot be moved. It tells its size, and is what
+ * it was when anything else was written; so a guest that wants the memory elsewhere finds that it
+ * is not. Nor does it go away while memory decoding is off.
+ *
  * Nobody but us could play firmware, so the registers hold usable addresses after a reset.
  *
  * Not there: I/O space, ROM, power management, extended configuration space (reads as all ones),
@@ -60,6 +64,30 @@ void pci_function_remove_bars(struct pci_function *f, struct bus *mmio)
 			bus_remove_movable(mmio, f->bar[i].slot);
 		f->bar[i].slot = NULL;
 	}
+}
+
+void pci_function_add_fixed_bar(struct pci_function *f, unsigned bar, uint64_t base, uint64_t len)
+{
+	uint64_t size = pow2_from(len);
+
+	assert(bar < PCI_N_BARS && size >= 16 && !(base & (size - 1)));
+	f->bar[bar].base = base;
+	f->bar[bar].fixed = true;
+	store_le64(f->config + PCI_BAR_0 + 8 * bar, base | PCI_BAR_MEMORY_64 | PCI_BAR_PREFETCHABLE);
+	store_le64(f->writable + PCI_BAR_0 + 8 * bar, ~(size - 1));
+}
+
+/* Each half of a register that is fixed tells the size after all ones were written, and its place
+ * after anything else. */
+static void restore_fixed(struct pci_function *f)
+{
+	for (unsigned i = 0; i < PCI_N_BARS; i++)
+		for (unsigned at = PCI_BAR_0 + 8 * i; f->bar[i].fixed && at < PCI_BAR_0 + 8 * i + 8; at += 4) {
+			uint32_t mask = load_le32(f->writable + at);
+
+			if ((load_le32(f->config + at) & mask) != mask)
+				memcpy(f->config + at, f->power_on + at, 4);
+		}
 }
 
 unsigned pci_function_add_cap(struct pci_function *f, uint8_t id, unsigned len)
@@ -136,6 +164,8 @@ void pci_function_write(struct pci_function *f, uint64_t off, unsigned size, uin
 		f->config[off + i] = (uint8_t)((f->config[off + i] & ~mask) |
 					       ((uint8_t)(val >> 8 * i) & mask));
 	}
+	if (off < PCI_BARS_END && end > PCI_BAR_0)
+		restore_fixed(f);
 	if (off < PCI_BARS_END && end > PCI_COMMAND)
 		decode_bars(f);
 	if (f->ops && f->ops->written &&

@@ -40,6 +40,7 @@ enum {
 	PCI_STATUS_INTERRUPT = 1 << 3,
 	PCI_STATUS_CAP_LIST = 1 << 4,
 	PCI_BAR_MEMORY_64 = 1 << 2,
+	PCI_BAR_PREFETCHABLE = 1 << 3,
 
 	PCI_CAP_VENDOR = 0x09,
 	PCI_CAP_MSIX = 0x11,
@@ -55,6 +56,7 @@ struct pci_bar {
 	struct bus_slot *slot; /* NULL: there is no such register */
 	uint64_t len;
 	uint64_t base; /* where it is decoded now, or BUS_NOWHERE */
+	bool fixed;    /* memory that stays at base; slot is NULL */
 };
 
 struct pci_function_ops { /* any may be NULL */
@@ -81,6 +83,9 @@ int pci_function_add_bar(struct pci_function *f, unsigned bar, struct bus *mmio,
 			 const struct region *r, struct err *e);
 /* Takes the registers' memory off the bus; after a reset, with no access under way. */
 void pci_function_remove_bars(struct pci_function *f, struct bus *mmio);
+/* Adds register 2 * bar for [base, base + len) of guest memory, which is there whatever the guest writes.
+ * base is a multiple of the power of two from len up. */
+void pci_function_add_fixed_bar(struct pci_function *f, unsigned bar, uint64_t base, uint64_t len);
 /* Adds a capability of len bytes, read-only so far; returns where it is. There is room for it. */
 unsigned pci_function_add_cap(struct pci_function *f, uint8_t id, unsigned len);
 /* Makes [off, off + 4) writable where mask has ones. */

@@ -42,6 +42,8 @@ void fixture_add_pci(struct boot_platform *p, unsigned n_routes)
 		.mem64_len = 1ull << 34,
 		.io_base = 0x1000,
 		.io_len = 0xf000,
+		.n_fixed = n_routes / 4 % 3,
+		.fixed = {{5ull << 32, 2 << 20}, {6ull << 32, 1ull << 31}},
 		.n_routes = n_routes,
 	};
 	for (unsigned i = 0; i < n_routes && i < BOOT_MAX_PCI_ROUTES; i++)

@@ -58,6 +58,16 @@ static inline bool ck_mul(uint64_t a, uint64_t b, uint64_t *out)
 	return !__builtin_mul_overflow(a, b, out);
 }
 
+/* The power of two from v up; v is at most 2^63. */
+static inline uint64_t pow2_from(uint64_t v)
+{
+	uint64_t p = 1;
+
+	while (p < v)
+		p <<= 1;
+	return p;
+}
+
 static inline uint64_t align_up(uint64_t v, uint64_t pow2)
 {
 	return (v + pow2 - 1) & ~(pow2 - 1);

@@ -231,6 +231,10 @@ static void describe_pci(const struct board *b, struct boot_pci *out)
 		.io_base = PC_PCI_IO_PORT,
 		.io_len = PC_PCI_IO_LEN,
 	};
+	for (i = 0; i < b->n_pmem; i++)
+		if (b->pmem[i]->n_shm)
+			out->fixed[out->n_fixed++] = (struct boot_window){
+				b->pmem[i]->shm[0].base, pow2_from(b->pmem[i]->shm[0].len) };
 	for (i = 0; i < b->n_slots && i < N_GSIS; i++)
 		out->routes[out->n_routes++] = (struct boot_pci_route){ i + 1, slot_gsis[i] };
 }

@@ -30,7 +30,7 @@ int board_add_pmem(struct board *b, const struct machine_config *c, struct err *
 			err_hint(e, "give it as a --disk");
 			return -E2BIG;
 		}
-		r = pmem_file_map(f, c->pmem[i].path, b->mem, e);
+		r = pmem_file_map(f, c->pmem[i].path, b->mem, PC_MEMORY_MAX, e);
 		if (r < 0)
 			return r;
 	}

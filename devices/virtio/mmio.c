@@ -3,8 +3,8 @@
  * virtio over MMIO, version 2 of the register layout.
  *
  * Registers take aligned accesses of 4 bytes; others read as zero and are not written. The
- * configuration space takes 1, 2 and 4 bytes. Shared memory regions do not exist (length all ones). A
- * queue's reset is done when the write of QueueReset returns, so that register reads as zero.
+ * configuration space takes 1, 2 and 4 bytes. Shared memory regions that do not exist have a length
+ * and a base of all ones. A queue's reset is done when the write of QueueReset returns, so that register reads as zero.
  *
  * The interrupt line is up while InterruptStatus is not zero. An acknowledge that leaves a bit set
  * makes a new edge, so that a guest may treat the line as edge-triggered.
@@ -44,7 +44,10 @@ enum {
 	R_QUEUE_DRIVER_HIGH = 0x094,
 	R_QUEUE_DEVICE_LOW = 0x0a0,
 	R_QUEUE_DEVICE_HIGH = 0x0a4,
+	R_SHM_SEL = 0x0ac,
 	R_SHM_LEN_LOW = 0x0b0,
+	R_SHM_LEN_HIGH = 0x0b4,
+	R_SHM_BASE_LOW = 0x0b8,
 	R_SHM_BASE_HIGH = 0x0bc,
 	R_QUEUE_RESET = 0x0c0,
 	R_CONFIG_GENERATION = 0x0fc,
@@ -57,7 +60,7 @@ enum {
 struct virtio_mmio {
 	struct virtio *v;
 	struct irq_line irq;
-	uint32_t device_features_sel, driver_features_sel, queue_sel;
+	uint32_t device_features_sel, driver_features_sel, queue_sel, shm_sel;
 	/* the line follows isr, whoever changes it; taken with the device's lock held or not */
 	pthread_mutex_t irq_lock;
 	_Atomic uint8_t isr;
@@ -96,13 +99,23 @@ static void mmio_reset(void *transport)
 {
 	struct virtio_mmio *t = transport;
 
-	t->device_features_sel = t->driver_features_sel = t->queue_sel = 0;
+	t->device_features_sel = t->driver_features_sel = t->queue_sel = t->shm_sel = 0;
 	acknowledge(t, UINT32_MAX);
 }
 
 static const struct virtq *selected(const struct virtio_mmio *t)
 {
 	return t->queue_sel < t->v->n_queues ? &t->v->vq[t->queue_sel] : NULL;
+}
+
+static uint32_t read_shm(const struct virtio_mmio *t, uint64_t off)
+{
+	struct virtio_shm s = {.base = UINT64_MAX, .len = UINT64_MAX};
+
+	for (unsigned i = 0; i < t->v->n_shm; i++)
+		if (t->v->shm[i].id == t->shm_sel)
+			s = t->v->shm[i];
+	return (uint32_t)((off >= R_SHM_BASE_LOW ? s.base : s.len) >> (off & 4 ? 32 : 0));
 }
 
 static uint32_t read_register(const struct virtio_mmio *t, uint64_t off)
@@ -127,8 +140,11 @@ static uint32_t read_register(const struct virtio_mmio *t, uint64_t off)
 		return q && q->ready;
 	case R_STATUS:
 		return v->status;
-	case R_SHM_LEN_LOW ... R_SHM_BASE_HIGH:
-		return UINT32_MAX;
+	case R_SHM_LEN_LOW:
+	case R_SHM_LEN_HIGH:
+	case R_SHM_BASE_LOW:
+	case R_SHM_BASE_HIGH:
+		return read_shm(t, off);
 	case R_CONFIG_GENERATION:
 		return v->config_generation;
 	default:
@@ -180,6 +196,9 @@ static void write_register(struct virtio_mmio *t, uint64_t off, uint32_t val)
 		break;
 	case R_QUEUE_SEL:
 		t->queue_sel = val;
+		break;
+	case R_SHM_SEL:
+		t->shm_sel = val;
 		break;
 	case R_QUEUE_READY:
 		virtio_set_ready(t->v, t->queue_sel, val & 1);

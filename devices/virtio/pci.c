@@ -16,7 +16,10 @@
  * Without leave to master the bus the device takes no chains and sends no messages. Transfers begun
  * before that are not called back.
  *
- * Not there: shared memory (no device type has any), notification data, the administration queue.
+ * Each shared memory region of the device is a BAR of its own, which cannot be moved: guest memory
+ * lies there whatever the guest does (function.c).
+ *
+ * Not there: notification data, the administration queue.
  *
  * Refs: virtio 1.3 §4.1.
  */
@@ -49,11 +52,13 @@ enum {
 	CFG_ISR = 3,
 	CFG_DEVICE = 4,
 	CFG_ACCESS = 5,
+	CFG_SHARED_MEMORY = 8,
 	CAP_BYTES = 16,
 	CAP_BAR = 4, /* in the capability */
+	CAP_ID = 5,
 	CAP_OFFSET = 8,
 	CAP_LENGTH = 12,
-	CAP_DATA = 16, /* of CFG_ACCESS; of CFG_NOTIFY: the stride */
+	CAP_DATA = 16, /* of CFG_ACCESS; of CFG_NOTIFY: the stride; of CFG_SHARED_MEMORY: upper halves */
 };
 
 static uint32_t class_code(uint16_t device_id)
@@ -301,6 +306,16 @@ static void add_virtio_caps(struct virtio_pci *t)
 	t->access_cap = at;
 }
 
+static void add_shm(struct pci_function *f, const struct virtio_shm *s, unsigned bar)
+{
+	unsigned at = add_virtio_cap(f, CFG_SHARED_MEMORY, 0, (uint32_t)s->len, CAP_BYTES + 8);
+
+	f->config[at + CAP_BAR] = (uint8_t)(2 * bar);
+	f->config[at + CAP_ID] = s->id;
+	store_le32(f->config + at + CAP_DATA + 4, (uint32_t)(s->len >> 32));
+	pci_function_add_fixed_bar(f, bar, s->base, s->len);
+}
+
 /* --- life cycle ------------------------------------------------------------------------------- */
 
 static void pci_reset(void *transport)
@@ -362,6 +377,8 @@ static int make_function(struct virtio_pci *t, const struct virtio_pci_config *c
 	if (r < 0)
 		return r;
 	add_virtio_caps(t);
+	for (unsigned i = 0; i < v->n_shm; i++)
+		add_shm(&t->fn, &v->shm[i], 1 + i);
 	if (t->w.intx.set) {
 		t->fn.config[PCI_INTERRUPT_PIN] = 1;
 		t->fn.config[PCI_INTERRUPT_LINE] = cfg->interrupt_line;

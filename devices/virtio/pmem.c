@@ -14,7 +14,8 @@
  *
  * The file is watched (inotify), so that one that is cut off is noticed before KVM waits for its pages.
  *
- * Not there: the range as a shared memory region of the transport (VIRTIO_PMEM_F_SHMEM_REGION).
+ * The range is a shared memory region of the transport, too, for drivers that know of such
+ * (VIRTIO_PMEM_F_SHMEM_REGION); those find nothing in the configuration.
  *
  * Refs: virtio 1.3 §5.19; fdatasync(2).
  */
@@ -41,6 +42,7 @@ enum {
 	MAX_RETRIES = 8,
 	BYTES_REQUEST = 4, BYTES_RESPONSE = 4,
 };
+enum { F_SHMEM_REGION = 0, SHMEM_REGION_ID = 0 };
 enum { REQ_FLUSH = 0 };
 enum { RESP_OK = 0, RESP_EIO = 1 };
 
@@ -66,10 +68,12 @@ static struct virtio_pmem *to_pmem(struct virtio *v)
 static void pmem_config_read(struct virtio *v, uint32_t off, void *dst, uint32_t len)
 {
 	const struct pmem_file *f = &to_pmem(v)->file;
-	uint8_t cfg[CONFIG_BYTES];
+	uint8_t cfg[CONFIG_BYTES] = {0};
 
-	store_le64(cfg, f->base);
-	store_le64(cfg + 8, f->len_bytes);
+	if (!virtio_has(v, F_SHMEM_REGION)) {
+		store_le64(cfg, f->base);
+		store_le64(cfg + 8, f->len_bytes);
+	}
 	memcpy(dst, cfg + off, len);
 }
 
@@ -364,12 +368,15 @@ int virtio_pmem_create(const struct virtio_pmem_config *cfg, const struct virtio
 
 	if (!p)
 		return err_set(e, ENOMEM, "%s: out of host memory", cfg->id);
-	r = virtio_init(&p->v, &pmem_virtio_ops, &pmem_device_ops, cfg->id, w->mem, w->loop, 0, e);
+	r = virtio_init(&p->v, &pmem_virtio_ops, &pmem_device_ops, cfg->id, w->mem, w->loop,
+			cfg->file.is_region ? 1ull << F_SHMEM_REGION : 0, e);
 	if (r < 0) {
 		free(p);
 		return r;
 	}
 	p->file = cfg->file;
+	if (p->file.is_region)
+		p->v.shm[p->v.n_shm++] = (struct virtio_shm){p->file.base, p->file.len_bytes, SHMEM_REGION_ID};
 	p->again = (struct loop_timer){.owner = &p->v.dev, .fn = on_again};
 	p->io = (struct loop_io){.owner = &p->v.dev, .done = on_synced};
 	limiter_init(&p->limiter, &cfg->limits, loop_now_ns());

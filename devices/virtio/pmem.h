@@ -20,12 +20,15 @@ struct pmem_file { /* an open, locked file in guest memory */
 	bool read_only;
 	uint64_t file_bytes, len_bytes; /* the latter a multiple of VIRTIO_PMEM_ALIGN */
 	gpaddr base;                    /* once it is mapped */
+	bool is_region;                 /* lies as struct virtio_shm wants it */
 };
 
 /* Opens and locks it: exclusively, or shared if it is only read. Errors name path and remedy. */
 int pmem_file_open(const char *path, bool read_only, struct pmem_file *out, struct err *e);
-/* Into guest memory, above all that is there. */
-int pmem_file_map(struct pmem_file *f, const char *path, struct gmem *mem, struct err *e);
+/* Into guest memory, above all that is there, and alone in a power of two if that ends at `max`
+ * at the latest. */
+int pmem_file_map(struct pmem_file *f, const char *path, struct gmem *mem, gpaddr max,
+		  struct err *e);
 void pmem_file_close(struct pmem_file *f); /* a closed one is allowed */
 
 struct virtio_pmem_config {

@@ -98,16 +98,21 @@ int pmem_file_open(const char *path, bool read_only, struct pmem_file *out, stru
 	return 0;
 }
 
-int pmem_file_map(struct pmem_file *f, const char *path, struct gmem *mem, struct err *e)
+int pmem_file_map(struct pmem_file *f, const char *path, struct gmem *mem, gpaddr max,
+		  struct err *e)
 {
-	const struct gmem_file g = {
+	struct gmem_file g = {
 		.fd = f->fd,
 		.file_bytes = f->file_bytes,
 		.len_bytes = f->len_bytes,
 		.read_only = f->read_only,
 	};
-	int r = gmem_add_file(mem, &g, &f->base, e);
+	uint64_t span = pow2_from(f->len_bytes);
+	int r;
 
+	f->is_region = gmem_next_base(mem, span) + span <= max;
+	g.span_bytes = f->is_region ? span : 0;
+	r = gmem_add_file(mem, &g, &f->base, e);
 	return r < 0 ? err_wrap(e, "pmem: %s", path) : 0;
 }
 

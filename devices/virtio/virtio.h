@@ -24,7 +24,7 @@ enum { /* §2.1 */
 };
 
 enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
-enum { VIRTIO_MAX_QUEUES = 64 }; /* of one device */
+enum { VIRTIO_MAX_QUEUES = 64, VIRTIO_MAX_SHM = 2 }; /* of one device */
 enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3,
        VIRTIO_ID_ENTROPY = 4, VIRTIO_ID_BALLOON = 5, VIRTIO_ID_VSOCK = 19, VIRTIO_ID_FS = 26,
        VIRTIO_ID_MEM = 24, VIRTIO_ID_PMEM = 27 };
@@ -61,6 +61,14 @@ struct virtio_transport_ops {
 	void (*destroy)(void *transport);
 };
 
+/* Guest memory that belongs to the device (§2.10), at a fixed place; base is a multiple of the power of
+ * two from len up, and nothing else lies up to there. */
+struct virtio_shm {
+	gpaddr base;
+	uint64_t len;
+	uint8_t id;
+};
+
 struct virtio_kick { /* a queue's notification: an eventfd */
 	struct loop_source src;
 	struct virtio *v;
@@ -81,6 +89,8 @@ struct virtio {
 	bool started;
 	bool cut_off; /* the transport does not let it access memory */
 	uint16_t n_queues; /* that this one has; fixed from virtio_init() on */
+	uint16_t n_shm;    /* fixed from when it has a transport */
+	struct virtio_shm shm[VIRTIO_MAX_SHM];
 	struct virtq *vq;
 	struct virtio_kick *kick;
 };

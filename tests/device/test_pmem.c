@@ -20,6 +20,7 @@ enum { FILE_BYTES = 10000, RANGE = VIRTIO_PMEM_ALIGN, REQ = VD_BUF, RESP = VD_BU
 static struct vdriver d;
 static char path[64];
 static struct pmem_file file;
+static gpaddr max = 1ull << 40;
 
 static void make_file(uint64_t len)
 {
@@ -43,7 +44,7 @@ static void start_with(bool read_only, const struct limiter_config *limits)
 	make_file(FILE_BYTES);
 	vdriver_init(&d);
 	cr_assert_eq(pmem_file_open(path, read_only, &file, &e), 0, "%s", e.msg);
-	cr_assert_eq(pmem_file_map(&file, path, d.mem, &e), 0, "%s", e.msg);
+	cr_assert_eq(pmem_file_map(&file, path, d.mem, max, &e), 0, "%s", e.msg);
 	c.file = file;
 	if (limits)
 		c.limits = *limits;
@@ -115,6 +116,127 @@ Test(pmem, tells_where_it_is)
 	cr_assert_eq(vdriver_byte(&d, file.base + FILE_BYTES), 0);
 	cr_assert(gmem_valid(d.mem, file.base, RANGE));
 	cr_assert_not(gmem_valid(d.mem, file.base, RANGE + 1));
+}
+
+/* --- the range as a shared memory region ------------------------------------------------------ */
+
+enum { F_SHMEM_REGION = 1, SHM_SEL = 0xac, SHM_LEN = 0xb0, SHM_BASE = 0xb8, BAR_2 = 0x18 };
+
+static uint64_t config64(unsigned off)
+{
+	return vdriver_config_read(&d, off, 4) | (uint64_t)vdriver_config_read(&d, off + 4, 4) << 32;
+}
+
+static unsigned find_shm_cap(void)
+{
+	unsigned at = vdriver_config_read(&d, 0x34, 1);
+
+	while (at && (vdriver_config_read(&d, at, 1) != 9 || vdriver_config_read(&d, at + 3, 1) != 8))
+		at = vdriver_config_read(&d, at + 1, 1);
+	return at;
+}
+
+static uint64_t shm64(unsigned reg)
+{
+	return vdriver_read(&d, reg) | (uint64_t)vdriver_read(&d, reg + 4) << 32;
+}
+
+Test(pmem, transport_tells_of_the_region)
+{
+	unsigned at = d.on_pci ? find_shm_cap() : 0;
+
+	cr_assert(d.v->features & F_SHMEM_REGION);
+	if (d.on_pci) {
+		cr_assert_neq(at, 0);
+		cr_assert_eq(vdriver_config_read(&d, at + 2, 1), 24);
+		cr_assert_eq(vdriver_config_read(&d, at + 4, 2), 2); /* register, region 0 */
+		cr_assert_eq(vdriver_config_read(&d, at + 8, 4), 0);
+		cr_assert_eq(vdriver_config_read(&d, at + 12, 4), RANGE);
+		cr_assert_eq(config64(at + 16), 0);
+		cr_assert_eq(config64(BAR_2), file.base | 0xc);
+		return;
+	}
+	cr_assert_eq(shm64(SHM_LEN), RANGE);
+	cr_assert_eq(shm64(SHM_BASE), file.base);
+	vdriver_write(&d, SHM_SEL, 1);
+	cr_assert_eq(shm64(SHM_LEN), UINT64_MAX);
+	cr_assert_eq(shm64(SHM_BASE), UINT64_MAX);
+	vdriver_write(&d, SHM_SEL, 0);
+	cr_assert_eq(shm64(SHM_LEN), RANGE);
+}
+
+Test(pmem, configuration_is_empty_for_drivers_that_take_the_region)
+{
+	vdriver_start(&d, F_SHMEM_REGION, 8);
+	cr_assert_eq(vdriver_status(&d), 15);
+	cr_assert_eq(vdriver_config64(&d, 0), 0);
+	cr_assert_eq(vdriver_config64(&d, 8), 0);
+	vdriver_start(&d, 0, 8);
+	cr_assert_eq(vdriver_config64(&d, 0), file.base);
+}
+
+Test(pmem, region_on_pci_tells_its_size_and_stays_where_it_is)
+{
+	uint64_t bar = file.base | 0xc;
+
+	if (!d.on_pci)
+		cr_skip_test("of PCI");
+	vdriver_config_write(&d, BAR_2, 4, UINT32_MAX);
+	vdriver_config_write(&d, BAR_2 + 4, 4, UINT32_MAX);
+	cr_assert_eq(config64(BAR_2), ~(uint64_t)(RANGE - 1) | 0xc);
+	vdriver_config_write(&d, BAR_2, 4, (uint32_t)bar);
+	vdriver_config_write(&d, BAR_2 + 4, 4, (uint32_t)(bar >> 32));
+	cr_assert_eq(config64(BAR_2), bar);
+	for (unsigned off = BAR_2; off < BAR_2 + 8; off++) {
+		vdriver_config_write(&d, off, 1, 0x80);
+		cr_assert_eq(config64(BAR_2), bar, "%x", off);
+	}
+	vdriver_config_write(&d, BAR_2, 4, 0xd0000000);
+	cr_assert_eq(config64(BAR_2), bar);
+	vdriver_config_write(&d, 4, 2, 0); /* nothing decoded */
+	cr_assert_eq(vdriver_byte(&d, file.base + 3), 't');
+	vdriver_config_write(&d, BAR_2, 4, UINT32_MAX);
+	device_lock(&d.v->dev);
+	d.v->dev.ops->reset(&d.v->dev);
+	device_unlock(&d.v->dev);
+	cr_assert_eq(config64(BAR_2), bar);
+	cr_assert_eq(vdriver_config_read(&d, 0x20, 4), 0); /* no third one */
+}
+
+Test(pmem, no_region_where_no_power_of_two_has_room)
+{
+	finish();
+	make_file(5 << 20);
+	vdriver_init(&d);
+	cr_assert_eq(pmem_file_open(path, false, &file, NULL), 0);
+	max = gmem_next_base(d.mem, 1) + (7 << 20);
+	cr_assert_eq(pmem_file_map(&file, path, d.mem, max, NULL), 0);
+	cr_assert_eq(file.len_bytes, 6 << 20);
+	cr_assert_not(file.is_region);
+	gmem_destroy(d.mem);
+	bus_destroy(d.bus);
+	loop_destroy(d.loop);
+	pmem_file_close(&file);
+	unlink(path);
+	start_with(false, NULL);
+}
+
+Test(pmem, regions_of_odd_sizes_keep_apart)
+{
+	const uint64_t sizes[] = {130, 2, 258, 66, 514, 2};
+	gpaddr end = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct gmem_file f = {.fd = file.fd, .file_bytes = FILE_BYTES, .len_bytes = sizes[i] << 20,
+				      .span_bytes = pow2_from(sizes[i] << 20)};
+		gpaddr base = 0;
+
+		cr_assert_eq(gmem_add_file(d.mem, &f, &base, NULL), 0);
+		cr_assert_geq(base, end);
+		cr_assert_eq(base & (f.span_bytes - 1), 0);
+		end = base + f.span_bytes;
+	}
+	cr_assert_geq(gmem_next_base(d.mem, 1), end);
 }
 
 Test(pmem, what_is_written_is_in_the_file_and_what_is_behind_it_is_not)

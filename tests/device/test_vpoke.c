@@ -157,7 +157,7 @@ static struct virtio *make_pmem(struct vdriver *d)
 
 	c.file.fd = memfd_create("pmem", MFD_CLOEXEC);
 	cr_assert_eq(ftruncate(c.file.fd, 5000), 0);
-	cr_assert_eq(pmem_file_map(&c.file, "pmem", d->mem, NULL), 0);
+	cr_assert_eq(pmem_file_map(&c.file, "pmem", d->mem, 1ull << 40, NULL), 0);
 	cr_assert_eq(virtio_pmem_create(&c, &(struct virtio_pmem_wiring){d->mem, d->loop}, &v, NULL), 0);
 	return v;
 }

@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		mq_init(&device.m);
 		file.fd = memfd_create("pmem", MFD_CLOEXEC);
 		if (ftruncate(file.fd, FILE_BYTES) < 0 ||
-		    pmem_file_map(&file, "pmem", device.m.d.mem, NULL) < 0)
+		    pmem_file_map(&file, "pmem", device.m.d.mem, 1ull << 40, NULL) < 0)
 			abort();
 		c.file = file;
 		if (virtio_pmem_create(&c, &(struct virtio_pmem_wiring){device.m.d.mem, device.m.d.loop},

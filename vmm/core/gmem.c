@@ -98,6 +98,7 @@ static int add_region(struct gmem *m, gpaddr base, uint64_t len, enum gmem_kind 
 		return -ENOMEM;
 	}
 	m->regions[m->n_regions++] = (struct gmem_region){base, len, host, kind, fd};
+	m->end = base + len;
 	if (kind == GMEM_RAM)
 		m->size_bytes += len;
 	return 0;
@@ -105,10 +106,7 @@ static int add_region(struct gmem *m, gpaddr base, uint64_t len, enum gmem_kind 
 
 gpaddr gmem_next_base(const struct gmem *m, uint64_t align)
 {
-	const struct gmem_region *last = &m->regions[m->n_regions - 1];
-	gpaddr end = last->base + last->len_bytes;
-
-	return align_up(end > high_base ? end : high_base,
+	return align_up(m->end > high_base ? m->end : high_base,
 			align > GMEM_RANGE_ALIGN ? align : GMEM_RANGE_ALIGN);
 }
 

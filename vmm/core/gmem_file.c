@@ -164,11 +164,13 @@ int gmem_add_file(struct gmem *m, const struct gmem_file *f, gpaddr *base, struc
 {
 	struct gmem_file_map *map = &m->files[m->n_regions];
 	const struct gmem_region *r;
-	int res = gmem_add(m, f->len_bytes, GMEM_RANGE_ALIGN, GMEM_FILE, e);
+	int res = gmem_add(m, f->len_bytes, f->span_bytes, GMEM_FILE, e);
 
 	if (res < 0)
 		return res;
 	r = &m->regions[m->n_regions - 1];
+	if (f->span_bytes)
+		m->end = r->base + f->span_bytes;
 	if (mmap(r->host, f->file_bytes, PROT_READ | PROT_WRITE,
 		 (f->read_only ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED | MAP_NORESERVE, f->fd,
 		 0) == MAP_FAILED)

@@ -13,6 +13,7 @@ struct gmem_file {
 	int fd; /* the caller's; stays open as long as the memory is there */
 	uint64_t file_bytes;
 	uint64_t len_bytes; /* of the range, a multiple of 4 KiB: zeroes follow the file */
+	uint64_t span_bytes; /* in which nothing else is to lie, a power of two; 0: of no matter */
 	bool read_only;     /* the file is; what the guest writes is its own */
 };
 

@@ -23,6 +23,7 @@ struct gmem {
 	struct gmem_file_map files[GMEM_MAX_REGIONS]; /* by region */
 	uint64_t n_repairs; /* gmem_repair()'s */
 	uint64_t size_bytes;
+	gpaddr end; /* of what is taken; no region lies above */
 	struct gmem_watcher watcher;
 };
 

@@ -74,6 +74,8 @@ def usage_cases(s):
         ("metadata without file", ["run", "--mmds", "version=V2"], r"--mmds: no file"),
         ("metadata, address of elsewhere", ["run", "--mmds", "/x,address=10.0.0.1"], r"'10.0.0.1' is not a link-local"),
         ("metadata without any limit", ["run", "--mmds", "/x,limit=1G"], r"--mmds: limit"),
+        ("network, no bytes at all", ["run", "--net", "user,rx_bw=0"], r"--net: rx_bw=0 would allow nothing"),
+        ("network, burst alone", ["run", "--net", "user,tx_ops_burst=5"], r"--net: tx_ops_burst without tx_ops"),
         ("disk without path", ["run", "--disk", "ro=on"], r"--disk: no path"),
         ("bad size", ["run", "--mem", "much"], r"--mem: size: 'much' is not valid.*512M"),
         ("negative CPUs", ["run", "--cpus", "-1"], r"--cpus: count: '-1'"),
@@ -259,6 +261,10 @@ def output_cases(s, tmp):
                                    "is_read_only": True}], conf
         assert conf["boot-source"]["boot_args"].endswith(' root=/dev/vda ro x="y"'), conf
         assert conf["mayfly"]["rng"] is True, conf
+        conf = json.loads(expect(run(["run", "--kernel", k, "--net", "user,hostfwd=tcp:1-:2,rx_bw=1M,rx_bw_burst=2M,tx_ops=50",
+                                      "--dry-run"])).out)["network-interfaces"][0]
+        assert conf["rx_rate_limiter"] == {"bandwidth": {"size": 1 << 20, "one_time_burst": 2 << 20, "refill_time": 1000}}, conf
+        assert conf["tx_rate_limiter"] == {"ops": {"size": 50, "one_time_burst": 0, "refill_time": 1000}}, conf
 
     def doctor():
         res = run(["doctor", "--json"])

@@ -55,7 +55,7 @@ int run_set_balloon(struct machine_config *m, const struct opt_value *v, struct 
 int run_set_rng(struct machine_config *m, const struct opt_value *v, struct err *e)
 {
 	m->rng = true;
-	return run_take_limits("--rng", v, &m->rng_limits, e);
+	return run_take_limits("--rng", "", v, &m->rng_limits, e);
 }
 
 static const char *word(bool on)

@@ -63,7 +63,7 @@ int run_set_serial(struct run_config *c, const struct opt_value *v, struct err *
 
 	c->serial_given = v[SERIAL_TYPE].given || c->serial.path;
 	if (r == 0)
-		r = run_take_limits("--serial", limits, &l, e);
+		r = run_take_limits("--serial", "", limits, &l, e);
 	c->machine.serial_limit = l.bandwidth;
 	return r;
 }

@@ -81,7 +81,7 @@ int run_add_disk(struct machine_config *m, const struct opt_value *v, struct err
 		.engine = v[DISK_ENGINE].given ? (unsigned)v[DISK_ENGINE].num : 0,
 		.n_queues = v[DISK_QUEUES].given ? (unsigned)v[DISK_QUEUES].num : 0,
 	};
-	r = run_take_limits("--disk", &v[DISK_LIMITS], &disk->limits, e);
+	r = run_take_limits("--disk", "", &v[DISK_LIMITS], &disk->limits, e);
 	m->n_disks += r == 0;
 	return r;
 }

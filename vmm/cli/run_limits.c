@@ -9,17 +9,18 @@
 
 enum { BW, BW_BURST, OPS, OPS_BURST };
 
-static int take(const char *option, const char *key, const struct opt_value *rate,
-		const struct opt_value *burst, struct limiter_bucket_config *out, struct err *e)
+static int take(const char *option, const char *prefix, const char *key,
+		const struct opt_value *rate, const struct opt_value *burst,
+		struct limiter_bucket_config *out, struct err *e)
 {
 	if (rate->given && !rate->num) {
-		err_set(e, EINVAL, "%s: %s=0 would allow nothing", option, key);
+		err_set(e, EINVAL, "%s: %s%s=0 would allow nothing", option, prefix, key);
 		err_hint(e, "leave it out for no limit");
 		return -EINVAL;
 	}
 	if (burst->given && !rate->given) {
-		err_set(e, EINVAL, "%s: %s_burst without %s", option, key, key);
-		err_hint(e, "give the rate that follows after the burst: %s=...", key);
+		err_set(e, EINVAL, "%s: %s%s_burst without %s%s", option, prefix, key, prefix, key);
+		err_hint(e, "give the rate that follows after the burst: %s%s=...", prefix, key);
 		return -EINVAL;
 	}
 	*out = (struct limiter_bucket_config){
@@ -30,12 +31,12 @@ static int take(const char *option, const char *key, const struct opt_value *rat
 	return 0;
 }
 
-int run_take_limits(const char *option, const struct opt_value *v, struct limiter_config *out,
-		    struct err *e)
+int run_take_limits(const char *option, const char *prefix, const struct opt_value *v,
+		    struct limiter_config *out, struct err *e)
 {
-	int r = take(option, "bw", &v[BW], &v[BW_BURST], &out->bandwidth, e);
+	int r = take(option, prefix, "bw", &v[BW], &v[BW_BURST], &out->bandwidth, e);
 
-	return r < 0 ? r : take(option, "ops", &v[OPS], &v[OPS_BURST], &out->ops, e);
+	return r < 0 ? r : take(option, prefix, "ops", &v[OPS], &v[OPS_BURST], &out->ops, e);
 }
 
 static void print_bucket(const char *name, const struct limiter_bucket_config *b, bool first)

@@ -10,11 +10,13 @@
 #include "vmm/cli/opt.h"
 #include "vmm/cli/run_config.h"
 #include "vmm/cli/run_devices.h"
+#include "vmm/cli/run_limits.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/net/port.h"
 
-enum { NET_TYPE, NET_TAP, NET_FD, NET_UNIX, NET_HOSTFWD, NET_MAC, NET_MTU, NET_QUEUES, NET_ID };
+enum { NET_TYPE, NET_TAP, NET_FD, NET_UNIX, NET_HOSTFWD, NET_MAC, NET_MTU, NET_QUEUES, NET_ID,
+       NET_RX, NET_TX = NET_RX + RUN_LIMITS_KEYS };
 enum { TYPE_USER, TYPE_PASST, TYPE_NONE };
 const struct opt_key run_net_keys[] = {
 	[NET_TYPE] = { "type", OPT_CHOICE, "user|passt|none" },
@@ -26,6 +28,14 @@ const struct opt_key run_net_keys[] = {
 	[NET_MTU] = { "mtu", OPT_UINT, "BYTES" },
 	[NET_QUEUES] = { "queues", OPT_UINT, "N" },
 	[NET_ID] = { "id", OPT_STR, "NAME" },
+	[NET_RX] = { "rx_bw", OPT_SIZE, "BYTES/S" },
+	{ "rx_bw_burst", OPT_SIZE, "BYTES" },
+	{ "rx_ops", OPT_UINT, "FRAMES/S" },
+	{ "rx_ops_burst", OPT_UINT, "FRAMES" },
+	[NET_TX] = { "tx_bw", OPT_SIZE, "BYTES/S" },
+	{ "tx_bw_burst", OPT_SIZE, "BYTES" },
+	{ "tx_ops", OPT_UINT, "FRAMES/S" },
+	{ "tx_ops_burst", OPT_UINT, "FRAMES" },
 	{ 0 },
 };
 
@@ -126,6 +136,10 @@ int run_add_net(struct run_config *c, const struct opt_value *v, struct err *e)
 	memcpy(c->net_forwards[m->n_nets], v[NET_HOSTFWD].list, sizeof(c->net_forwards[0]));
 	if (v[NET_MAC].given)
 		r = parse_mac(v[NET_MAC].text, n->mac, e);
+	if (r == 0)
+		r = run_take_limits("--net", "rx_", &v[NET_RX], &n->rx, e);
+	if (r == 0)
+		r = run_take_limits("--net", "tx_", &v[NET_TX], &n->tx, e);
 	m->n_nets += r == 0;
 	return r;
 }
@@ -166,7 +180,11 @@ static void print_net(const struct machine_net *n, unsigned i)
 		printf(f ? ", " : ", \"hostfwd\": [");
 		cli_print_json_string(n->forwards[f]);
 	}
-	printf(n->n_forwards ? "] }" : " }");
+	if (n->n_forwards)
+		printf("]");
+	run_print_limits("rx_rate_limiter", &n->rx);
+	run_print_limits("tx_rate_limiter", &n->tx);
+	printf(" }");
 }
 
 void run_print_nets(const struct machine_config *m)

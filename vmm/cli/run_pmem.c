@@ -41,7 +41,7 @@ int run_add_pmem(struct machine_config *m, const struct opt_value *v, struct err
 		.root = v[PMEM_ROOT].given && v[PMEM_ROOT].num,
 	};
 	m->n_pmem++;
-	return run_take_limits("--pmem", &v[PMEM_LIMITS], &p->limits, e);
+	return run_take_limits("--pmem", "", &v[PMEM_LIMITS], &p->limits, e);
 }
 
 void run_print_pmem(const struct machine_config *m)

@@ -13,7 +13,7 @@ from harness import ROOT, Skip, Suite, expect, run
 
 
 SOURCES = {"virtio": ["virtio.c"], "writer": ["writer.c"],
-           "hostile": ["hostile.c", "hostile_ring.c", "hostile_dev.c", "hostile_race.c"]}
+           "hostile": ["hostile.c", "hostile_ring.c", "hostile_dev.c", "hostile_mem.c", "hostile_race.c"]}
 
 
 def build(directory, name="virtio"):

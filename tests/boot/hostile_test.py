@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest that breaks the rules of virtio (tests/boot/bare/hostile.c). usage: hostile_test.py [REGEX]
 
-Runs it on both buses with two disks (one read-only), an entropy source and a network, and watches the
+Runs it on both buses with two disks (one read-only), an entropy source, a network, persistent memory and memory to plug in, and watches the
 monitor meanwhile: it answers on its control socket, and its memory, descriptors and log stay bounded.
 """
 import contextlib
@@ -91,10 +91,13 @@ def hostile(bus, accel="tcg", cases="", timeout=120):
         for disk in disks:
             with open(disk, "wb") as f:
                 f.truncate(8 << 20)
+        pmem = os.path.join(tmp, "pmem.img")
+        with open(pmem, "wb") as f:
+            f.truncate(4 << 20)
         peer = Peer(os.path.join(tmp, "net"))
         log = os.path.join(tmp, "log")
         cmd = [MAYFLY, "run", "--accel", accel, "--cpus", "2", "--mem", "16M", "--bus", bus, "--disk", disks[0],
-               "--disk", disks[1] + ",ro", "--rng", "--net", f"unix={tmp}/net", "--kernel", build(tmp, "hostile"),
+               "--disk", disks[1] + ",ro", "--rng", "--pmem", pmem, "--hotplug-mem", "128M,requested=64M", "--net", f"unix={tmp}/net", "--kernel", build(tmp, "hostile"),
                "--cmdline", f"cases={cases}" + (" kvm" if accel == "kvm" else ""), "--log", f"info,file={log}", "--timeout", f"{timeout}s"]
         env = dict(os.environ, XDG_RUNTIME_DIR=tmp)
         with open(os.path.join(tmp, "out"), "w+b") as out:

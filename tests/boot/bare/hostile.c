@@ -66,6 +66,13 @@ void build_good(const struct vdev *d, unsigned queue)
 		vdev_desc(queue, 0, header, sizeof(header), DESC_NEXT);
 		vdev_desc(queue, 1, buffer, SECTOR, DESC_NEXT | DESC_WRITE);
 		vdev_desc(queue, 2, &status_byte, 1, DESC_WRITE);
+	} else if (d->id == ID_PMEM) { /* a flush */
+		vdev_desc(queue, 0, buffer, 4, DESC_NEXT);
+		vdev_desc(queue, 1, buffer + 64, 4, DESC_WRITE);
+	} else if (d->id == ID_MEM) { /* unplug all */
+		buffer[0] = 2;
+		vdev_desc(queue, 0, buffer, 24, DESC_NEXT);
+		vdev_desc(queue, 1, buffer + 64, 10, DESC_WRITE);
 	} else if (queue == 0) { /* net: to receive into */
 		vdev_desc(queue, 0, buffer, sizeof(buffer), DESC_WRITE);
 	} else if (queue == 1) { /* a frame to nobody */
@@ -137,7 +144,8 @@ int works(const struct vdev *d)
 	got = kick_and_wait(d, queue, &written);
 	vdev_set_status(d, 0);
 	return got == USED && (d->id != ID_BLOCK || status_byte == 0) &&
-	       (d->id != ID_ENTROPY || written == 64);
+	       (d->id != ID_ENTROPY || written == 64) &&
+	       ((d->id != ID_PMEM && d->id != ID_MEM) || !*(uint32_t *)(void *)(buffer + 64));
 }
 
 void finish_case(const char *name, struct vdev *d, unsigned queue, int good)
@@ -183,6 +191,7 @@ void bare_main(const char *cmdline)
 		for (unsigned q = 0; q < d->n_queues; q++)
 			ring_cases(d, q);
 		device_cases(d);
+		memory_cases(d);
 	}
 	for (unsigned i = 0; i < n_devices; i++)
 		race_cases(&devices[i]);

@@ -47,6 +47,7 @@ uint8_t transfer(const struct vdev *d, uint32_t type, uint64_t sector, uint32_t 
 
 void ring_cases(struct vdev *d, unsigned queue); /* H01 to H22 */
 void device_cases(struct vdev *d);               /* H18 to H20, H29 to H36, H45, H50 to H52 */
+void memory_cases(struct vdev *d);               /* H55 to H58 */
 void race_cases(struct vdev *d);                 /* H23 to H25, H28 */
 
 #endif

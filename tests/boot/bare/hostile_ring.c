@@ -311,9 +311,9 @@ static const struct {
 /* A buffer to receive into that makes sense is kept: a loss of the guest's that shows in no way. */
 static enum outcome outcome_of(const struct queue *q, unsigned i)
 {
-	int is_blk = q->d->id == ID_BLOCK;
+	int is_blk = q->d->id == ID_BLOCK, is_memory = q->d->id == ID_PMEM || q->d->id == ID_MEM;
 
-	if (cases[i].bend == no_first_bytes && q->d->id == ID_NET && q->i == 2)
+	if (cases[i].bend == no_first_bytes && ((q->d->id == ID_NET && q->i == 2) || is_memory))
 		return USED; /* a command of no bytes is refused */
 	if (cases[i].want != ANY || q->d->id == ID_NET)
 		return cases[i].want;
@@ -322,7 +322,7 @@ static enum outcome outcome_of(const struct queue *q, unsigned i)
 	if (cases[i].bend == first_alone && is_blk)
 		return EMPTY;
 	if (cases[i].bend == swapped)
-		return is_blk ? NEEDS_RESET : EMPTY;
+		return is_blk || is_memory ? NEEDS_RESET : EMPTY;
 	return ANY;
 }
 
@@ -378,7 +378,7 @@ static void begin_setup(const struct vdev *d)
 static void bad_rings(struct queue *q)
 {
 	static const uint64_t bad[] = {RAM_BYTES, RAM_BYTES - 16, 0xc0000000, 0xd0000000, 0xfec00000,
-				       0xfee00000, 0xfffffff0, 0xffffffffffffffc0ull, 1ull << 32,
+				       0xfee00000, 0xfffffff0, 0xffffffffffffffc0ull, 1ull << 40,
 				       1ull << 63};
 	uint32_t d = at(q->r->desc), a = at(&q->r->avail), u = at(&q->r->used);
 	unsigned taken = 0;

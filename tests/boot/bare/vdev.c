@@ -144,7 +144,8 @@ static uint32_t pci_read(unsigned slot, unsigned reg)
 
 static void name(struct vdev *d)
 {
-	d->name = d->id == ID_NET ? "net" : d->id == ID_BLOCK ? "blk" : d->id == ID_ENTROPY ? "rng" : "?";
+	d->name = d->id == ID_NET ? "net" : d->id == ID_BLOCK ? "blk" : d->id == ID_ENTROPY ? "rng"
+		  : d->id == ID_PMEM ? "pmem" : d->id == ID_MEM ? "mem" : "?";
 	d->n_queues = d->id == ID_NET ? 3 : 1;
 }
 

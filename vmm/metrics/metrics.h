@@ -17,6 +17,7 @@
  *
  * Threads: the loop thread.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -60,7 +60,7 @@ struct vhost_queue {
 
 struct vhost_blk {
 	struct virtio v;
-	const char *path;
+	char *path;
 	struct vhost_user u;
 	struct loop_source connection;
 	struct vhost_user_region regions[VHOST_USER_MAX_REGIONS]; /* the first: the rings */
@@ -428,6 +428,7 @@ static void vhost_free(struct vhost_blk *b)
 	vhost_user_close(&b->u);
 	virtio_fini(&b->v);
 	drop_rings(b);
+	free(b->path);
 	free(b);
 }
 
@@ -521,9 +522,12 @@ int vhost_blk_create(const struct vhost_blk_config *cfg, const struct vhost_blk_
 	uint64_t start = loop_now_ns();
 	int r;
 
-	if (!b)
+	if (b)
+		b->path = strdup(cfg->path);
+	if (!b || !b->path) {
+		free(b);
 		return err_set(e, ENOMEM, "%s: out of host memory", cfg->id);
-	b->path = cfg->path;
+	}
 	for (unsigned i = 0; i < VIRTIO_BLK_MAX_QUEUES; i++)
 		b->queues[i].call.fd = -1;
 	r = negotiate(b, cfg, e);
@@ -532,6 +536,7 @@ int vhost_blk_create(const struct vhost_blk_config *cfg, const struct vhost_blk_
 				b->features, e);
 	if (r < 0) {
 		vhost_user_close(&b->u);
+		free(b->path);
 		free(b);
 		return r;
 	}

@@ -11,7 +11,7 @@ struct virtio;
 
 struct vhost_blk_config {
 	const char *id;
-	const char *path;  /* of the socket; borrowed for the device's life */
+	const char *path;  /* of the socket */
 	unsigned n_queues; /* 0: one */
 	bool unsafe;       /* the guest is not offered to flush */
 	unsigned wait_ms;  /* for each answer; 0: 5 seconds */

@@ -279,6 +279,35 @@ def served_drives():
                        "vhost_user_block" in got, list(got)[list(got).index("pmem") + 1]), (1, True, False, "vhost_user_block_a")
 
 
+def plugged_served_drives():
+    """Drives of other programs that come to a running microVM, and go: if its memory is shared."""
+    if not shutil.which("qemu-storage-daemon"):
+        raise Skip("no qemu-storage-daemon")
+    with Server(["--bus", "pci"]) as s, Server(["--bus", "pci"]) as private, s.connect() as c, private.connect() as p:
+        args, socks = ["qemu-storage-daemon"], [os.path.join(s.tmp, f"vhost{i}") for i in range(2)]
+        for i, sock in enumerate(socks):
+            args += ["--blockdev", f"driver=file,node-name=f{i},filename={s.file(f'image{i}', 1 << 20)}", "--export",
+                     f"type=vhost-user-blk,id=e{i},addr.type=unix,addr.path={sock},node-name=f{i},writable=on"]
+        with subprocess.Popen(args) as daemon:
+            try:
+                while not all(os.path.exists(sock) for sock in socks):
+                    time.sleep(0.02)
+                bodies_of = [{"drive_id": f"d{i}", "is_root_device": False, "socket": sock} for i, sock in enumerate(socks)]
+                yield "before", c.call("PUT", "/drives/d0", bodies_of[0]), DONE
+                s.boot()
+                n_fds = s.n_fds()
+                for _ in range(5):
+                    yield "comes", c.call("PUT", "/drives/d1", bodies_of[1]), DONE
+                    yield "its configuration", c.call("PATCH", "/drives/d1", {"drive_id": "d1"}), DONE
+                    yield "goes", c.call("DELETE", "/drives/d1"), DONE
+                yield "descriptors", s.n_fds() <= n_fds, True
+                private.boot()
+                got = p.call("PUT", "/drives/d1", bodies_of[1])
+                yield "memory is not shared", (got[:12], b"is not shared with other programs" in got), (b"HTTP/1.1 400", True)
+            finally:
+                daemon.kill()
+
+
 def other_resources():
     with Server() as s, s.connect() as c:
         kernel, image = s.kernel(), s.file("image", 4096)
@@ -825,7 +854,7 @@ def main():
         return
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     cases = Cases(suite)
-    for group in (bodies, phase_matrix, machine_config, drives, served_drives, other_resources, balloon, added_memory, plugged, mmds, metrics, snapshots, states, live_changes,
+    for group in (bodies, phase_matrix, machine_config, drives, served_drives, plugged_served_drives, other_resources, balloon, added_memory, plugged, mmds, metrics, snapshots, states, live_changes,
                   routes, wire,
                   json_texts, robust):
         cases.group("api: " + group.__name__.replace("_", " "), group)

@@ -35,10 +35,8 @@ static struct vb *vb;
 
 static int create(struct virtio **v, struct err *e)
 {
-	static char path[64]; /* outlives the back end */
-	const struct vhost_blk_config c = {.id = "disk0", .path = path, .wait_ms = WAIT_MS};
+	const struct vhost_blk_config c = {.id = "disk0", .path = vb_path(vb), .wait_ms = WAIT_MS};
 
-	strcpy(path, vb_path(vb));
 	*e = (struct err){0};
 	return vhost_blk_create(&c, &(struct vhost_blk_wiring){d.mem, d.loop}, v, e);
 }

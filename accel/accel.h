@@ -78,6 +78,9 @@ struct accel_ops {
 	int (*ioeventfd)(struct accel_vm *vm, gpaddr gpa, unsigned size, uint64_t match, int fd,
 			 bool on);
 
+	/* A region of mem was added (there), or is about to be removed. All vCPUs are parked. */
+	int (*region_changed)(struct accel_vm *vm, unsigned region, bool there, struct err *e);
+
 	int (*vcpu_create)(struct accel_vm *vm, unsigned index, struct vcpu **out, struct err *e);
 	void (*vcpu_destroy)(struct vcpu *cpu); /* NULL is allowed */
 	/* Runs until there is a reason to stop; halts and waits inside. */

@@ -148,7 +148,7 @@ void vm_fill_net(const struct vm *vm, const struct net_body *n, int fd, struct m
 	vm_limits(n->tx_rate_limiter, &out->tx);
 }
 
-static void fill_pmem(const struct pmem_body *p, struct machine_pmem *out)
+void vm_fill_pmem(const struct pmem_body *p, struct machine_pmem *out)
 {
 	*out = (struct machine_pmem){
 		.path = p->path_on_host,
@@ -194,7 +194,7 @@ static int fill_devices(struct vm *vm, struct machine_config *out, struct err *e
 		return err_set(e, EINVAL, "%zu pmem devices are too many; at most %d", c->pmem.n,
 			       MACHINE_MAX_PMEM);
 	for (i = 0; i < c->pmem.n; i++)
-		fill_pmem(c->pmem.items[i], &out->pmem[i]);
+		vm_fill_pmem(c->pmem.items[i], &out->pmem[i]);
 	out->n_pmem = (unsigned)c->pmem.n;
 	if (c->memory_hotplug && !fill_hotplug(c->memory_hotplug, &out->hotplug))
 		return err_set(e, EINVAL, "Invalid Memory Configuration: too much memory to plug in");

@@ -270,6 +270,19 @@ static bool has_root(const struct vm *vm, int but)
 	return false;
 }
 
+/* Into the running machine. */
+static bool plug_pmem(struct api_call *c, const struct pmem_body *p)
+{
+	struct machine_pmem pmem;
+	struct err e = { 0 };
+
+	vm_fill_pmem(p, &pmem);
+	if (machine_plug_pmem(c->vm->machine, &pmem, &e) == 0)
+		return true;
+	api_fault_err(c, "PCI manager error", &e);
+	return false;
+}
+
 void api_put_pmem(struct api_call *c)
 {
 	struct schema_list *l = &c->vm->config.pmem;
@@ -279,13 +292,9 @@ void api_put_pmem(struct api_call *c)
 	int at;
 
 	at = vm_find(l, p->id);
-	if (c->vm->machine) {
-		if (api_may_plug(c, at))
-			api_fault(c, "PCI manager error: mayfly does not plug persistent memory into a "
-				     "running microVM; add it before the start");
+	if (c->vm->machine && !api_may_plug(c, at))
 		return;
-	}
-	if (p->root_device.v && has_root(c->vm, at)) {
+	if (p->root_device.v && (c->vm->machine || has_root(c->vm, at))) {
 		api_fault(c, "Pmem config error: Attempt to add pmem as a root device while the root "
 			     "device defined as a block device");
 		return;
@@ -293,6 +302,8 @@ void api_put_pmem(struct api_call *c)
 	bad = check_image(p->path_on_host, p->read_only.v, &why);
 	if (bad) {
 		api_fault(c, "Pmem config error: Error creating the pmem device: %s", bad);
+	} else if (c->vm->machine && !plug_pmem(c, p)) {
+		/* there is a fault */
 	} else if (at >= 0) {
 		schema_free(&schema_pmem, l->items[at]);
 		l->items[at] = p;
@@ -302,6 +313,8 @@ void api_put_pmem(struct api_call *c)
 	} else {
 		api_fault(c, "Pmem config error: out of memory");
 	}
+	if (c->vm->machine && !c->object)
+		api_plugged(c);
 	text_free(&why);
 }
 
@@ -309,9 +322,16 @@ void api_delete_pmem(struct api_call *c)
 {
 	struct schema_list *l = &c->vm->config.pmem;
 	int at = vm_find(l, c->id);
+	struct err e = { 0 };
 
-	if (api_may_unplug(c, at, at >= 0 && ((struct pmem_body *)l->items[at])->root_device.v))
-		api_fault(c, "PCI manager error: mayfly does not unplug persistent memory");
+	if (!api_may_unplug(c, at, at >= 0 && ((struct pmem_body *)l->items[at])->root_device.v))
+		return;
+	if (machine_unplug_pmem(c->vm->machine, (unsigned)at, &e) < 0) {
+		api_fault_err(c, "PCI manager error", &e);
+		return;
+	}
+	vm_remove(l, &schema_pmem, (unsigned)at);
+	api_plugged(c);
 }
 
 void api_patch_pmem(struct api_call *c)

@@ -84,6 +84,7 @@ bool vm_append(struct schema_list *l, void *item);        /* false: out of memor
 void vm_remove(struct schema_list *l, const struct schema *s, unsigned at); /* frees it */
 /* As the machine takes them; strings are borrowed. fd: of the tap, used by a copy. */
 void vm_fill_drive(const struct drive_body *d, struct machine_disk *out);
+void vm_fill_pmem(const struct pmem_body *p, struct machine_pmem *out);
 void vm_fill_net(const struct vm *vm, const struct net_body *n, int fd, struct machine_net *out);
 
 /* NULL: unlimited, or unchanged. A bucket given as zero is unlimited. */

@@ -69,6 +69,7 @@ struct board {
 	struct serial_gate *serial_gate;
 
 	gpaddr hotplug_base;
+	gpaddr pci64_base; /* where PCI's window above 4 GiB begins: no memory is put there later */
 	struct pmem_file pmem_files[MACHINE_MAX_PMEM]; /* mapped, until a device takes them */
 	unsigned n_pmem_files;
 
@@ -94,6 +95,9 @@ void board_unplug(struct board *b, struct virtio *v);
 /* One more of a kind, behind those there are; on failure a thread may have been made in vain. */
 int board_plug_disk(struct board *b, const struct machine_disk *disk, struct err *e);
 int board_plug_net(struct board *b, const struct machine_net *net, struct err *e);
+/* file: mapped; the device's, and then closed here, once it is made. */
+int board_plug_one_pmem(struct board *b, const struct machine_pmem *pmem, struct pmem_file *file,
+			struct err *e);
 /* Makes and plugs every device the configuration asks for; plug_*.c make those of one kind. */
 int board_plug_all(struct board *b, const struct machine_config *c, struct err *e);
 int board_plug_disks(struct board *b, const struct machine_config *c, struct err *e);

@@ -17,15 +17,18 @@ struct machine;
 
 struct machine_disk;
 struct machine_net;
+struct machine_pmem;
 
 /* --- devices that come and go, on PCI; numbered as in the configuration ------------------------- */
 
 /* It gets the number after the last. Its strings may go afterwards. */
 int machine_plug_disk(struct machine *m, const struct machine_disk *disk, struct err *e);
 int machine_plug_net(struct machine *m, const struct machine_net *net, struct err *e);
+int machine_plug_pmem(struct machine *m, const struct machine_pmem *pmem, struct err *e);
 /* Those after it are numbered one less from then on. */
 int machine_unplug_disk(struct machine *m, unsigned i, struct err *e);
 int machine_unplug_net(struct machine *m, unsigned i, struct err *e);
+int machine_unplug_pmem(struct machine *m, unsigned i, struct err *e);
 
 /* --- balloon ------------------------------------------------------------------------------------ */
 

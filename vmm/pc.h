@@ -36,6 +36,7 @@ enum {
 #define PC_VIRTIO_BASE 0xd0000000ull
 #define PC_ECAM_BASE   0xe0000000ull
 #define PC_PCI64_LEN   0x400000000ull /* window above 4 GiB and above RAM: 16 GiB */
+#define PC_LATER_LEN   0x1000000000ull /* below that window: for memory that comes later, 64 GiB */
 /* Where memory ends at the latest: processors with 39 bits of addresses have PCI's window above. */
 #define PC_MEMORY_MAX  ((1ull << 39) - PC_PCI64_LEN)
 #define PC_IOAPIC_BASE 0xfec00000ull

@@ -69,15 +69,19 @@ static int plug_mmio(struct board *b, struct virtio *v, unsigned slot, struct er
 
 /* --- on PCI ---------------------------------------------------------------------------------- */
 
-/* Above all memory. */
-static gpaddr pci64_base(const struct board *b)
+/* Above all memory, with room for what comes later if there is some. */
+static gpaddr choose_pci64_base(const struct board *b)
 {
-	return gmem_next_base(b->mem, 1ull << 30);
+	gpaddr end = gmem_next_base(b->mem, 1ull << 30);
+
+	if (end >= PC_MEMORY_MAX)
+		return end;
+	return PC_MEMORY_MAX - end < PC_LATER_LEN ? PC_MEMORY_MAX : end + PC_LATER_LEN;
 }
 
 static bool in_window(const struct board *b, uint64_t base)
 {
-	return base - PC_PCI_BASE < PC_PCI_LEN || base - pci64_base(b) < PC_PCI64_LEN;
+	return base - PC_PCI_BASE < PC_PCI_LEN || base - b->pci64_base < PC_PCI64_LEN;
 }
 
 static void set_notifications(struct board *b, const struct virtio *v, gpaddr base, bool on)
@@ -196,6 +200,7 @@ int board_plug_all(struct board *b, const struct machine_config *c, struct err *
 	int r;
 
 	b->watched = c->watched;
+	b->pci64_base = choose_pci64_base(b);
 	r = board_plug_disks(b, c, e);
 	if (r == 0)
 		r = board_plug_pmem(b, c, e);
@@ -226,7 +231,7 @@ static void describe_pci(const struct board *b, struct boot_pci *out)
 		.ecam_len = PCI_HOST_ECAM_LEN,
 		.mem32_base = PC_PCI_BASE,
 		.mem32_len = PC_PCI_LEN,
-		.mem64_base = pci64_base(b),
+		.mem64_base = b->pci64_base,
 		.mem64_len = PC_PCI64_LEN,
 		.io_base = PC_PCI_IO_PORT,
 		.io_len = PC_PCI_IO_LEN,

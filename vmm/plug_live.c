@@ -16,6 +16,8 @@
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
 #include "vmm/core/err.h"
+#include "vmm/core/gmem_file.h"
+#include "vmm/core/log.h"
 #include "vmm/io_thread.h"
 #include "vmm/live.h"
 #include "vmm/machine_int.h"
@@ -43,6 +45,11 @@ static struct kind disks_of(struct board *b)
 static struct kind nets_of(struct board *b)
 {
 	return (struct kind){ "network", b->nets, &b->n_nets, MACHINE_MAX_NETS };
+}
+
+static struct kind pmem_of(struct board *b)
+{
+	return (struct kind){ "persistent memory", b->pmem, &b->n_pmem, MACHINE_MAX_PMEM };
 }
 
 /* --- going ------------------------------------------------------------------------------------ */
@@ -89,7 +96,7 @@ static int check_room(const struct board *b, const struct kind *k, struct err *e
 
 	if (r < 0 || *k->n < k->max)
 		return r;
-	err_set(e, ENOSPC, "there are %u %ss already, and no more fit", k->max, k->name);
+	err_set(e, ENOSPC, "%s: there are %u already, and no more fit", k->name, k->max);
 	err_hint(e, "unplug one");
 	return -ENOSPC;
 }
@@ -183,6 +190,112 @@ int machine_unplug_net(struct machine *m, unsigned i, struct err *e)
 		return r;
 	running = machine_hold(m);
 	remove_one(b, &nets, i);
+	machine_let_go(m, running);
+	return 0;
+}
+
+/* --- persistent memory ------------------------------------------------------------------------ */
+
+/* While the map of guest memory changes no device uses it; the processors are parked. */
+static void stop_all(struct board *b)
+{
+	for (unsigned i = 0; i < b->n_slots; i++) {
+		struct virtio *v = b->slots[i];
+
+		if (!v)
+			continue;
+		device_lock(&v->dev);
+		v->dev.ops->stop(&v->dev);
+		device_unlock(&v->dev);
+	}
+}
+
+/* One that does not start again is told of; the others do. */
+static void start_all(struct board *b)
+{
+	for (unsigned i = 0; i < b->n_slots; i++) {
+		struct virtio *v = b->slots[i];
+		struct err e = { 0 };
+
+		if (v && start_device(&v->dev, &e) < 0)
+			log_error(&v->dev, "does not go on: %s", e.msg);
+	}
+}
+
+static void unmap(struct board *b, gpaddr base)
+{
+	struct err e = { 0 };
+
+	stop_all(b);
+	if (b->accel->region_changed(b->vm, (unsigned)gmem_file_region(b->mem, base), false, &e) < 0)
+		log_error(NULL, "%s", e.msg);
+	gmem_remove_file(b->mem, base);
+	start_all(b);
+}
+
+static int map(struct board *b, struct pmem_file *f, const char *path, struct err *e)
+{
+	int r;
+
+	stop_all(b);
+	/* no region of the transport: none of the bridge's windows is for such a register */
+	r = pmem_file_map(f, path, b->mem, 0, e);
+	if (r == 0 && f->base + f->len_bytes > b->pci64_base) {
+		err_set(e, ENOSPC, "pmem: %s: no room is left for %llu MiB below PCI's addresses", path,
+			(unsigned long long)f->len_bytes >> 20);
+		err_hint(e, "unplug another, or give it before the start");
+		r = -ENOSPC;
+		gmem_remove_file(b->mem, f->base);
+	}
+	if (r == 0) {
+		r = b->accel->region_changed(b->vm, (unsigned)gmem_file_region(b->mem, f->base), true, e);
+		if (r < 0)
+			gmem_remove_file(b->mem, f->base);
+	}
+	start_all(b);
+	return r;
+}
+
+int machine_plug_pmem(struct machine *m, const struct machine_pmem *pmem, struct err *e)
+{
+	struct board *b = machine_board(m);
+	const struct kind all = pmem_of(b);
+	unsigned n_threads = b->n_io_threads;
+	struct pmem_file f;
+	int r = check_room(b, &all, e);
+	bool running;
+
+	if (r == 0)
+		r = pmem_file_open(pmem->path, pmem->read_only, &f, e);
+	if (r < 0)
+		return r;
+	running = machine_hold(m);
+	r = map(b, &f, pmem->path, e);
+	if (r == 0) {
+		r = bring_up(b, &all, n_threads, board_plug_one_pmem(b, pmem, &f, e), e);
+		if (r < 0)
+			unmap(b, f.base);
+	}
+	machine_let_go(m, running);
+	if (r < 0)
+		pmem_file_close(&f);
+	return r;
+}
+
+int machine_unplug_pmem(struct machine *m, unsigned i, struct err *e)
+{
+	struct board *b = machine_board(m);
+	const struct kind all = pmem_of(b);
+	int r = check_there(b, &all, i, e);
+	bool running;
+	gpaddr base;
+
+	if (r < 0)
+		return r;
+	running = machine_hold(m);
+	base = virtio_pmem_base(b->pmem[i]);
+	remove_one(b, &all, i);
+	unmap(b, base);
 	machine_let_go(m, running);
 	return 0;
 }

@@ -43,17 +43,17 @@ void board_close_pmem(struct board *b)
 		pmem_file_close(&b->pmem_files[i]);
 }
 
-static int plug_pmem(struct board *b, const struct machine_pmem *pmem, unsigned index,
-		     struct err *e)
+int board_plug_one_pmem(struct board *b, const struct machine_pmem *pmem, struct pmem_file *file,
+			struct err *e)
 {
-	struct virtio_pmem_config c = { .file = b->pmem_files[index], .limits = pmem->limits };
+	struct virtio_pmem_config c = { .file = *file, .limits = pmem->limits };
 	struct virtio_pmem_wiring w = { .mem = b->mem };
 	struct io_thread *t;
 	struct virtio *v;
 	char id[16];
 	int r;
 
-	snprintf(id, sizeof(id), "pmem%u", index);
+	snprintf(id, sizeof(id), "pmem%u", b->n_pmem_made++);
 	r = io_thread_create(id, &t, e);
 	if (r < 0)
 		return r;
@@ -63,7 +63,7 @@ static int plug_pmem(struct board *b, const struct machine_pmem *pmem, unsigned 
 	r = virtio_pmem_create(&c, &w, &v, e);
 	if (r < 0)
 		return r;
-	b->pmem_files[index].fd = -1;
+	file->fd = -1;
 	r = board_plug(b, v, e);
 	if (r == 0)
 		b->pmem[b->n_pmem++] = v;
@@ -73,7 +73,7 @@ static int plug_pmem(struct board *b, const struct machine_pmem *pmem, unsigned 
 int board_plug_pmem(struct board *b, const struct machine_config *c, struct err *e)
 {
 	for (unsigned i = 0; i < c->n_pmem; i++) {
-		int r = plug_pmem(b, &c->pmem[i], i, e);
+		int r = board_plug_one_pmem(b, &c->pmem[i], &b->pmem_files[i], e);
 
 		if (r < 0)
 			return r;

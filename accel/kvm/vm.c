@@ -122,23 +122,27 @@ static int create_vm(int kvm_fd)
 	return fd;
 }
 
+static int region_changed(struct accel_vm *vm, unsigned region, bool there, struct err *e)
+{
+	struct kvm_userspace_memory_region slot = { .slot = region };
+	const struct gmem_region *r;
+
+	gmem_regions(vm->mem, &r);
+	slot.guest_phys_addr = r[region].base;
+	slot.memory_size = there ? r[region].len_bytes : 0;
+	slot.userspace_addr = (uintptr_t)r[region].host;
+	return ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0 ? kvm_fail(e, "memory slot") : 0;
+}
+
 static int map_memory(struct accel_vm *vm, struct err *e)
 {
 	const struct gmem_region *r;
 	unsigned n = gmem_regions(vm->mem, &r), i;
+	int res = 0;
 
-	for (i = 0; i < n; i++) {
-		struct kvm_userspace_memory_region slot = {
-			.slot = i,
-			.guest_phys_addr = r[i].base,
-			.memory_size = r[i].len_bytes,
-			.userspace_addr = (uintptr_t)r[i].host,
-		};
-
-		if (ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-			return kvm_fail(e, "memory slot");
-	}
-	return 0;
+	for (i = 0; i < n && res == 0; i++)
+		res = region_changed(vm, i, true, e);
+	return res;
 }
 
 static int set_up_intel_pages(struct accel_vm *vm, struct err *e)
@@ -245,6 +249,7 @@ const struct accel_ops accel_kvm = {
 	.vm_create = kvm_vm_create,
 	.vm_destroy = kvm_vm_destroy,
 	.irq_set = kvm_irq_set,
+	.region_changed = region_changed,
 	.msi_send = kvm_msi_send,
 	.ioeventfd = kvm_ioeventfd,
 	.vcpu_create = kvm_vcpu_create,

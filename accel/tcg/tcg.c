@@ -12,6 +12,7 @@
 #include "accel/tcg/vcpu.h"
 
 #include "accel/tcg/cpu/lapic.h"
+#include "accel/tcg/cpu/phys.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
@@ -89,6 +90,33 @@ static int tcg_vm_create(struct gmem *mem, const struct accel_io *io,
 	return 0;
 }
 
+static int tcg_region_changed(struct accel_vm *vm, unsigned region, bool there, struct err *e)
+{
+	int r = 0;
+
+	if (there) {
+		r = phys_add_region(&vm->vm, region, e);
+		if (r < 0)
+			return r;
+	}
+#ifdef TCG_JIT
+	if (there && vm->vm.jit && jit_add_region(vm->vm.jit, region) < 0)
+		r = err_set(e, ENOMEM, "translator: out of host memory");
+#endif
+	if (!there || r < 0) {
+		phys_drop_code(&vm->vm, region);
+#ifdef TCG_JIT
+		if (vm->vm.jit)
+			jit_drop_region(vm->vm.jit, region);
+#endif
+		phys_drop_region(&vm->vm, region);
+	}
+	for (unsigned i = 0; i < TCG_MAX_VCPUS; i++)
+		if (vm->vm.cpus[i])
+			mmu_flush_all(vm->vm.cpus[i]);
+	return r;
+}
+
 static void tcg_msi_send(struct accel_vm *vm, uint64_t addr, uint32_t data)
 {
 	lapic_msi(&vm->vm, addr, data);
@@ -157,6 +185,7 @@ const struct accel_ops accel_tcg = {
 	.probe = tcg_probe,
 	.vm_create = tcg_vm_create,
 	.vm_destroy = tcg_vm_destroy,
+	.region_changed = tcg_region_changed,
 	.msi_send = tcg_msi_send,
 	.extint_set = tcg_extint_set,
 	.vcpu_create = tcg_vcpu_create,

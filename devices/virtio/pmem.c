@@ -269,6 +269,11 @@ void virtio_pmem_set_limits(struct virtio *v, const struct limiter_bucket_config
 		loop_timer_arm(v->loop, &p->again, 0);
 }
 
+gpaddr virtio_pmem_base(struct virtio *v)
+{
+	return to_pmem(v)->file.base;
+}
+
 void virtio_pmem_counters(struct virtio *v, struct virtio_pmem_counters *out)
 {
 	struct virtio_pmem *p = to_pmem(v);

@@ -61,6 +61,8 @@ struct virtio_pmem_counters {
 /* A running device; with its lock held. A bucket that is NULL stays as it is. */
 void virtio_pmem_set_limits(struct virtio *v, const struct limiter_bucket_config *bandwidth,
 			    const struct limiter_bucket_config *ops);
+/* Where the guest's range begins. */
+gpaddr virtio_pmem_base(struct virtio *v);
 void virtio_pmem_counters(struct virtio *v, struct virtio_pmem_counters *out);
 
 #endif

@@ -430,10 +430,17 @@ def plugged():
         yield "comes to a paused one", c.call("PUT", "/drives/more", body), DONE
         yield "goes from a paused one", c.call("DELETE", "/drives/more"), DONE
         yield "still paused", b"Paused" in c.call("GET", "/") and b"yes", b"yes"
+        later = {"id": "later", "path_on_host": s.file("later", 3 << 20)}
+        for i in range(20):
+            yield "memory comes", c.call("PUT", "/pmem/later", later), DONE
+            yield "memory again", c.call("PUT", "/pmem/later", later), fault("Device ID in use")
+            yield "memory goes", c.call("DELETE", "/pmem/later"), DONE
+        yield "root memory", c.call("PUT", "/pmem/later", {**later, "root_device": True}), fault(
+            "Pmem config error: Attempt to add pmem as a root device while the root device defined as a block device")
         for i in range(11):
             yield "fill", c.call("PUT", f"/drives/d{i}", {**body, "drive_id": f"d{i}", "path_on_host": s.file(f"d{i}", 512)}), DONE
         yield "too many", c.call("PUT", "/drives/more", body), fault(
-            "PCI manager error: there are 12 disks already, and no more fit (unplug one)")
+            "PCI manager error: disk: there are 12 already, and no more fit (unplug one)")
 
 
 def balloon():

@@ -92,6 +92,18 @@ while [ $i -lt 3 ]; do
 	i=$((i + 1))
 done
 [ "$(ask 'echo 1 >/sys/bus/pci/rescan; ls /sys/bus/pci/devices | wc -l')" = "$before" ] && echo unplug right
+image later 8M later
+i=0
+while [ $i -lt 3 ]; do
+	call PUT /pmem/later "{\"id\":\"later\",\"path_on_host\":\"$d/later\"}"
+	ask 'echo 1 >/sys/bus/pci/rescan; n=0; until [ -b /dev/pmem1 ] || [ $n -gt 50 ]; do n=$((n + 1)); sleep 0.1; done
+	     head -c 5 /dev/pmem1; mke2fs -b 4096 /dev/pmem1 >/dev/null 2>&1; mount -t ext4 -o dax /dev/pmem1 /m; cp /bin/busybox /m/;
+	     umount /m; mount -t ext4 -o dax /dev/pmem1 /m; /m/busybox cmp /m/busybox /bin/busybox && echo " memory plug right"; umount /m
+	     for f in /sys/bus/pci/devices/*; do ls $f/virtio*/ndbus1 >/dev/null 2>&1 && echo 1 >$f/remove; done'
+	call DELETE /pmem/later
+	i=$((i + 1))
+done
+[ "$(ask 'ls /sys/bus/pci/devices | wc -l')" = "$before" ] && echo memory unplug right
 call PUT /drives/more "{\"drive_id\":\"more\",\"is_root_device\":false,\"path_on_host\":\"$d/more\"}"
 ask 'echo 1 >/sys/bus/pci/rescan; (dd if=/dev/zero of=/dev/vdc bs=64k count=64 oflag=direct >/dev/null 2>&1) >/dev/null 2>&1 &'
 call DELETE /drives/more

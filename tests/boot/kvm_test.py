@@ -230,7 +230,7 @@ def plan_linux(plan):
     plan.add("booted and changed by the API alone", "sh /guest/kvm_api.sh /bin/mayfly /bin/agent /guest/cloud-6.1 "
              "/guest/initrd-api", 0, [rf"{what} right" for what in (
                  "boot", "contents", "image", "limit", "balloon", "memory", "entropy", "net", "mmds", "pause", "metrics",
-                 "(?s)(more plug right.*){3}unplug", "taken away")], [*BAD, "refused"], limit=240)
+                 "(?s)(more plug right.*){3}unplug", "(?s)(later memory plug right.*){3}memory unplug", "taken away")], [*BAD, "refused"], limit=240)
     plan.add("TERM shuts the guest down", "mkfifo /tmp/in; sleep 60 >/tmp/in & " +
              linux("cloud-6.1", 1, "mayfly.shell", "--log info") + " </tmp/in >/tmp/out 2>&1 & pid=$!;"
              "until grep -q reached /tmp/out; do sleep 1; done; sleep 1;"

@@ -75,13 +75,18 @@ int gmem_shared_fd(const char *name, uint64_t len)
 	return fd < 0 ? -errno : fd;
 }
 
-static int add_region(struct gmem *m, gpaddr base, uint64_t len, enum gmem_kind kind, struct err *e)
+static int add_region(struct gmem *m, unsigned at, gpaddr base, uint64_t len, enum gmem_kind kind,
+		      struct err *e)
 {
 	bool shared = m->shared && kind != GMEM_FILE;
 	int fd = shared ? gmem_shared_fd("mayfly-ram", len) : -1;
 	uint8_t *host = NULL;
 
-	assert(m->n_regions < GMEM_MAX_REGIONS);
+	if (at == GMEM_MAX_REGIONS) {
+		if (fd >= 0)
+			close(fd);
+		return err_set(e, ENOSPC, "memory: more than %d ranges", GMEM_MAX_REGIONS);
+	}
 	if (!shared || fd >= 0)
 		host = map_guarded(len, kind == GMEM_RAM, fd);
 	else
@@ -97,11 +102,14 @@ static int add_region(struct gmem *m, gpaddr base, uint64_t len, enum gmem_kind 
 		err_hint(e, "give the guest less memory with --mem");
 		return -ENOMEM;
 	}
-	m->regions[m->n_regions++] = (struct gmem_region){base, len, host, kind, fd};
-	m->end = base + len;
+	m->regions[at] = (struct gmem_region){base, len, host, kind, fd};
+	if (at == m->n_regions) {
+		m->n_regions++;
+		m->end = base + len;
+	}
 	if (kind == GMEM_RAM)
 		m->size_bytes += len;
-	return 0;
+	return (int)at;
 }
 
 gpaddr gmem_next_base(const struct gmem *m, uint64_t align)
@@ -112,16 +120,41 @@ gpaddr gmem_next_base(const struct gmem *m, uint64_t align)
 
 int gmem_add(struct gmem *m, uint64_t len, uint64_t align, enum gmem_kind kind, struct err *e)
 {
-	return add_region(m, gmem_next_base(m, align), len, kind, e);
+	for (unsigned i = 0; i + 1 < m->n_regions; i++) {
+		gpaddr base = m->regions[i].base;
+
+		if (!m->regions[i].len_bytes && !(align && base & (align - 1)) &&
+		    len <= m->regions[i + 1].base - base)
+			return add_region(m, i, base, len, kind, e);
+	}
+	return add_region(m, m->n_regions, gmem_next_base(m, align), len, kind, e);
+}
+
+static void unmap(const struct gmem_region *r)
+{
+	if (!r->len_bytes)
+		return;
+	munmap(r->host - GUARD_BYTES, r->len_bytes + 2 * GUARD_BYTES);
+	if (r->fd >= 0)
+		close(r->fd);
+}
+
+void gmem_remove(struct gmem *m, unsigned region)
+{
+	unmap(&m->regions[region]);
+	m->regions[region].len_bytes = 0;
+	while (!m->regions[m->n_regions - 1].len_bytes)
+		m->end = m->regions[--m->n_regions].base;
 }
 
 int gmem_add_hotplug(struct gmem *m, uint64_t len, uint64_t align, gpaddr *base, struct err *e)
 {
 	int r = gmem_add(m, len, align, GMEM_HOTPLUG, e);
 
-	if (r == 0)
-		*base = m->regions[m->n_regions - 1].base;
-	return r;
+	if (r < 0)
+		return r;
+	*base = m->regions[r].base;
+	return 0;
 }
 
 static int create(uint64_t len_bytes, uint64_t low_max, bool shared, struct gmem **out,
@@ -138,9 +171,9 @@ static int create(uint64_t len_bytes, uint64_t low_max, bool shared, struct gmem
 	if (!m)
 		return err_set(e, ENOMEM, "memory: out of host memory");
 	m->shared = shared;
-	r = add_region(m, 0, low, GMEM_RAM, e);
+	r = add_region(m, 0, 0, low, GMEM_RAM, e);
 	if (r == 0 && len_bytes > low)
-		r = add_region(m, high_base, len_bytes - low, GMEM_RAM, e);
+		r = add_region(m, 1, high_base, len_bytes - low, GMEM_RAM, e);
 	if (r < 0)
 		goto fail;
 	*out = m;
@@ -165,12 +198,8 @@ void gmem_destroy(struct gmem *m)
 	if (!m)
 		return;
 	gmem_files_forget(m);
-	for (unsigned i = 0; i < m->n_regions; i++) {
-		munmap(m->regions[i].host - GUARD_BYTES,
-		       m->regions[i].len_bytes + 2 * GUARD_BYTES);
-		if (m->regions[i].fd >= 0)
-			close(m->regions[i].fd);
-	}
+	for (unsigned i = 0; i < m->n_regions; i++)
+		unmap(&m->regions[i]);
 	free(m);
 }
 
@@ -430,7 +459,7 @@ int gmem_discard_iov(struct gmem *m, const struct iovec *iov, int n_iov, uint64_
 void gmem_prefer_huge(struct gmem *m, bool prefer)
 {
 	for (unsigned i = 0; i < m->n_regions; i++)
-		if (m->regions[i].kind != GMEM_FILE)
+		if (m->regions[i].kind != GMEM_FILE && m->regions[i].len_bytes)
 			madvise(m->regions[i].host, m->regions[i].len_bytes,
 				prefer ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }

@@ -12,7 +12,8 @@
  * pointer for a bare address: every accessor takes a length, touches RAM only, and fails as a whole.
  * Accesses may cross from one region into an adjacent one, never into a hole.
  *
- * Threads: the map is fixed when an accelerator has it; contents are shared with the guest's processors.
+ * Threads: once an accelerator has it, the map changes only while the guest's processors are parked
+ * and devices are stopped; contents are shared with the guest's processors.
  * Writers other than the processors tell the watcher (the translator's code cache, later the
  * dirty log) through gmem_write() or gmem_written().
  */
@@ -38,7 +39,7 @@ enum gmem_kind {
 
 struct gmem_region {
 	gpaddr base;
-	uint64_t len_bytes; /* a multiple of 4 KiB */
+	uint64_t len_bytes; /* a multiple of 4 KiB; 0: removed, the number may be used again */
 	uint8_t *host;      /* for accelerators' memory maps only */
 	enum gmem_kind kind;
 	int fd; /* its memory from offset 0, for other processes; -1: it is private, or a file's */

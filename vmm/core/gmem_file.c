@@ -148,50 +148,80 @@ static bool take_slot(struct gmem_file_map *f)
 	return taken;
 }
 
-void gmem_files_forget(struct gmem *m)
+static void forget(const struct gmem_file_map *from, const struct gmem_file_map *to)
 {
 	pthread_mutex_lock(&table.lock);
 	for (unsigned i = 0; i < MAX_FILES; i++) {
 		struct gmem_file_map *f = atomic_load(&table.files[i]);
 
-		if (f >= m->files && f < m->files + GMEM_MAX_REGIONS)
+		if (f >= from && f < to)
 			atomic_store(&table.files[i], NULL);
 	}
 	pthread_mutex_unlock(&table.lock);
 }
 
+void gmem_files_forget(struct gmem *m)
+{
+	forget(m->files, m->files + GMEM_MAX_REGIONS);
+}
+
 int gmem_add_file(struct gmem *m, const struct gmem_file *f, gpaddr *base, struct err *e)
 {
-	struct gmem_file_map *map = &m->files[m->n_regions];
+	struct gmem_file_map *map;
 	const struct gmem_region *r;
 	int res = gmem_add(m, f->len_bytes, f->span_bytes, GMEM_FILE, e);
 
 	if (res < 0)
 		return res;
-	r = &m->regions[m->n_regions - 1];
+	map = &m->files[res];
+	r = &m->regions[res];
 	if (f->span_bytes)
 		m->end = r->base + f->span_bytes;
 	if (mmap(r->host, f->file_bytes, PROT_READ | PROT_WRITE,
 		 (f->read_only ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED | MAP_NORESERVE, f->fd,
-		 0) == MAP_FAILED)
-		return err_set(e, errno, "cannot be mapped: %s", strerror(errno));
+		 0) == MAP_FAILED) {
+		err_set(e, errno, "cannot be mapped: %s", strerror(errno));
+		gmem_remove(m, (unsigned)res);
+		return -e->code;
+	}
+	atomic_store(&map->lost_pages, 0);
 	map->host = r->host;
 	map->len_bytes = r->len_bytes;
 	map->file_bytes = f->file_bytes;
 	map->fd = f->fd;
 	map->shared = !f->read_only;
-	if (!take_slot(map))
+	if (!take_slot(map)) {
+		gmem_remove(m, (unsigned)res);
 		return err_set(e, ENOSPC, "more files in guest memory than %d", MAX_FILES);
+	}
 	*base = r->base;
-	return 0;
+	return res;
+}
+
+int gmem_file_region(const struct gmem *m, gpaddr base)
+{
+	for (unsigned i = 0; i < m->n_regions; i++)
+		if (m->regions[i].kind == GMEM_FILE && m->regions[i].len_bytes &&
+		    m->regions[i].base == base)
+			return (int)i;
+	return -ENOENT;
+}
+
+void gmem_remove_file(struct gmem *m, gpaddr base)
+{
+	int region = gmem_file_region(m, base);
+
+	if (region < 0)
+		return;
+	forget(&m->files[region], &m->files[region] + 1);
+	gmem_remove(m, (unsigned)region);
 }
 
 static struct gmem_file_map *at(const struct gmem *m, gpaddr base)
 {
-	for (unsigned i = 0; i < m->n_regions; i++)
-		if (m->regions[i].kind == GMEM_FILE && m->regions[i].base == base)
-			return (struct gmem_file_map *)(uintptr_t)&m->files[i];
-	return NULL;
+	int region = gmem_file_region(m, base);
+
+	return region < 0 ? NULL : (struct gmem_file_map *)(uintptr_t)&m->files[region];
 }
 
 uint64_t gmem_file_lost(const struct gmem *m, gpaddr base)
@@ -246,7 +276,7 @@ static bool for_files(struct gmem *m, bool (*fn)(struct gmem_file_map *f))
 	bool did = false;
 
 	for (unsigned i = 0; i < m->n_regions; i++)
-		if (m->regions[i].kind == GMEM_FILE) {
+		if (m->regions[i].kind == GMEM_FILE && m->regions[i].len_bytes) {
 			take(&m->files[i]);
 			did |= fn(&m->files[i]);
 			give(&m->files[i]);

@@ -4,8 +4,9 @@
 /*
  * Files as ranges of guest memory. See gmem_file.c.
  *
- * Threads: gmem_add_file before the accelerator has the memory; gmem_repair on vCPU threads; the
- * others any.
+ * Threads: gmem_add_file and gmem_remove_file before the accelerator has the memory, or while all of
+ * the guest's processors are parked and its devices stopped; gmem_repair on vCPU threads; the others
+ * any.
  */
 #include "vmm/core/gmem.h"
 
@@ -17,8 +18,11 @@ struct gmem_file {
 	bool read_only;     /* the file is; what the guest writes is its own */
 };
 
-/* Puts a file above all other regions, at *base then. -ENOMEM, or why it cannot be mapped. */
+/* Puts a file above all other regions, or where one was removed, at *base then. Returns the region's
+ * number, -ENOMEM, -ENOSPC, or why it cannot be mapped. */
 int gmem_add_file(struct gmem *m, const struct gmem_file *f, gpaddr *base, struct err *e);
+int gmem_file_region(const struct gmem *m, gpaddr base); /* the number, or -ENOENT */
+void gmem_remove_file(struct gmem *m, gpaddr base);
 /* Pages of the file's range at base that could not be had or kept and are memory of our own now. */
 uint64_t gmem_file_lost(const struct gmem *m, gpaddr base);
 /* Somebody else may have changed the file: takes what lies behind its end now away from it. */

@@ -27,8 +27,9 @@ struct gmem {
 	struct gmem_watcher watcher;
 };
 
-/* Adds a zeroed range above all others. */
+/* Adds a zeroed range above all others, or where one was removed; returns its number. */
 int gmem_add(struct gmem *m, uint64_t len, uint64_t align, enum gmem_kind kind, struct err *e);
+void gmem_remove(struct gmem *m, unsigned region);
 void gmem_files_forget(struct gmem *m); /* before its regions are unmapped */
 
 #endif

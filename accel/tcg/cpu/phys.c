@@ -88,14 +88,56 @@ static void ram_written(void *ctx, gpaddr gpa, size_t len)
 	}
 }
 
+static int add_bits(struct tcg_vm *vm, unsigned region, struct err *e)
+{
+	size_t bytes = (vm->ram[region].len_bytes >> 15) + 1;
+
+	vm->code_bits[region] = calloc(bytes, 1);
+	vm->write_bits[region] = calloc(bytes, 1);
+	return vm->code_bits[region] && vm->write_bits[region]
+		       ? 0
+		       : err_set(e, ENOMEM, "translator: out of host memory");
+}
+
+static void drop_bits(struct tcg_vm *vm, unsigned region)
+{
+	free((void *)(uintptr_t)vm->code_bits[region]);
+	free((void *)(uintptr_t)vm->write_bits[region]);
+	vm->code_bits[region] = vm->write_bits[region] = NULL;
+}
+
+int phys_add_region(struct tcg_vm *vm, unsigned region, struct err *e)
+{
+	int r = add_bits(vm, region, e);
+
+	if (r < 0)
+		drop_bits(vm, region);
+	else
+		vm->n_ram = gmem_regions(vm->mem, &vm->ram);
+	return r;
+}
+
+void phys_drop_code(struct tcg_vm *vm, unsigned region)
+{
+	ram_written(vm, vm->ram[region].base, vm->ram[region].len_bytes);
+}
+
+void phys_drop_region(struct tcg_vm *vm, unsigned region)
+{
+	drop_bits(vm, region);
+	/* it is still in gmem, but nobody looks before it is gone */
+	if (region == vm->n_ram - 1)
+		vm->n_ram--;
+}
+
 int phys_init(struct tcg_vm *vm, struct err *e)
 {
 	vm->n_ram = gmem_regions(vm->mem, &vm->ram);
 	for (unsigned i = 0; i < vm->n_ram; i++) {
-		vm->code_bits[i] = calloc((vm->ram[i].len_bytes >> 15) + 1, 1);
-		vm->write_bits[i] = calloc((vm->ram[i].len_bytes >> 15) + 1, 1);
-		if (!vm->code_bits[i] || !vm->write_bits[i])
-			return err_set(e, ENOMEM, "translator: out of host memory");
+		int r = add_bits(vm, i, e);
+
+		if (r < 0)
+			return r;
 	}
 	gmem_set_watcher(vm->mem, (struct gmem_watcher){ram_written, vm});
 	return 0;
@@ -105,11 +147,8 @@ void phys_fini(struct tcg_vm *vm)
 {
 	if (vm->mem)
 		gmem_set_watcher(vm->mem, (struct gmem_watcher){NULL, NULL});
-	for (unsigned i = 0; i < vm->n_ram; i++) {
-		free((void *)(uintptr_t)vm->code_bits[i]);
-		free((void *)(uintptr_t)vm->write_bits[i]);
-		vm->code_bits[i] = vm->write_bits[i] = NULL;
-	}
+	for (unsigned i = 0; i < vm->n_ram; i++)
+		drop_bits(vm, i);
 }
 
 static uint64_t size_mask(unsigned size)

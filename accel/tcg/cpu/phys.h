@@ -6,6 +6,10 @@
 
 int phys_init(struct tcg_vm *vm, struct err *e);
 void phys_fini(struct tcg_vm *vm);
+/* A region of memory was added, or is about to be removed. All vCPUs are parked. */
+int phys_add_region(struct tcg_vm *vm, unsigned region, struct err *e);
+void phys_drop_code(struct tcg_vm *vm, unsigned region); /* what was translated from it */
+void phys_drop_region(struct tcg_vm *vm, unsigned region);
 
 /* Pages that some TLB may hold a write entry for. The mark is set before the entry is made and
  * before it is checked that the page has no code: see phys_protect_code(). */

@@ -15,6 +15,10 @@ struct accel_counter_sink;
  * slots to all user code, "lockstep" compares every block with the interpreter, "perf-map" and "disasm": dump.h. */
 int jit_create(struct tcg_vm *vm, uint64_t cache_bytes, struct jit **out, struct err *e);
 void jit_destroy(struct jit *j);
+/* A region of memory was added, or is about to be removed and has no code any more. All vCPUs are
+ * parked. -ENOMEM. */
+int jit_add_region(struct jit *j, unsigned region);
+void jit_drop_region(struct jit *j, unsigned region);
 int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e); /* sets c->jit */
 void jit_cpu_destroy(struct cpu *c);
 

@@ -15,6 +15,7 @@
 
 #include "accel/tcg/jit/dump.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -41,6 +42,18 @@ static void release(void *p, size_t bytes)
 		munmap(p, bytes);
 }
 
+int jit_add_region(struct jit *j, unsigned region)
+{
+	j->pages[region] = reserve((j->vm->ram[region].len_bytes >> 12) * sizeof(**j->pages));
+	return j->pages[region] ? 0 : -ENOMEM;
+}
+
+void jit_drop_region(struct jit *j, unsigned region)
+{
+	release(j->pages[region], (j->vm->ram[region].len_bytes >> 12) * sizeof(**j->pages));
+	j->pages[region] = NULL;
+}
+
 int table_create(struct jit *j)
 {
 	j->blocks = reserve(j->max_blocks * sizeof(*j->blocks));
@@ -50,11 +63,9 @@ int table_create(struct jit *j)
 	j->buckets = reserve(JIT_N_BUCKETS * sizeof(*j->buckets));
 	if (!j->blocks || !j->exits || !j->sites || !j->insns || !j->buckets)
 		return -1;
-	for (unsigned i = 0; i < j->vm->n_ram; i++) {
-		j->pages[i] = reserve((j->vm->ram[i].len_bytes >> 12) * sizeof(**j->pages));
-		if (!j->pages[i])
+	for (unsigned i = 0; i < j->vm->n_ram; i++)
+		if (jit_add_region(j, i) < 0)
 			return -1;
-	}
 	j->n_blocks = j->n_exits = j->n_sites = j->n_insns = 1; /* 0 is none */
 	return 0;
 }
@@ -67,7 +78,7 @@ void table_destroy(struct jit *j)
 	release(j->insns, j->max_insns * sizeof(*j->insns));
 	release((void *)(uintptr_t)j->buckets, JIT_N_BUCKETS * sizeof(*j->buckets));
 	for (unsigned i = 0; i < j->vm->n_ram; i++)
-		release(j->pages[i], (j->vm->ram[i].len_bytes >> 12) * sizeof(**j->pages));
+		jit_drop_region(j, i);
 }
 
 struct jit_page *table_page(struct jit *j, gpaddr gpa)

@@ -397,6 +397,36 @@ def added_memory():
         yield "another", c.call("PATCH", "/pmem/q", {"id": "q"}), fault("Pmem config error: Device not found")
 
 
+def poke_slots(slots):
+    """A guest that switches the functions of these slots on and writes to all their registers, for ever."""
+    code = b""
+    for n in slots:
+        config, bar = 0xE0000000 + (n << 15), 0xC0000000 + n * 0x8000
+        for address, value in ((config + 4, 6), (bar + 0x14, 0x0F), (bar + 0x3000, 0), (bar + 0x4000, 0xFEE00000),
+                               (bar + 0x16, 0), (bar + 0x1C, 1), (config + 0x10, bar)):
+            code += b"\xc7\x05" + address.to_bytes(4, "little") + value.to_bytes(4, "little")  # mov dword [address], value
+        code += b"\xa1" + bar.to_bytes(4, "little") + b"\xa1" + config.to_bytes(4, "little")  # mov eax, [...]
+    return code + b"\xe9" + (-len(code) - 5).to_bytes(4, "little", signed=True)
+
+
+def plugged_and_poked():
+    """Devices come and go while a hostile guest uses their registers, there or not."""
+    with Server(["--bus", "pci"]) as s, s.connect() as c:
+        drives = [{"drive_id": f"d{i}", "is_root_device": False, "path_on_host": s.file(f"d{i}", 4096)} for i in range(3)]
+        s.boot(poke_slots(range(1, 32)))
+        threads = s.threads()
+        for i in range(100):
+            d = drives[i % 3]
+            yield "comes", c.call("PUT", "/drives/" + d["drive_id"], d), DONE
+            if i >= 2:
+                d = drives[(i + 1) % 3]
+                yield "goes", c.call("DELETE", "/drives/" + d["drive_id"]), DONE
+        for i in (98, 99):
+            yield "goes at last", c.call("DELETE", f"/drives/d{i % 3}"), DONE
+        yield "threads", " ".join(s.threads()).encode(), " ".join(threads).encode()
+        yield "the guest runs", b'"Running"' in c.call("GET", "/"), True
+
+
 def plugged():
     """Devices of a running microVM that come and go."""
     with Server(["--bus", "pci"]) as s, s.connect() as c:
@@ -861,7 +891,8 @@ def main():
         return
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     cases = Cases(suite)
-    for group in (bodies, phase_matrix, machine_config, drives, served_drives, plugged_served_drives, other_resources, balloon, added_memory, plugged, mmds, metrics, snapshots, states, live_changes,
+    for group in (bodies, phase_matrix, machine_config, drives, served_drives, plugged_served_drives, other_resources, balloon,
+                  added_memory, plugged, plugged_and_poked, mmds, metrics, snapshots, states, live_changes,
                   routes, wire,
                   json_texts, robust):
         cases.group("api: " + group.__name__.replace("_", " "), group)

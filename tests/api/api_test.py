@@ -423,7 +423,7 @@ def plugged_and_poked():
                 yield "goes", c.call("DELETE", "/drives/" + d["drive_id"]), DONE
         for i in (98, 99):
             yield "goes at last", c.call("DELETE", f"/drives/d{i % 3}"), DONE
-        yield "threads", " ".join(s.threads()).encode(), " ".join(threads).encode()
+        yield "threads", len(s.threads()), len(threads)
         yield "the guest runs", b'"Running"' in c.call("GET", "/"), True
 
 
@@ -447,7 +447,7 @@ def plugged():
             yield "change", c.call("PATCH", "/drives/more", {"drive_id": "more"}), fault(
                 "Drive config error: Unable to patch the block device: Device not found Please verify the request arguments.")
         yield "descriptors", s.n_fds() <= n_fds, True
-        yield "threads", " ".join(s.threads()).encode(), " ".join(threads).encode()
+        yield "threads", len(s.threads()), len(threads)
         yield "second root", c.call("PUT", "/drives/r", {**root, "drive_id": "r"}), fault(
             "Drive config error: A root block device already exists!")
         yield "root stays", c.call("DELETE", "/drives/root"), fault("Cannot unplug root device")

@@ -252,6 +252,13 @@ Test(gmem, discard_of_pieces_keeps_what_shares_a_page_with_others)
 	gmem_destroy(m);
 }
 
+static int add_file(struct gmem *m, const struct gmem_file *f, gpaddr *base)
+{
+	int r = gmem_add_file(m, f, base, NULL);
+
+	return r < 0 ? r : gmem_file_region(m, *base);
+}
+
 Test(gmem, a_removed_file_is_no_memory_and_its_place_is_used_again)
 {
 	struct gmem_file f = {.fd = memfd_create("f", MFD_CLOEXEC), .file_bytes = 8192, .len_bytes = 2 << 20};
@@ -262,26 +269,26 @@ Test(gmem, a_removed_file_is_no_memory_and_its_place_is_used_again)
 
 	cr_assert_eq(gmem_create(1 << 20, 1 << 20, &m, NULL), 0);
 	cr_assert_eq(ftruncate(f.fd, 8192), 0);
-	cr_assert_eq(gmem_add_file(m, &f, &first, NULL), 1);
-	cr_assert_eq(gmem_add_file(m, &f, &second, NULL), 2);
+	cr_assert_eq(add_file(m, &f, &first), 1);
+	cr_assert_eq(add_file(m, &f, &second), 2);
 	cr_assert(gmem_write(m, first, "x", 1));
 	gmem_remove_file(m, first);
 	cr_assert_not(gmem_read(m, first, &byte, 1));
 	cr_assert_eq(gmem_file_region(m, first), -ENOENT);
 	cr_assert(gmem_read(m, second, &byte, 1) && byte == 'x', "the same file");
 	cr_assert_eq(gmem_regions(m, &r), 3);
-	cr_assert_eq(gmem_add_file(m, &f, &third, NULL), 1);
+	cr_assert_eq(add_file(m, &f, &third), 1);
 	cr_assert_eq(third, first);
 	gmem_remove_file(m, third);
 	f.len_bytes = GMEM_RANGE_ALIGN + (2 << 20);
-	cr_assert_eq(gmem_add_file(m, &f, &third, NULL), 3, "too long for the gap");
+	cr_assert_eq(add_file(m, &f, &third), 3, "too long for the gap");
 	gmem_remove_file(m, third);
 	gmem_remove_file(m, second);
 	cr_assert_eq(gmem_regions(m, &r), 1, "nothing is left behind the last");
 	f.len_bytes = 2 << 20;
 	for (int i = 1; i < GMEM_MAX_REGIONS; i++)
-		cr_assert_eq(gmem_add_file(m, &f, &third, NULL), i);
-	cr_assert_eq(gmem_add_file(m, &f, &third, NULL), -ENOSPC);
+		cr_assert_eq(add_file(m, &f, &third), i);
+	cr_assert_eq(add_file(m, &f, &third), -ENOSPC);
 	gmem_destroy(m);
 	close(f.fd);
 }

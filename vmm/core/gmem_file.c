@@ -195,7 +195,7 @@ int gmem_add_file(struct gmem *m, const struct gmem_file *f, gpaddr *base, struc
 		return err_set(e, ENOSPC, "more files in guest memory than %d", MAX_FILES);
 	}
 	*base = r->base;
-	return res;
+	return 0;
 }
 
 int gmem_file_region(const struct gmem *m, gpaddr base)

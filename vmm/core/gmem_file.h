@@ -18,8 +18,8 @@ struct gmem_file {
 	bool read_only;     /* the file is; what the guest writes is its own */
 };
 
-/* Puts a file above all other regions, or where one was removed, at *base then. Returns the region's
- * number, -ENOMEM, -ENOSPC, or why it cannot be mapped. */
+/* Puts a file above all other regions, or where one was removed, at *base then. -ENOMEM, -ENOSPC, or why
+ * it cannot be mapped. */
 int gmem_add_file(struct gmem *m, const struct gmem_file *f, gpaddr *base, struct err *e);
 int gmem_file_region(const struct gmem *m, gpaddr base); /* the number, or -ENOENT */
 void gmem_remove_file(struct gmem *m, gpaddr base);

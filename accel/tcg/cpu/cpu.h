@@ -95,7 +95,7 @@ enum tlb_access { TLB_READ, TLB_WRITE, TLB_N_ACCESS };
 
 /* Instruction TLB: linear page -> guest-physical page, for fetch permission. Indexed by CPL 3 or
  * not. */
-enum { ITLB_ENTRIES = 1024 };
+enum { ITLB_ENTRIES = 4096 };
 struct itlb_entry {
 	uint64_t tag; /* linear page address or TLB_EMPTY */
 	uint64_t gpa; /* guest-physical page address */
@@ -139,7 +139,7 @@ struct jit_page_slot {
 };
 
 /* Jump cache of the JIT, per enum tlb_index: linear address to translated code. */
-enum { JIT_JUMP_ENTRIES = 2048 };
+enum { JIT_JUMP_BITS = 12, JIT_JUMP_ENTRIES = 1 << JIT_JUMP_BITS };
 struct jit_jump {
 	uint64_t pc;
 	const void *host;

@@ -40,6 +40,7 @@ void jump_flush(struct cpu *c, unsigned idx)
 			empty(c, idx, i);
 	}
 	jc->n_jumps[idx] = 0;
+	tlb_clear_words(jc->jump_pages[idx], ARRAY_LEN(jc->jump_pages[idx]));
 }
 
 void jump_create(struct cpu *c)
@@ -53,24 +54,37 @@ void jump_flush_all(struct cpu *c)
 {
 	for (unsigned i = 0; i < TLB_N_INDEX; i++)
 		jump_flush(c, i);
-	tlb_clear_words(c->jit->jump_pages, ARRAY_LEN(c->jit->jump_pages));
 }
 
 static unsigned bloom(uint64_t pc)
 {
-	return (unsigned)((pc >> 12) * 0x9e3779b97f4a7c15ull >> 54);
+	return (unsigned)((pc >> 12) * 0x9e3779b97f4a7c15ull >> (64 - JIT_BLOOM_BITS));
+}
+
+static void flush_page(struct cpu *c, unsigned idx, unsigned slot, gvaddr la)
+{
+	if (c->jit_jump[idx][slot].pc >> 12 == la >> 12)
+		empty(c, idx, slot);
 }
 
 void jump_flush_page(struct cpu *c, gvaddr la)
 {
+	const struct jit_cpu *jc = c->jit;
 	unsigned bit = bloom(la);
 
-	if (!(c->jit->jump_pages[bit >> 6] >> (bit & 63) & 1))
-		return;
-	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++)
-		for (unsigned i = 0; i < JIT_JUMP_ENTRIES; i++)
-			if (c->jit_jump[idx][i].pc >> 12 == la >> 12)
-				empty(c, idx, i);
+	for (unsigned idx = 0; idx < TLB_N_INDEX; idx++) {
+		if (!(jc->jump_pages[idx][bit >> 6] >> (bit & 63) & 1))
+			continue;
+		if (jc->n_jumps[idx] <= LISTED) {
+			for (unsigned i = 0; i < jc->n_jumps[idx]; i++) {
+				flush_page(c, idx, jc->jumps[idx][i], la);
+				flush_page(c, idx, jc->jumps[idx][i] ^ 1u, la);
+			}
+		} else {
+			for (unsigned i = 0; i < JIT_JUMP_ENTRIES; i++)
+				flush_page(c, idx, i, la);
+		}
+	}
 }
 
 void jump_insert(struct cpu *c, uint64_t pc, uint32_t entry_ind)
@@ -89,7 +103,7 @@ void jump_insert(struct cpu *c, uint64_t pc, uint32_t entry_ind)
 		jc->n_jumps[c->tlb_idx]++;
 	e->pc = pc;
 	e->host = jc->j->rx + entry_ind;
-	jc->jump_pages[bit >> 6] |= 1ull << (bit & 63);
+	jc->jump_pages[c->tlb_idx][bit >> 6] |= 1ull << (bit & 63);
 }
 
 const uint8_t *jump_find(const struct cpu *c, uint64_t pc)

@@ -25,7 +25,9 @@ enum {
 	JIT_BLOCK_INSNS = 64,     /* if it is no superblock */
 	JIT_BLOCK_ROOM = 128 << 10, /* more than the worst block emits into either half */
 	JIT_SUPER_AFTER = 2,      /* requests that a backward jump saw until its target gets a superblock */
-	JIT_N_BUCKETS = 1 << 18,
+	JIT_BUCKET_BITS = 18,
+	JIT_N_BUCKETS = 1 << JIT_BUCKET_BITS,
+	JIT_BLOOM_BITS = 12,
 	JIT_NO_SLOT_BITS = 1 << 16,
 	JIT_LINE_SHIFT = 6, /* granularity of self-modifying code: 64 bytes */
 };
@@ -41,16 +43,18 @@ enum {
 struct block_ir;
 
 struct jit_block {
+	/* What table_find() reads is on one line of the host's cache. */
 	gpaddr gpa;
 	uint64_t va;  /* linear address; kernel code has it built in, user code is shared */
 	uint32_t mode;
+	uint32_t next_hash;
 	uint32_t entry_ind; /* from indirect jumps: T0 = pc, polls, flags in jit_flags */
 	uint32_t entry_m;   /* flags in jit_flags */
 	uint32_t entry_e;   /* flags in EFLAGS */
 	uint32_t hot_end;
 	uint64_t lines; /* of the page that it was made from */
 	gpaddr gpa2;    /* page of the last bytes, if the one instruction reaches there; else 0 */
-	uint32_t next_hash, next_page, next_page2;
+	uint32_t next_page, next_page2;
 	uint32_t first_exit, n_exits;
 	uint32_t incoming; /* first of the exits that jump here */
 	uint16_t n_insns, n_bytes;
@@ -127,9 +131,10 @@ struct jit_cpu {
 	uint32_t epoch;    /* of the jump caches */
 	uint32_t mode;     /* that translated code ran in last: the stack slot's */
 	/* Slots filled since each jump cache was emptied; more than the array holds: any. */
-	uint16_t n_jumps[TLB_N_INDEX], jumps[TLB_N_INDEX][256];
+	uint16_t n_jumps[TLB_N_INDEX], jumps[TLB_N_INDEX][1024];
 	uint64_t slot_since[JIT_PAGE_SLOTS]; /* time stamp of when its budget was set */
-	uint64_t jump_pages[16]; /* Bloom filter: pages that jump caches may point to */
+	/* Bloom filters: pages that each jump cache may point to. */
+	uint64_t jump_pages[TLB_N_INDEX][1 << JIT_BLOOM_BITS >> 6];
 	struct lockstep *lockstep; /* NULL: off */
 	struct jit_cpu_stats st;
 };
@@ -297,7 +302,7 @@ static inline unsigned table_bucket(gpaddr gpa, uint64_t va, uint32_t mode)
 {
 	uint64_t h = (gpa ^ (uint64_t)mode << 32 ^ (va >> 12) << 20) * 0x9e3779b97f4a7c15ull;
 
-	return (unsigned)(h >> 48) & (JIT_N_BUCKETS - 1);
+	return (unsigned)(h >> (64 - JIT_BUCKET_BITS));
 }
 
 static inline uint32_t table_find(struct jit *j, gpaddr gpa, uint64_t va, uint32_t mode)
@@ -360,10 +365,11 @@ struct jit_ret run_simd(struct cpu *c, uint32_t site, uint64_t unused);
 struct jit_ret run_jump_miss(struct cpu *c, uint32_t site, uint64_t pc);
 
 /* --- jump.c: per-vCPU jump caches --- */
-enum { JUMP_HASH_SHIFT = 9 }; /* functions are aligned: mix in higher bits */
+/* Of an address's lower half: return addresses in a kernel of 16 MiB differ in any of 24 bits. */
+#define JUMP_HASH 0x9e3779b1u
 static inline unsigned jump_slot(uint64_t pc)
 {
-	return (unsigned)(pc ^ pc >> JUMP_HASH_SHIFT) & (JIT_JUMP_ENTRIES - 1);
+	return (uint32_t)pc * JUMP_HASH >> (32 - JIT_JUMP_BITS);
 }
 void jump_create(struct cpu *c);
 void jump_tlb_flushed(struct cpu *c, enum cpu_flush what, gvaddr la); /* hook */

@@ -12,8 +12,6 @@
  */
 #include "accel/tcg/jit/translate.h"
 
-enum { JUMP_MASK = JIT_JUMP_ENTRIES - 1 };
-
 static uint32_t exit_new(struct tr *t, int64_t target, bool flags_e)
 {
 	struct jit *j = t->j;
@@ -77,11 +75,10 @@ static void jump_cached(struct tr *t, struct jit_buf *b, int sp_undo)
 
 	j->sites[site].sp_undo = (int8_t)sp_undo;
 	tr_rename_leave(t, b);
-	emit_mov_rr(b, H_T1, H_T0); /* jump_slot() */
-	emit_shift_imm(b, 5, true, H_T1, JUMP_HASH_SHIFT);
-	emit_rr(b, OP_XOR_LOAD, false, H_T1, H_T0);
-	emit_alu_imm(b, ALU_AND, false, H_T1, JUMP_MASK);
-	emit_shift_imm(b, 4, false, H_T1, 4);
+	emit_rr(b, 0x69, false, H_T1, H_T0); /* imul: jump_slot() */
+	emit32(b, JUMP_HASH);
+	emit_shift_imm(b, 5, false, H_T1, 32 - JIT_JUMP_BITS - 4);
+	emit_alu_imm(b, ALU_AND, false, H_T1, (JIT_JUMP_ENTRIES - 1) << 4);
 	emit_rm(b, OP_CMP_LOAD, true, H_T0, (struct hmem){H_CPU, H_T1, 0, off});
 	miss = emit_jcc(b, CC_NE);
 	emit_rm(b, 0xff, false, 4, (struct hmem){H_CPU, H_T1, 0, off + 8});

@@ -4,7 +4,9 @@
  *
  * A vCPU lives in one mapping: [guard][C stack][struct cpu][guard]. Translated code runs with the
  * host's stack pointer at struct cpu, and what it calls uses the stack below; overrunning it, or
- * running past the struct, hits a guard page.
+ * running past the struct, hits a guard page. The struct has a huge page of the host to itself, if
+ * the host gives one: the tables in it are looked up all the time, in no order, and after a sleep
+ * of the guest each small page would be missed by the host's TLB.
  */
 #include "accel/tcg/cpu/vm.h"
 
@@ -19,7 +21,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { GUARD_BYTES = 64 << 10, STACK_BYTES = 256 << 10 };
+enum { GUARD_BYTES = 64 << 10, STACK_BYTES = 256 << 10, HUGE_BYTES = 2 << 20 };
+_Static_assert(sizeof(struct cpu) <= HUGE_BYTES, "a vCPU has one huge page");
 
 static unsigned host_processors(void)
 {
@@ -63,35 +66,49 @@ void tcg_vm_fini(struct tcg_vm *vm)
 	phys_fini(vm);
 }
 
-static size_t cpu_bytes(void)
+static void cpu_unmap(uint8_t *at)
 {
-	return (sizeof(struct cpu) + 4095) & ~(size_t)4095;
+	munmap(at - STACK_BYTES - GUARD_BYTES, STACK_BYTES + HUGE_BYTES + 2 * GUARD_BYTES);
+}
+
+/* Zeroed memory for a vCPU, with its stack and guards; NULL: none. */
+static struct cpu *cpu_map(void)
+{
+	size_t bytes = 2 * (size_t)HUGE_BYTES + STACK_BYTES + 2 * GUARD_BYTES;
+	uint8_t *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *at, *end;
+
+	if (p == MAP_FAILED)
+		return NULL;
+	at = p + GUARD_BYTES + STACK_BYTES;
+	at += -(uintptr_t)at & (HUGE_BYTES - 1);
+	end = p + bytes;
+	munmap(p, (size_t)(at - STACK_BYTES - GUARD_BYTES - p));
+	munmap(at + HUGE_BYTES + GUARD_BYTES, (size_t)(end - at) - HUGE_BYTES - GUARD_BYTES);
+	if (mprotect(at - STACK_BYTES, STACK_BYTES + HUGE_BYTES, PROT_READ | PROT_WRITE) < 0) {
+		cpu_unmap(at);
+		return NULL;
+	}
+	madvise(at, HUGE_BYTES, MADV_HUGEPAGE); /* or small ones */
+	return (struct cpu *)(void *)at;
 }
 
 int cpu_create(struct tcg_vm *vm, unsigned index, struct cpu **out, struct err *e)
 {
-	size_t inner = STACK_BYTES + cpu_bytes();
-	uint8_t *p;
 	struct cpu *c;
 	int r;
 
 	if (index >= vm->n_vcpus || vm->cpus[index])
 		return err_set(e, EINVAL, "translator: vCPU %u cannot be made", index);
-	p = mmap(NULL, inner + 2 * GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		 -1, 0);
-	if (p == MAP_FAILED)
+	c = cpu_map();
+	if (!c)
 		return err_set(e, ENOMEM, "translator: no memory for vCPU %u", index);
-	if (mprotect(p + GUARD_BYTES, inner, PROT_READ | PROT_WRITE) < 0) {
-		munmap(p, inner + 2 * GUARD_BYTES);
-		return err_set(e, ENOMEM, "translator: no memory for vCPU %u", index);
-	}
-	c = (struct cpu *)(void *)(p + GUARD_BYTES + STACK_BYTES);
 	c->vm = vm;
 	c->index = index;
 	c->delivering = -1;
 	r = lapic_create(c, &c->lapic);
 	if (r < 0) {
-		munmap(p, inner + 2 * GUARD_BYTES);
+		cpu_unmap((uint8_t *)(void *)c);
 		return err_set(e, -r, "translator: no memory for vCPU %u", index);
 	}
 	mmu_init(c);
@@ -110,6 +127,5 @@ void cpu_destroy(struct cpu *c)
 	tcg_timer_destroy(c->vm);
 	c->vm->cpus[c->index] = NULL;
 	lapic_destroy(c->lapic);
-	munmap((uint8_t *)(void *)c - STACK_BYTES - GUARD_BYTES,
-	       STACK_BYTES + cpu_bytes() + 2 * GUARD_BYTES);
+	cpu_unmap((uint8_t *)(void *)c);
 }

@@ -289,8 +289,8 @@ struct cpu {
 	uint64_t halt_spin_ns; /* halt.c: how long to spin before sleeping */
 	bool halts_long;       /* the last wait was */
 	/* steal.c: real and processor time that stolen_ns counts from */
-	uint64_t steal_wall_ns, steal_thread_ns, stolen_ns;
-	bool steal_paused;
+	uint64_t steal_wall_ns, steal_thread_ns, stolen_ns, steal_told_ns;
+	bool steal_paused, steal_fresh; /* fresh: it has just begun to count again */
 	uint32_t n_pauses; /* PAUSE instructions, to tell spinning (vm->own_processors) */
 	struct tlb2 tlb2;
 };

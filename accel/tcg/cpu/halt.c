@@ -72,16 +72,16 @@ void cpu_wait(struct cpu *c)
 	if (inside)
 		exclusive_leave_guest(c);
 	/* While it waits the vCPU watches its own deadline: one wake-up instead of two. */
-	if (lapic_take_deadline(c->lapic, UINT64_MAX - 1) != UINT64_MAX && c->halts_long)
-		tcg_timer_deadline_taken(c->vm);
 	at = lapic_next_deadline_ns(c->lapic);
+	if (lapic_take_deadline(c->lapic, UINT64_MAX - 1) != UINT64_MAX && c->halts_long)
+		tcg_timer_deadline_taken(c->vm, at);
 	from = clock_now_ns();
 	c->n_halts++;
 	if (!c->halt_spin_ns || !spin(c, from, at)) {
 		c->n_sleeps++;
 		sleep_until(c, at);
 	}
-	now = clock_now_ns();
+	now = lapic_look_at_clock(c->lapic);
 	c->halts_long = now - from > LONG_NS;
 	if (c->vm->own_processors && c->kvm_poll_control & 1)
 		adapt(c, now - from);

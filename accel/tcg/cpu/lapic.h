@@ -59,5 +59,7 @@ void lapic_tsc_moved(struct cpu *c);
 /* timer.c, for its thread and cpu_wait(): takes the deadline out / puts it back. */
 uint64_t lapic_take_deadline(struct lapic *l, uint64_t not_after_ns);
 void lapic_rearm(struct lapic *l);
+/* CLOCK_MONOTONIC ns, and remembers them with the TSC, for lapic_write_tsc_deadline_quick(). */
+uint64_t lapic_look_at_clock(struct lapic *l);
 
 #endif

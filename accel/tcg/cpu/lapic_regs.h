@@ -82,7 +82,7 @@ int tcg_timer_create(struct tcg_vm *vm, struct err *e); /* starts the thread */
 void tcg_timer_destroy(struct tcg_vm *vm);
 /* A deadline was stored in some lapic's deadline_ns. Any thread. */
 void tcg_timer_deadline_set(struct tcg_vm *vm, uint64_t deadline_ns);
-/* One was taken out by a vCPU that watches it itself, for long: the thread need not wake for it. */
-void tcg_timer_deadline_taken(struct tcg_vm *vm);
+/* This one was taken out by a vCPU that watches it itself, for long: the thread need not wake for it. */
+void tcg_timer_deadline_taken(struct tcg_vm *vm, uint64_t deadline_ns);
 
 #endif

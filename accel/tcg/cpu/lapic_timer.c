@@ -20,6 +20,12 @@
 enum { MIN_PERIOD_NS = 10000 };
 enum { SEEN_MAX_MS = 10 };
 
+uint64_t lapic_look_at_clock(struct lapic *l)
+{
+	l->seen_tsc = cpu_rdtsc(l->cpu);
+	return l->seen_ns = clock_now_ns();
+}
+
 static const uint64_t never = UINT64_MAX;
 
 static uint32_t mode_of(const struct lapic *l)
@@ -119,11 +125,9 @@ void apic_timer_set_lvt(struct lapic *l, uint32_t lvt)
 /* When the TSC of this vCPU reaches the deadline; in the past counts as now. */
 static uint64_t deadline_to_ns(struct lapic *l, uint64_t tsc)
 {
-	uint64_t now_tsc = cpu_rdtsc(l->cpu), now = clock_now_ns(), ns;
+	uint64_t now = lapic_look_at_clock(l), now_tsc = l->seen_tsc, ns;
 	unsigned __int128 d;
 
-	l->seen_tsc = now_tsc;
-	l->seen_ns = now;
 	if ((int64_t)(tsc - now_tsc) <= 0)
 		return now;
 	d = (unsigned __int128)(tsc - now_tsc) * 1000000 / l->cpu->vm->tsc_khz + 1;
@@ -191,10 +195,11 @@ static void fire(struct lapic *l)
 
 void lapic_timer_poll(struct lapic *l)
 {
-	uint64_t now = clock_now_ns(), period;
+	uint64_t now, period;
 
 	if (l->expires_ns == never)
 		return;
+	now = lapic_look_at_clock(l);
 	switch (mode_of(l)) {
 	case APIC_TIMER_DEADLINE:
 		/* The TSC decides: the two clocks need not agree to the nanosecond. */

@@ -66,6 +66,7 @@ static void publish(struct cpu *c)
 	__atomic_store_n(version, __atomic_load_n(version, __ATOMIC_RELAXED) | 1, __ATOMIC_SEQ_CST);
 	__atomic_store_n((uint64_t *)(void *)(p + AT_STEAL), c->stolen_ns, __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(version, 1, __ATOMIC_SEQ_CST);
+	c->steal_told_ns = c->stolen_ns;
 	changed(c);
 }
 
@@ -92,6 +93,7 @@ void steal_resume(struct cpu *c)
 	if (!(c->kvm_steal_time & MSR_ENABLE) || !c->steal_paused)
 		return;
 	c->steal_paused = false;
+	c->steal_fresh = true;
 	/* Goes on counting from what it had. */
 	c->steal_thread_ns = thread_ns();
 	c->steal_wall_ns = clock_now_ns() - c->stolen_ns;
@@ -101,8 +103,11 @@ void steal_update(struct cpu *c)
 {
 	if (!(c->kvm_steal_time & MSR_ENABLE))
 		return;
-	account(c);
-	publish(c);
+	if (!c->steal_fresh)
+		account(c);
+	c->steal_fresh = false;
+	if (c->stolen_ns != c->steal_told_ns)
+		publish(c);
 }
 
 void steal_write_msr(struct cpu *c, uint64_t val)

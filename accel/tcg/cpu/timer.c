@@ -7,7 +7,8 @@
  * armed_ns and sets the timer only if it is earlier: one that moves later costs nothing, and an
  * earlier one a system call, but no thread is woken before there is something to do. A vCPU that
  * is about to sleep for long takes its deadline away and sets the timer for the next of the
- * others, so that two threads do not wake for one tick.
+ * others, or a little after its own if that is earlier: so two threads do not wake for one tick, and
+ * what the vCPU sets when it has woken mostly is later than that, and costs nothing.
  *
  * No deadline is lost: who makes armed_ns later (the thread, a vCPU that sleeps) then looks at all
  * deadlines again, a vCPU publishes its deadline and then looks at armed_ns (all sequentially
@@ -27,6 +28,9 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+
+/* From a vCPU's waking to the first deadline that it sets, mostly at least: a little less than a tick. */
+enum { AWAKE_NS = 3000000 };
 
 struct tcg_timer {
 	struct tcg_vm *vm;
@@ -116,7 +120,7 @@ void tcg_timer_deadline_set(struct tcg_vm *vm, uint64_t deadline_ns)
 		arm_by(t, deadline_ns);
 }
 
-void tcg_timer_deadline_taken(struct tcg_vm *vm)
+void tcg_timer_deadline_taken(struct tcg_vm *vm, uint64_t deadline_ns)
 {
 	struct tcg_timer *t = vm->timer;
 	uint64_t armed, next;
@@ -125,6 +129,8 @@ void tcg_timer_deadline_taken(struct tcg_vm *vm)
 		return;
 	armed = atomic_load(&t->armed_ns);
 	next = earliest(t);
+	if (deadline_ns < next && next - deadline_ns > AWAKE_NS)
+		next = deadline_ns + AWAKE_NS;
 	if (next <= armed || !atomic_compare_exchange_strong(&t->armed_ns, &armed, next))
 		return; /* needed, or somebody has just set it */
 	follow(t);

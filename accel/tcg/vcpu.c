@@ -174,8 +174,10 @@ int tcg_vcpu_create(struct accel_vm *vm, unsigned index, struct vcpu **out, stru
 	if (!rc && interp_cache_create(v->c))
 		rc = err_set(e, ENOMEM, "vcpu %u: out of memory", index);
 #ifdef TCG_JIT
-	if (!rc && vm->vm.jit)
+	if (!rc && vm->vm.jit) {
 		rc = jit_cpu_create(vm->vm.jit, v->c, e);
+		v->c->jit_waits = true;
+	}
 #endif
 	if (rc) {
 		tcg_vcpu_destroy(v);

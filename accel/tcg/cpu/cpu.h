@@ -208,9 +208,10 @@ struct cpu {
 	uint64_t next_rip; /* set before each instruction's handler runs: rip + len, wrapped */
 	/* The JIT's: C functions that translated code calls, the stack pointer to return to,
 	 * spills; whether SIMD state is in host registers, and is wanted back there. */
-	const void *jit_helper[14];
+	const void *jit_helper[16];
 	uint64_t jit_host_sp, jit_spill[4];
 	uint8_t jit_simd, jit_simd_want;
+	bool jit_waits;     /* HLT sleeps in translated code; else that is left for it */
 	uint32_t jit_mxcsr; /* the host's default */
 	/* Bytes of an access to two pages, and where they go afterwards. */
 	uint8_t jit_bounce[64] __attribute__((aligned(64)));

@@ -11,6 +11,8 @@
  * One socket, one thread per core, as many cores as vCPUs. No LA57, PKU, MONITOR, AVX-512,
  * XSAVES, SVM or VMX.
  *
+ * Compiled for general registers only, as are model.c and feature.c: translated code asks (fast_sys.c).
+ *
  * Refs: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E; Linux
  * Documentation/virt/kvm/x86/cpuid.rst.
  */
@@ -18,8 +20,6 @@
 #include "accel/tcg/cpu/reset.h"
 #include "accel/tcg/cpu/seg.h"
 #include "vmm/core/bytes.h"
-
-#include <string.h>
 
 #define BIT(n) (1u << (n))
 
@@ -90,16 +90,15 @@ static unsigned core_bits(const struct tcg_vm *vm)
 	return bits;
 }
 
+/* Sixteen characters of the name, beginning with the 16 * i-th. */
 static void put_name(const char *name, unsigned i, struct cpuid_regs *r)
 {
-	char text[48] = {0};
-	size_t n = strlen(name);
+	uint32_t *const regs[] = {&r->eax, &r->ebx, &r->ecx, &r->edx};
+	unsigned at = 0;
 
-	memcpy(text, name, n < sizeof(text) ? n : sizeof(text) - 1);
-	r->eax = load_le32(text + i * 16);
-	r->ebx = load_le32(text + i * 16 + 4);
-	r->ecx = load_le32(text + i * 16 + 8);
-	r->edx = load_le32(text + i * 16 + 12);
+	for (; name[at] && at < 47; at++)
+		if (at / 16 == i)
+			*regs[at / 4 % 4] |= (uint32_t)(uint8_t)name[at] << at % 4 * 8;
 }
 
 /* One row per cache: level, type (1 data, 2 instruction, 3 both), ways, sets; lines of 64 bytes. */

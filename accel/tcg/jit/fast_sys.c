@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * System instructions of 64-bit code while the guest's SIMD state stays in host registers: SYSCALL,
- * SYSRET, IRETQ, CR3, INVLPG, segment bases, the MSRs that kernels write and read most.
+ * SYSRET, IRETQ, CR3, INVLPG, segment bases, CPUID, the MSRs that kernels write and read most.
  *
  * This is the usual case of accel/tcg/cpu's syscall.c, iret.c and msr.c, which are the reference:
  * from 64-bit code to 64-bit code, ring 0 and ring 3, descriptors that are in order and marked
@@ -160,6 +160,17 @@ static bool fast_rdmsr(struct cpu *c)
 	return true;
 }
 
+static void fast_cpuid(struct cpu *c)
+{
+	struct cpuid_regs r;
+
+	cpu_cpuid(c, (uint32_t)c->gpr[X86_RAX], (uint32_t)c->gpr[X86_RCX], &r);
+	c->gpr[X86_RAX] = r.eax;
+	c->gpr[X86_RBX] = r.ebx;
+	c->gpr[X86_RCX] = r.ecx;
+	c->gpr[X86_RDX] = r.edx;
+}
+
 static bool fast_wrbase(struct cpu *c, unsigned seg, uint64_t val)
 {
 	if (!(c->cr4 & X86_CR4_FSGSBASE) || !la_is_canonical(val))
@@ -188,6 +199,7 @@ struct jit_ret fast_system(struct cpu *c, uint32_t site, uint64_t val)
 	case X86_INVLPG: mmu_flush_page(c, val); done = true; break;
 	case X86_WRMSR: done = fast_wrmsr(c); break;
 	case X86_RDMSR: done = fast_rdmsr(c); break;
+	case X86_CPUID: fast_cpuid(c); done = true; break;
 	case X86_WRFSBASE: done = fast_wrbase(c, X86_FS, val); break;
 	case X86_WRGSBASE: done = fast_wrbase(c, X86_GS, val); break;
 	default: break;

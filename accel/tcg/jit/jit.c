@@ -135,6 +135,7 @@ int jit_cpu_create(struct jit *j, struct cpu *c, struct err *e)
 		[HELPER_STRING] = string_run, [HELPER_SYSTEM] = fast_system,
 		[HELPER_FAST_JUMP] = fast_jump, [HELPER_FAST_LINK] = fast_link,
 		[HELPER_XSTATE] = fast_xstate, [HELPER_FAST_POLL] = fast_poll,
+		[HELPER_POLL] = run_poll,     [HELPER_HALT] = run_halt,
 	};
 
 	void (*const commit)(struct cpu *) = fast_commit;

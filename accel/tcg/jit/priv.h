@@ -151,7 +151,7 @@ struct jit {
 	/* stubs.c */
 	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
 		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss,
-		 stub_string, stub_system, stub_xsave, stub_xrstor;
+		 stub_string, stub_system, stub_halt, stub_xsave, stub_xrstor;
 	uint32_t stub_slot[TLB_N_INDEX][3]; /* by the limit of struct jit_slot */
 	uint32_t stub_page[TLB_N_ACCESS][2]; /* ... of struct jit_page_slot */
 	struct jit_block *blocks;
@@ -219,7 +219,9 @@ static inline unsigned jit_no_slot_bit(gpaddr gpa)
 enum { HELPER_FAST_MISS, HELPER_COMMIT, HELPER_MISS, HELPER_INTERP, HELPER_DISPATCH,
        HELPER_LINK, HELPER_SIMD, HELPER_JUMP_MISS, HELPER_STRING, HELPER_SYSTEM,
        HELPER_FAST_JUMP, HELPER_FAST_LINK, HELPER_XSTATE,
-       HELPER_FAST_POLL };
+       HELPER_FAST_POLL, HELPER_POLL, HELPER_HALT, JIT_N_HELPERS };
+_Static_assert(JIT_N_HELPERS <= sizeof(((struct cpu *)NULL)->jit_helper) / sizeof(void *),
+	       "the table of helpers");
 
 static inline uint8_t *jit_rw(const struct jit *j, uint32_t off)
 {
@@ -358,6 +360,8 @@ struct jit_ret string_run(struct cpu *c, uint32_t unused, uint64_t what);
 
 /* --- run.c: the helpers --- */
 struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la);
+struct jit_ret run_poll(struct cpu *c, uint32_t unused, uint64_t pc);
+struct jit_ret run_halt(struct cpu *c, uint32_t site, uint64_t unused);
 struct jit_ret run_interp(struct cpu *c, uint32_t site, uint64_t unused);
 struct jit_ret run_dispatch(struct cpu *c, uint32_t unused, uint64_t pc);
 struct jit_ret run_link(struct cpu *c, uint32_t exit, uint64_t unused);

@@ -265,6 +265,44 @@ struct jit_ret run_jump_miss(struct cpu *c, uint32_t site, uint64_t pc)
 	return go_on(c, false);
 }
 
+/* --- requests --- */
+
+/* Serves them, unless the run loop has to see them, and goes on at c->rip. May raise. */
+static struct jit_ret serve(struct cpu *c)
+{
+	if (c->jit->lockstep || atomic_load(&c->requests) & REQ_KICK)
+		return ret_exit;
+	if (!cpu_poll(c)) { /* a kick has come meanwhile */
+		atomic_fetch_or(&c->requests, REQ_KICK);
+		return ret_exit;
+	}
+	jit_take_flags(c);
+	return go_on(c, true);
+}
+
+/* The entry of a block at c->rip found requests that fast_poll() does not serve. */
+struct jit_ret run_poll(struct cpu *c, uint32_t unused, uint64_t pc)
+{
+	jit_sync_flags(c);
+	return serve(c);
+}
+
+/* HLT with interrupts on: the vCPU sleeps here. What ends that but is not for the guest is the run
+ * loop's, where it counts as halted. */
+struct jit_ret run_halt(struct cpu *c, uint32_t site, uint64_t unused)
+{
+	const struct jit_site *s = &c->jit->j->sites[site];
+
+	if (!c->jit_waits || c->jit->lockstep || c->cpl || !(c->rflags & X86_FL_IF))
+		return run_interp(c, site, unused);
+	c->rip = jit_pc_of(c, &c->jit->j->blocks[s->block], s->pc_off + s->len);
+	jit_sync_flags(c);
+	c->halted = 1;
+	if (!atomic_load(&c->requests))
+		cpu_wait(c);
+	return serve(c);
+}
+
 /* --- the interpreter --- */
 
 static bool simd_unmasked(const struct cpu *c)

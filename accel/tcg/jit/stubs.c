@@ -250,7 +250,8 @@ static void emit_exit(struct jit *j, struct jit_buf *b)
 
 	uint8_t *no;
 
-	/* T0 = rip: a block's entry found a request. fast_poll() serves it, or it is for poll.c. */
+	/* T0 = rip: a block's entry found a request. fast_poll() serves it, or run_poll(), or it is
+	 * for the run loop. */
 	j->stub_poll = here(j, b);
 	save_caller_saved(b, 0);
 	emit_cpu(b, OP_STORE, true, H_T0, OFF_RIP);
@@ -258,6 +259,9 @@ static void emit_exit(struct jit *j, struct jit_buf *b)
 	emit_fix32(no, b->p);
 	save_callee_saved(b, 0);
 	save_simd(j, b, 0);
+	call_saved(b, HELPER_POLL, 0);
+	emit_alu_imm(b, ALU_CMP, true, H_RDX, 1);
+	emit_fix32(emit_jcc(b, CC_NE), jit_rw(j, j->stub_resume));
 	/* Everything is saved. */
 	j->stub_exit_saved = (uint32_t)(b->p - j->rw);
 	emit_cpu(b, OP_LOAD, true, H_CPU, OFF_HOST_SP);
@@ -292,8 +296,13 @@ static void emit_system(struct jit *j, struct jit_buf *b)
 
 	j->stub_system = here(j, b);
 	save_caller_saved(b, 8);
+	emit_cpu(b, OP_STORE, true, H_RBX, off_gpr(X86_RBX) + 8);
 	emit_cpu(b, OP_STORE, true, H_T1, OFF_SPILL + 24 + 8);
-	no = try_fast(b, HELPER_SYSTEM, 8);
+	call_saved(b, HELPER_SYSTEM, 8);
+	emit_alu_imm(b, ALU_CMP, true, H_RDX, 3);
+	no = emit_jcc(b, CC_E);
+	emit_cpu(b, OP_LOAD, true, H_RBX, off_gpr(X86_RBX) + 8); /* CPUID's */
+	fast_follow(b, 8);
 	emit_fix32(no, b->p);
 	load_caller_saved(b, 8);
 	emit_cpu(b, OP_LOAD, true, H_T1, OFF_SPILL + 24 + 8);
@@ -547,6 +556,7 @@ void stubs_emit(struct jit *j)
 	two_ways(j, &b, HELPER_FAST_LINK, HELPER_LINK);
 	j->stub_interp = one_way(j, &b, HELPER_INTERP, 8);
 	emit_system(j, &b);
+	j->stub_halt = one_way(j, &b, HELPER_HALT, 8);
 	emit_miss(j, &b);
 	emit_commit(j, &b);
 	emit_string(j, &b);

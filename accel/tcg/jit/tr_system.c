@@ -39,7 +39,10 @@ bool tr_system_ok(struct jit *j, const struct x86_insn *in, uint32_t mode)
 	switch (in->op) {
 	case X86_CLI:
 	case X86_STI:
+	case X86_HLT:
 		return kernel(mode);
+	case X86_CPUID:
+		return mode & MODE_CS64;
 	case X86_SWAPGS:
 		return kernel(mode) && mode & MODE_CS64;
 	case X86_STAC:
@@ -311,7 +314,7 @@ static bool system_call(struct tr *t)
 	default:
 		break;
 	}
-	tr_interp_by(t, t->j->stub_system, SITE_LEAVE);
+	tr_interp_by(t, in->op == X86_HLT ? t->j->stub_halt : t->j->stub_system, SITE_LEAVE);
 	return true;
 }
 

@@ -193,15 +193,20 @@ static void append_random(struct rig *r, struct sequence *s, bool code64)
 
 /* --- accesses that the translator may check together --- */
 
-/* Around the ends of pages of all kinds, or anywhere. */
-static uint64_t group_address(struct rig *r)
+static uint64_t page_edge(struct rig *r)
 {
 	static const uint64_t edges[] = {FIX_DATA + 0x1000, FIX_DATA + 0x2000, FIX_READONLY,
 					 FIX_READONLY + 0x1000, FIX_ABSENT, FIX_ABSENT + 0x1000,
 					 FIX_SUPER, FIX_MMIO + 0x1000};
 
+	return edges[rig_pick(r, sizeof(edges) / sizeof(edges[0]))];
+}
+
+/* Around the ends of pages of all kinds, or anywhere. */
+static uint64_t group_address(struct rig *r)
+{
 	switch (rig_pick(r, 4)) {
-	case 0: return edges[rig_pick(r, sizeof(edges) / sizeof(edges[0]))] + rig_pick(r, 300) - 150;
+	case 0: return page_edge(r) + rig_pick(r, 300) - 150;
 	case 1: return FIX_READONLY + 200 + rig_pick(r, 3000);
 	case 2: return data_address(r);
 	default: return FIX_DATA + 0x400 + rig_pick(r, 0x800);
@@ -284,16 +289,21 @@ static void append_access(struct rig *r, struct sequence *s, unsigned opcode, un
 	append_decoded(s, b, code64);
 }
 
-/* A function of one load, called, behind a jump over it. */
+/* A function of one load, called, behind a jump over it; or one that returns one byte farther. */
 static void append_call(struct rig *r, struct sequence *s, unsigned base, int32_t disp, bool code64)
 {
-	uint8_t call[] = {0xe8, 2, 0, 0, 0}, jmp[] = {0xeb, 0}, ret[] = {0xc3};
+	const uint8_t inc_return[15] = {0x48, 0xff, 0x04, 0x24};
+	uint8_t call[] = {0xe8, 3, 0, 0, 0}, nop[] = {0x90}, jmp[] = {0xeb, 0}, ret[] = {0xc3};
 	unsigned at;
 
 	append(s, call, sizeof(call));
+	append(s, nop, sizeof(nop));
 	append(s, jmp, sizeof(jmp));
 	at = s->len;
-	append_access(r, s, 0x8b, base, 4, disp, code64, rig_pick(r, 2));
+	if (code64 && rig_pick(r, 4) == 0)
+		append_decoded(s, inc_return, code64);
+	else
+		append_access(r, s, 0x8b, base, 4, disp, code64, rig_pick(r, 2));
 	append(s, ret, sizeof(ret));
 	s->code[at - 1] = (uint8_t)(s->len - at);
 }
@@ -420,7 +430,9 @@ static void append_group(struct rig *r, struct sequence *s, bool code64)
 	int32_t near = (int32_t)rig_pick(r, 600) - 300, low = aligned ? ~15 : ~0;
 	unsigned head = 0;
 
-	if (!stack) {
+	if (stack && code64 && r->ref->c->cpl == 3 && rig_pick(r, 2)) {
+		append_mov(s, X86_RSP, page_edge(r) + rig_pick(r, 64) - 32, true);
+	} else if (!stack) {
 		if (base == X86_RSP)
 			base = X86_RBX;
 		append_mov(s, base, group_address(r) & (uint64_t)(int64_t)low, code64);
@@ -604,9 +616,9 @@ static bool one(struct rig *r, enum fix_mode mode, bool strict, bool all_ram, un
 	uint16_t mask, frame;
 	int at;
 
-	make(r, &s, code64);
 	fixture_set_mode(r->ref, mode);
 	fixture_set_mode(r->jit, mode);
+	make(r, &s, code64);
 	random_state(r, rip, code64);
 	rig_sync(r);
 	rig_write(r, rip, s.code, s.len);

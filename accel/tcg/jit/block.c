@@ -153,6 +153,9 @@ static void liveness(struct block_ir *ir, uint16_t around)
 		struct ir_insn *it = &ir->insn[i];
 		bool last = i + 1 == ir->n && !ir->falls_through;
 
+		/* Who returns to elsewhere may read anything. */
+		if (it->kind == TR_RET)
+			live = X86_FL_ARITH;
 		if (it->kind == TR_STEP) {
 			it->live_in = it->live_out = X86_FL_ARITH;
 			it->need = 0;
@@ -192,6 +195,7 @@ void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode,
 	ir->n = 0;
 	ir->start = off;
 	ir->copied = ir->lines = 0;
+	ir->n_calls = 0;
 	ir->wants_next = ir->crosses = ir->has_loop = false;
 	ir->falls_through = true;
 	while (ir->n < JIT_BLOCK_INSNS && off < 4096) {
@@ -224,11 +228,8 @@ void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode,
 		ir->lines |= smc_lines(off, ir->crosses ? 4096 - off : it->in.len);
 		off += it->in.len;
 		ir->n++;
-		if (super && super_follows(it)) {
-			it->edge = EDGE_NEXT;
-			off = (unsigned)block_target(it);
+		if (super && super_follows(ir, &off))
 			continue;
-		}
 		if (ends_block(it)) {
 			ir->falls_through = false;
 			break;

@@ -17,14 +17,17 @@ struct ir_insn {
 	/* Flags that must be in EFLAGS when its operation executes. */
 	uint16_t need;
 	bool writes_flags;
-	uint8_t edge; /* of a jump in a superblock */
+	uint8_t edge; /* of a transfer in a superblock */
+	uint16_t ret_to; /* of a return that is followed: where its call is from */
 };
 
 enum ir_edge { /* where a jump that is taken goes to */
 	EDGE_OUT,  /* out of the block */
-	EDGE_NEXT, /* to the next instruction of the block; if it is not taken, out */
+	EDGE_NEXT, /* to the next instruction of the block; if it does not go there, out */
 	EDGE_LOOP, /* to the loop's first instruction */
 };
+
+enum { SUPER_CALLS = 4 };
 
 struct block_ir {
 	/* Private copy: other processors may be writing the original. Behind the page, bytes of
@@ -42,6 +45,9 @@ struct block_ir {
 	 * before insn[poll], or, if that is n, where it jumps back. */
 	bool has_loop;
 	unsigned loop, poll;
+	/* ... and where the calls that it is in will return to. */
+	unsigned n_calls;
+	uint16_t calls[SUPER_CALLS];
 	struct ir_insn insn[JIT_MAX_INSNS];
 };
 
@@ -49,8 +55,8 @@ struct block_ir {
 uint8_t tr_kind_of(struct jit *j, const struct x86_insn *in, uint32_t mode);
 
 void block_form(struct jit *j, struct block_ir *ir, unsigned off, uint32_t mode, bool super);
-/* super.c: whether a superblock goes on behind this jump, at its target. */
-bool super_follows(const struct ir_insn *it);
+/* super.c: whether a superblock goes on behind its last instruction at another place, and where. */
+bool super_follows(struct block_ir *ir, unsigned *off);
 /* Makes the block that was formed a loop, if it jumps back to its beginning. */
 void super_loop(struct block_ir *ir);
 /* With the liveness known: where to look at requests. */

@@ -18,10 +18,34 @@
  */
 #include "accel/tcg/jit/translate.h"
 
-bool super_follows(const struct ir_insn *it)
+bool super_follows(struct block_ir *ir, unsigned *off)
 {
-	/* Forward only: a jump back looks at requests. */
-	return it->kind == TR_JMP && block_target(it) > it->off && block_target(it) < 4096;
+	struct ir_insn *it = &ir->insn[ir->n - 1];
+	int64_t to = block_target(it), next = it->off + it->in.len;
+
+	switch (it->kind) {
+	case TR_JMP:
+		/* Forward only: a jump back may be a loop's. */
+		if (to <= it->off || to > 4095 || to == ir->start)
+			return false;
+		break;
+	case TR_CALL:
+		if (ir->code_mode != X86_MODE64 || to < 0 || to > 4095 || next > 4095 ||
+		    ir->n_calls == SUPER_CALLS)
+			return false;
+		ir->calls[ir->n_calls++] = (uint16_t)next;
+		break;
+	case TR_RET:
+		if (!ir->n_calls || it->in.n_opnds)
+			return false;
+		to = it->ret_to = ir->calls[--ir->n_calls];
+		break;
+	default:
+		return false;
+	}
+	it->edge = EDGE_NEXT;
+	*off = (unsigned)to;
+	return true;
 }
 
 static bool is_jump(const struct ir_insn *it)

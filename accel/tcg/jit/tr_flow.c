@@ -235,7 +235,7 @@ void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live)
 	uint8_t *at;
 
 	if (target >= 0 && target < 4096) {
-		if (target <= t->it->off) {
+		if (tr_backward(t, target)) {
 			/* A loop: the poll stays in line, the way out is the branch. */
 			at = emit_jcc(&t->hot, cc ^ 1);
 			tr_exit_to(t, &t->hot, target, live, true);
@@ -324,7 +324,7 @@ static bool jump_rcx(struct tr *t)
 	emit8(&t->hot, it->in.opcode);
 	emit8(&t->hot, 5);
 	skip = emit_jmp(&t->hot);
-	tr_exit_to(t, &t->hot, target, it->live_taken, target <= it->off);
+	tr_exit_to(t, &t->hot, target, it->live_taken, tr_backward(t, target));
 	emit_fix32(skip, t->hot.p);
 	return true;
 }
@@ -387,7 +387,9 @@ static bool call(struct tr *t)
 
 	tr_clobber_stack(t, H_T1, &(struct tr_access){.size = 8, .write = true});
 	push_return(t);
-	tr_exit_to(t, &t->hot, target, t->it->live_out, target <= t->it->off);
+	if (t->it->edge == EDGE_NEXT)
+		return true;
+	tr_exit_to(t, &t->hot, target, t->it->live_out, tr_backward(t, target));
 	return true;
 }
 
@@ -418,6 +420,22 @@ static bool call_ind(struct tr *t)
 	return true;
 }
 
+/* A return whose call is in the superblock goes on behind that, if the address at m says so. */
+static void ret_expected(struct tr *t, struct hmem m)
+{
+	const struct hmem popped = {H_GSP, H_NONE, 0, 8};
+	uint8_t *other;
+
+	load_pc(t, &t->hot, H_T1, t->it->ret_to);
+	emit_rm(&t->hot, OP_CMP_LOAD, true, H_T1, m);
+	other = emit_jcc(&t->hot, CC_NE);
+	emit_lea(&t->hot, H_GSP, popped);
+	emit_fix32(other, t->cold.p);
+	emit_rm(&t->cold, OP_LOAD, true, H_T0, m);
+	emit_lea(&t->cold, H_GSP, popped);
+	jump_cached(t, &t->cold, -8);
+}
+
 static bool ret(struct tr *t)
 {
 	const struct x86_insn *in = &t->it->in;
@@ -428,7 +446,12 @@ static bool ret(struct tr *t)
 	if (pop > 127)
 		return false;
 	tr_clobber(t, H_T1);
+	a.free_t1 = true;
 	tr_stack(t, H_GSP, 0, &a, &m);
+	if (t->it->edge == EDGE_NEXT) {
+		ret_expected(t, m);
+		return true;
+	}
 	emit_rm(&t->hot, OP_LOAD, t->code64, H_T0, m);
 	emit_rm(&t->hot, OP_LEA, t->code64, H_GSP, (struct hmem){H_GSP, H_NONE, 0, pop});
 	jump_cached(t, &t->hot, -pop);
@@ -447,7 +470,7 @@ bool tr_flow(struct tr *t)
 		if (tr_loops(t))
 			tr_loop_jump(t, CC_ALWAYS);
 		else
-			tr_exit_to(t, &t->hot, target, t->it->live_out, target <= t->it->off);
+			tr_exit_to(t, &t->hot, target, t->it->live_out, tr_backward(t, target));
 		return true;
 	}
 	case TR_JCC: return jcc(t);

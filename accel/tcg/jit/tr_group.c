@@ -294,6 +294,7 @@ static void visit(struct finder *f, const struct tr *t, unsigned i)
 		break;
 	case TR_CALL:
 		add_stack(f, i, X86_RSP, -8, true);
+		f->reg[X86_RSP].delta -= 8;
 		break;
 	case TR_CALL_IND:
 		if (mem)
@@ -306,6 +307,8 @@ static void visit(struct finder *f, const struct tr *t, unsigned i)
 		break;
 	case TR_RET:
 		add_stack(f, i, X86_RSP, 0, false);
+		f->reg[X86_RSP].delta += 8;
+		f->cond++;
 		break;
 	case TR_JMP:
 		break;

@@ -229,7 +229,7 @@ static bool stac(struct tr *t)
 	emit8(b, idx);
 	tr_interp_cold(t, slow, 2, true);
 	t->exit_mode = mode;
-	tr_exit_to(t, b, t->ir->end, t->it->live_out, false);
+	tr_exit_to(t, b, t->ir->end, t->it->live_out, t->ir->end <= t->ir->start);
 	t->exit_mode = t->mode;
 	return true;
 }

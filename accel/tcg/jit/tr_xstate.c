@@ -62,7 +62,7 @@ static bool image(struct tr *t)
 	slow = emit_jcc(&t->hot, CC_NE);
 	tr_interp_cold(t, &slow, 1, load);
 	if (load)
-		tr_exit_to(t, &t->hot, t->ir->end, t->it->live_out, false);
+		tr_exit_to(t, &t->hot, t->ir->end, t->it->live_out, t->ir->end <= t->ir->start);
 	return true;
 }
 

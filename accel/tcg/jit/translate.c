@@ -430,7 +430,7 @@ static void block_emit(struct tr *t)
 					.live_in = ir->insn[ir->n - 1].live_out};
 
 		t->it = &after;
-		tr_exit_to(t, &t->hot, ir->end, after.live_in, false);
+		tr_exit_to(t, &t->hot, ir->end, after.live_in, ir->end <= ir->start);
 	}
 }
 

@@ -167,6 +167,13 @@ uint8_t tr_system_kind(const struct x86_insn *in); /* of those that are TR_SYSTE
 
 /* Jump to page offset `target` at the end of the block. */
 void tr_exit_to(struct tr *t, struct jit_buf *b, int64_t target, uint16_t live, bool backward);
+/* Whether such a jump has to look at requests. A superblock that followed a call back goes forward from
+ * there to before its own beginning; that counts, since blocks that lead to each other without a look
+ * must not be a circle. */
+static inline bool tr_backward(const struct tr *t, int64_t target)
+{
+	return target <= t->it->off || target <= t->ir->start;
+}
 /* rcx-type tests and jcc: the jump's own rel32 field becomes the exit if that is possible. */
 void tr_exit_jcc(struct tr *t, unsigned cc, int64_t target, uint16_t live);
 

@@ -289,10 +289,11 @@ static void append_access(struct rig *r, struct sequence *s, unsigned opcode, un
 	append_decoded(s, b, code64);
 }
 
-/* A function of one load, called, behind a jump over it; or one that returns one byte farther. */
+/* A function of one load, called, behind a jump over it; or one that returns one byte farther, or that
+ * uses the stack. */
 static void append_call(struct rig *r, struct sequence *s, unsigned base, int32_t disp, bool code64)
 {
-	const uint8_t inc_return[15] = {0x48, 0xff, 0x04, 0x24};
+	const uint8_t inc_return[15] = {0x48, 0xff, 0x04, 0x24}, push_pop[] = {0x50, 0x59};
 	uint8_t call[] = {0xe8, 3, 0, 0, 0}, nop[] = {0x90}, jmp[] = {0xeb, 0}, ret[] = {0xc3};
 	unsigned at;
 
@@ -302,6 +303,8 @@ static void append_call(struct rig *r, struct sequence *s, unsigned base, int32_
 	at = s->len;
 	if (code64 && rig_pick(r, 4) == 0)
 		append_decoded(s, inc_return, code64);
+	else if (rig_pick(r, 3) == 0)
+		append(s, push_pop, 1), append(s, push_pop + 1, 1);
 	else
 		append_access(r, s, 0x8b, base, 4, disp, code64, rig_pick(r, 2));
 	append(s, ret, sizeof(ret));

@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -291,4 +292,61 @@ Test(gmem, a_removed_file_is_no_memory_and_its_place_is_used_again)
 	cr_assert_eq(add_file(m, &f, &third), -ENOSPC);
 	gmem_destroy(m);
 	close(f.fd);
+}
+
+static unsigned free_huge_pages(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+	unsigned n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "HugePages_Free: %u", &n);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* Whether pages are reserved on this host or not. */
+Test(gmem, huge_pages_are_had_or_missed)
+{
+	enum { BYTES = 4 << 20 };
+	bool there = free_huge_pages() >= BYTES >> 21;
+	struct gmem *m = NULL;
+	struct err e = {0};
+	int r = gmem_create_pages(BYTES, 2 << 20, GMEM_PAGES_2M, false, &m, &e);
+	uint64_t v = 0;
+
+	cr_assert_eq(r, there ? 0 : -ENOMEM, "%s", e.msg);
+	if (!there) {
+		cr_assert(strstr(e.hint, "echo 2 > /proc/sys/vm/nr_hugepages"), "%s", e.hint);
+		return;
+	}
+	cr_assert(gmem_write(m, high, "12345678", 8));
+	cr_assert_eq(gmem_discard(m, high, 0x1000), -EOPNOTSUPP);
+	cr_assert(gmem_read(m, high, &v, 8));
+	cr_assert_eq(memcmp(&v, "12345678", 8), 0);
+	gmem_destroy(m);
+}
+
+Test(gmem, huge_pages_are_whole)
+{
+	struct gmem *m;
+	struct err e = {0};
+
+	cr_assert_eq(gmem_create_pages(3 << 20, 2 << 20, GMEM_PAGES_2M, false, &m, &e), -EINVAL);
+	cr_assert_eq(gmem_create_pages(4 << 20, 1 << 20, GMEM_PAGES_2M, false, &m, &e), -EINVAL);
+}
+
+Test(gmem, transparent_pages_are_as_any)
+{
+	struct gmem *m;
+	struct err e = {0};
+
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) < 0)
+		cr_skip_test("no such pages on this host");
+	cr_assert_eq(gmem_create_pages(4 << 20, 2 << 20, GMEM_PAGES_TRANSPARENT, false, &m, &e), 0, "%s", e.msg);
+	cr_assert(gmem_fill(m, 0, 1, 2 << 20));
+	cr_assert_eq(gmem_discard(m, 0x1000, 0x1000), 0);
+	gmem_destroy(m);
 }

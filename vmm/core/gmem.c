@@ -13,6 +13,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#ifndef MFD_HUGETLB
+#define MFD_HUGETLB 4
+#endif
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB (21u << 26)
+#endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
@@ -53,15 +59,13 @@ static uint8_t *map_guarded(uint64_t len, bool promised, int fd)
 		return NULL;
 	}
 	p += GUARD_BYTES;
-	/* Both are wishes that a kernel may be built without. gmem_prefer_huge() has the other one. */
-	madvise(p, len, MADV_HUGEPAGE);
 	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, len, "mayfly-ram");
 	return p;
 }
 
-int gmem_shared_fd(const char *name, uint64_t len)
+static int shared_fd(const char *name, uint64_t len, unsigned flags)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
 
 	/* without the seals whoever has it could cut it off under us */
 	if (fd >= 0 && (ftruncate(fd, (off_t)len) < 0 ||
@@ -75,11 +79,35 @@ int gmem_shared_fd(const char *name, uint64_t len)
 	return fd < 0 ? -errno : fd;
 }
 
+int gmem_shared_fd(const char *name, uint64_t len)
+{
+	return shared_fd(name, len, 0);
+}
+
+static int no_memory(const struct gmem *m, uint64_t len, bool huge, struct err *e)
+{
+	unsigned long long pages = len / HUGE_BYTES;
+
+	if (!huge) {
+		err_set(e, ENOMEM, "memory: cannot map %llu MiB of guest memory: %s",
+			(unsigned long long)(len >> 20), strerror(errno));
+		err_hint(e, "give the guest less memory with --mem");
+		return -ENOMEM;
+	}
+	err_set(e, ENOMEM, "memory: cannot map %llu huge pages of 2 MiB: %s", pages, strerror(errno));
+	err_hint(e, "reserve huge pages: echo %llu > /proc/sys/vm/nr_hugepages",
+		 (unsigned long long)(m->wanted_bytes / HUGE_BYTES));
+	return -ENOMEM;
+}
+
+/* Pages of hugetlbfs are reserved when they are mapped: a guest that touches its memory gets it.
+ * Others are a wish, which a kernel may be built without. gmem_prefer_huge() has the other one. */
 static int add_region(struct gmem *m, unsigned at, gpaddr base, uint64_t len, enum gmem_kind kind,
 		      struct err *e)
 {
-	bool shared = m->shared && kind != GMEM_FILE;
-	int fd = shared ? gmem_shared_fd("mayfly-ram", len) : -1;
+	bool huge = kind == GMEM_RAM && m->pages == GMEM_PAGES_2M;
+	bool shared = huge || (m->shared && kind != GMEM_FILE);
+	int fd = shared ? shared_fd("mayfly-ram", len, huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0) : -1;
 	uint8_t *host = NULL;
 
 	if (at == GMEM_MAX_REGIONS) {
@@ -97,10 +125,7 @@ static int add_region(struct gmem *m, unsigned at, gpaddr base, uint64_t len, en
 		if (fd >= 0)
 			close(fd);
 		errno = saved;
-		err_set(e, ENOMEM, "memory: cannot map %llu MiB of guest memory: %s",
-			(unsigned long long)(len >> 20), strerror(errno));
-		err_hint(e, "give the guest less memory with --mem");
-		return -ENOMEM;
+		return no_memory(m, len, huge, e);
 	}
 	m->regions[at] = (struct gmem_region){base, len, host, kind, fd};
 	if (at == m->n_regions) {
@@ -109,6 +134,13 @@ static int add_region(struct gmem *m, unsigned at, gpaddr base, uint64_t len, en
 	}
 	if (kind == GMEM_RAM)
 		m->size_bytes += len;
+	if (!huge && madvise(host, len, MADV_HUGEPAGE) < 0 && kind == GMEM_RAM &&
+	    m->pages == GMEM_PAGES_TRANSPARENT) {
+		err_set(e, ENOMEM, "memory: this host has no transparent huge pages: %s",
+			strerror(errno));
+		err_hint(e, "set huge_pages to None");
+		return -ENOMEM;
+	}
 	return (int)at;
 }
 
@@ -157,8 +189,8 @@ int gmem_add_hotplug(struct gmem *m, uint64_t len, uint64_t align, gpaddr *base,
 	return 0;
 }
 
-static int create(uint64_t len_bytes, uint64_t low_max, bool shared, struct gmem **out,
-		  struct err *e)
+int gmem_create_pages(uint64_t len_bytes, uint64_t low_max, enum gmem_pages pages, bool shared,
+		      struct gmem **out, struct err *e)
 {
 	struct gmem *m;
 	uint64_t low = len_bytes < low_max ? len_bytes : low_max;
@@ -167,10 +199,18 @@ static int create(uint64_t len_bytes, uint64_t low_max, bool shared, struct gmem
 	if (!len_bytes || len_bytes % PAGE_BYTES)
 		return err_set(e, EINVAL, "memory: %llu bytes is not a multiple of 4 KiB",
 			       (unsigned long long)len_bytes);
+	if (pages == GMEM_PAGES_2M && (len_bytes | low_max) % HUGE_BYTES) {
+		err_set(e, EINVAL, "memory: %llu bytes is not a multiple of huge pages of 2 MiB",
+			(unsigned long long)len_bytes);
+		err_hint(e, "write an even number of MiB");
+		return -EINVAL;
+	}
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return err_set(e, ENOMEM, "memory: out of host memory");
 	m->shared = shared;
+	m->pages = pages;
+	m->wanted_bytes = len_bytes;
 	r = add_region(m, 0, 0, low, GMEM_RAM, e);
 	if (r == 0 && len_bytes > low)
 		r = add_region(m, 1, high_base, len_bytes - low, GMEM_RAM, e);
@@ -185,12 +225,12 @@ fail:
 
 int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e)
 {
-	return create(len_bytes, low_max, false, out, e);
+	return gmem_create_pages(len_bytes, low_max, GMEM_PAGES_ANY, false, out, e);
 }
 
 int gmem_create_shared(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e)
 {
-	return create(len_bytes, low_max, true, out, e);
+	return gmem_create_pages(len_bytes, low_max, GMEM_PAGES_ANY, true, out, e);
 }
 
 void gmem_destroy(struct gmem *m)
@@ -400,26 +440,35 @@ void gmem_written_iov(struct gmem *m, const struct iovec *iov, int n_iov, size_t
 }
 
 /* Memory of ours, no file: dropped pages come back as zeroes, at the same host address, so nobody
- * who remembers that address (a TLB, KVM's slots) need be told. What was on them has changed. */
-static bool is_anonymous(const struct gmem *m, gpaddr gpa, uint64_t len)
+ * who remembers that address (a TLB, KVM's slots) need be told. What was on them has changed.
+ * 0, or why [gpa, gpa+len) is none. */
+static int check_ours(const struct gmem *m, gpaddr gpa, uint64_t len)
 {
 	for (unsigned i = 0; i < m->n_regions; i++) {
 		const struct gmem_region *r = &m->regions[i];
 
-		if (r->kind == GMEM_FILE && gpa < r->base + r->len_bytes && r->base < gpa + len)
-			return false;
+		if (gpa >= r->base + r->len_bytes || r->base >= gpa + len)
+			continue;
+		if (r->kind == GMEM_FILE)
+			return -EFAULT;
+		if (r->kind == GMEM_RAM && m->pages == GMEM_PAGES_2M)
+			return -EOPNOTSUPP;
 	}
-	return true;
+	return 0;
 }
 
 int gmem_discard(struct gmem *m, gpaddr gpa, uint64_t len)
 {
 	uint64_t avail;
+	int err;
 
 	if (gpa % PAGE_BYTES || len % PAGE_BYTES)
 		return -EINVAL;
-	if (!gmem_valid(m, gpa, len) || !is_anonymous(m, gpa, len))
+	if (!gmem_valid(m, gpa, len))
 		return -EFAULT;
+	err = check_ours(m, gpa, len);
+	if (err < 0)
+		return err;
 	while (len) {
 		uint8_t *p = find(m, gpa, &avail);
 		size_t n = len < avail ? len : avail;

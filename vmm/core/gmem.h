@@ -5,7 +5,8 @@
  * Guest memory: the RAM of the machine as a guest-physical address space.
  *
  * Private anonymous memory in huge pages where the host has them, or a memfd for each region where
- * other processes are to have it too, laid out as up to GMEM_MAX_REGIONS regions with
+ * other processes are to have it too, or in huge pages that the host has set apart (which are never
+ * given back: nobody would promise that they can be had again), laid out as up to GMEM_MAX_REGIONS regions with
  * holes between them and inaccessible guard pages around each mapping. Above the RAM that the
  * guest has from the start may lie ranges of other kinds, which devices tell it of; all accessors
  * treat them as RAM. No function hands out a host
@@ -37,6 +38,12 @@ enum gmem_kind {
 	GMEM_HOTPLUG, /* none of the host's memory until it is touched */
 };
 
+enum gmem_pages { /* of the host */
+	GMEM_PAGES_ANY,         /* huge ones are wished for */
+	GMEM_PAGES_TRANSPARENT, /* the same; the host must know them */
+	GMEM_PAGES_2M,          /* hugetlbfs; all sizes are multiples of 2 MiB */
+};
+
 struct gmem_region {
 	gpaddr base;
 	uint64_t len_bytes; /* a multiple of 4 KiB; 0: removed, the number may be used again */
@@ -58,6 +65,8 @@ struct gmem_watcher {
 int gmem_create(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e);
 /* The same, of memory that other processes can be given: every region that is no file has an fd. */
 int gmem_create_shared(uint64_t len_bytes, uint64_t low_max, struct gmem **out, struct err *e);
+int gmem_create_pages(uint64_t len_bytes, uint64_t low_max, enum gmem_pages pages, bool shared,
+		      struct gmem **out, struct err *e);
 /* Memory that can be mapped by all who have the descriptor, and keeps its size; -errno. */
 int gmem_shared_fd(const char *name, uint64_t len);
 void gmem_destroy(struct gmem *m); /* NULL is allowed */
@@ -82,7 +91,8 @@ bool gmem_valid(const struct gmem *m, gpaddr gpa, size_t len);
 /*
  * Gives whole pages (not those of files) back to the host: they read as zeroes until somebody writes to them, and take no
  * memory until then. A transfer into them that is under way may be lost. gpa and len are multiples
- * of 4 KiB. -EINVAL if they are not, -EFAULT if not all is such memory, or what the host says.
+ * of 4 KiB. -EINVAL if they are not, -EFAULT if not all is such memory, -EOPNOTSUPP with
+ * GMEM_PAGES_2M, or what the host says.
  */
 int gmem_discard(struct gmem *m, gpaddr gpa, uint64_t len);
 /* The same for the whole pages in pieces that gmem_map() returned. Adds what was given back to

@@ -22,7 +22,8 @@ struct gmem {
 	struct gmem_region regions[GMEM_MAX_REGIONS];
 	struct gmem_file_map files[GMEM_MAX_REGIONS]; /* by region */
 	uint64_t n_repairs; /* gmem_repair()'s */
-	uint64_t size_bytes;
+	uint64_t size_bytes, wanted_bytes; /* of GMEM_RAM: so far, in the end */
+	enum gmem_pages pages; /* of GMEM_RAM */
 	gpaddr end; /* of what is taken; no region lies above */
 	struct gmem_watcher watcher;
 };

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct accel_vm;
+struct cpu_template;
 struct err;
 struct vcpu;
 struct x86_state;
@@ -49,6 +50,7 @@ enum {
 
 struct accel_config {
 	unsigned n_vcpus;
+	const struct cpu_template *cpu_template; /* borrowed for the VM's life; NULL: none */
 	uint64_t code_cache_bytes; /* translator only; 0: default */
 	const char *cpu;           /* translator only: processor model; NULL: "host" */
 	const char *debug;         /* translator only: comma list "nojit,nochain,lockstep"; or NULL */
@@ -61,8 +63,9 @@ struct accel_counter_sink { /* takes one number; name is copied if it is kept */
 
 struct accel_ops {
 	const char *name; /* "kvm", "tcg" */
-	/* 0 if it can run guests here; fills caps. */
-	int (*probe)(uint32_t *caps, struct err *e);
+	/* 0 if it can run guests here, with what the template (or NULL) says of KVM's capabilities;
+	 * fills caps. */
+	int (*probe)(const struct cpu_template *t, uint32_t *caps, struct err *e);
 	/* Borrows mem and *io for the VM's life; maps all RAM regions of mem. */
 	int (*vm_create)(struct gmem *mem, const struct accel_io *io,
 			 const struct accel_config *cfg, struct accel_vm **out, struct err *e);

@@ -6,9 +6,12 @@
 #include <stdint.h>
 
 struct accel_ops;
+struct cpu_template;
 struct err;
 
-/* -ENODEV, -EACCES, ... if the named one cannot be used here, or none can. */
-int accel_pick(const char *name, const struct accel_ops **out, uint32_t *caps, struct err *e);
+/* -ENODEV, -EACCES, ... if the named one cannot be used here, or none can. t (or NULL) may ask for
+ * capabilities. */
+int accel_pick(const char *name, const struct cpu_template *t, const struct accel_ops **out,
+	       uint32_t *caps, struct err *e);
 
 #endif

@@ -357,6 +357,7 @@ int machine_create(const struct machine_config *c, const struct machine_events *
 	pthread_mutex_init(&m->event_lock, NULL);
 	accel_config = (struct accel_config){
 		.n_vcpus = c->n_vcpus,
+		.cpu_template = c->cpu_template,
 		.code_cache_bytes = c->code_cache_bytes,
 		.cpu = c->cpu,
 		.debug = c->debug,
@@ -371,7 +372,7 @@ int machine_create(const struct machine_config *c, const struct machine_events *
 		.serial_ctx = ev->ctx,
 	};
 
-	r = accel_pick(c->accel, &m->accel, &caps, e);
+	r = accel_pick(c->accel, c->cpu_template, &m->accel, &caps, e);
 	if (r == 0)
 		r = check_cpu(c, m->accel, e);
 	if (r == 0)

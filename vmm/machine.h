@@ -16,6 +16,7 @@
 
 #include "vmm/core/limiter.h"
 
+struct cpu_template;
 struct device;
 struct err;
 struct events;
@@ -149,6 +150,7 @@ struct machine_config { /* plain data; strings are borrowed for the machine's li
 	struct machine_boot_timer boot_timer;
 	uint64_t code_cache_bytes; /* translator only; 0: default */
 	const char *cpu;           /* processor model: "host", or the translator's; NULL: host */
+	const struct cpu_template *cpu_template; /* changes to it; NULL: none */
 	const char *debug;         /* translator only; or NULL */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What CPUID tells the guest: what KVM supports on this host, less what we do not virtualize, and
- * a topology of our own.
+ * What CPUID tells the guest: what KVM supports on this host, as the operator's template changes it,
+ * less what we do not virtualize, and a topology of our own.
  *
  * Topology: one package, one thread per core, n cores, APIC id = vCPU index, each core with its
  * own first- and second-level caches and a shared last-level one. Hidden: performance counters
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "accel/cpu_template.h"
 #include "accel/kvm/kvm_int.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
@@ -172,6 +173,38 @@ static void patch_entry(struct kvm_cpuid_entry2 *c, const struct topology *t)
 	}
 }
 
+static struct kvm_cpuid_entry2 *find_entry(struct kvm_cpuid_buf *b, uint32_t leaf, uint32_t subleaf)
+{
+	for (uint32_t i = 0; i < b->n; i++)
+		if (b->entries[i].function == leaf && b->entries[i].index == subleaf)
+			return &b->entries[i];
+	return NULL;
+}
+
+static int apply_template(struct accel_vm *vm, struct err *e)
+{
+	const struct cpu_template *t = vm->cpu_template;
+	const struct kvm_cpuid_entry2 *first = find_entry(vm->supported, 0, 0);
+	const struct kvm_cpuid_entry2 *version = find_entry(vm->supported, 1, 0);
+	enum cpu_vendor vendor = first && first->ebx == 0x68747541	? CPU_VENDOR_AMD
+				 : first && first->ebx == 0x756e6547 ? CPU_VENDOR_INTEL
+								     : CPU_VENDOR_OTHER;
+	int r = t ? cpu_template_fits(t, vendor, version ? version->eax : 0, e) : 0;
+
+	for (size_t i = 0; r == 0 && t && i < t->n_cpuid; i++) {
+		const struct cpuid_change *d = &t->cpuid[i];
+		struct kvm_cpuid_entry2 *c = find_entry(vm->supported, d->leaf, d->subleaf);
+
+		if (!c)
+			return err_set(e, ENOTSUP, "Failed to create guest config: Template changes a "
+				       "CPUID entry not supported by KVM: Leaf: %x, Subleaf: %x",
+				       d->leaf, d->subleaf);
+		c->flags = d->flags;
+		cpuid_change_apply(d, (uint32_t *[]){ &c->eax, &c->ebx, &c->ecx, &c->edx });
+	}
+	return r;
+}
+
 int kvm_cpuid_load_supported(struct accel_vm *vm, struct err *e)
 {
 	uint32_t i;
@@ -190,7 +223,7 @@ int kvm_cpuid_load_supported(struct accel_vm *vm, struct err *e)
 		if (c->function == 0x8000001e)
 			vm->has_amd_topology = vm->is_amd;
 	}
-	return 0;
+	return apply_template(vm, e);
 }
 
 int kvm_cpuid_set(struct vcpu *cpu, struct err *e)

@@ -28,6 +28,7 @@ struct accel_vm {
 	const struct accel_io *io;
 	int kvm_fd, vm_fd;
 	unsigned n_vcpus;
+	const struct cpu_template *cpu_template; /* or NULL */
 	size_t run_bytes;        /* of the shared page of each vCPU */
 	bool is_amd, has_amd_topology, has_tsc_deadline, has_msr_exits, has_xcrs, has_xsave2;
 	size_t xsave_bytes;
@@ -59,7 +60,7 @@ struct vcpu {
 int kvm_fail(struct err *e, const char *what);
 
 /* vm.c */
-int kvm_probe_caps(uint32_t *caps, struct err *e);
+int kvm_probe_caps(const struct cpu_template *t, uint32_t *caps, struct err *e);
 int kvm_vm_create(struct gmem *mem, const struct accel_io *io, const struct accel_config *cfg,
 		  struct accel_vm **out, struct err *e);
 void kvm_vm_destroy(struct accel_vm *vm);
@@ -88,6 +89,7 @@ int kvm_cpuid_set(struct vcpu *cpu, struct err *e);
 
 /* msr.c */
 int kvm_msr_set_boot(struct vcpu *cpu, struct err *e);
+int kvm_msr_set_template(struct vcpu *cpu, struct err *e);
 /* Reads all MSRs KVM can save into cpu->msrs; writes them back. */
 int kvm_msr_save_all(struct vcpu *cpu, struct err *e);
 int kvm_msr_load_all(struct vcpu *cpu, struct err *e);

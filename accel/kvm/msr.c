@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "accel/cpu_template.h"
 #include "accel/kvm/kvm_int.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
@@ -60,15 +61,14 @@ bool kvm_msr_tolerated(uint32_t index)
 	return false;
 }
 
+struct one_msr { /* as struct kvm_msrs, with room */
+	uint32_t n, pad;
+	struct kvm_msr_entry entry;
+};
+
 static bool set_one(struct vcpu *cpu, uint32_t index, uint64_t data)
 {
-	struct { /* as struct kvm_msrs, with room */
-		uint32_t n, pad;
-		struct kvm_msr_entry entry;
-	} m = {
-		.n = 1,
-		.entry = { .index = index, .data = data },
-	};
+	struct one_msr m = { .n = 1, .entry = { .index = index, .data = data } };
 
 	return ioctl(cpu->fd, KVM_SET_MSRS, &m) == 1;
 }
@@ -80,6 +80,27 @@ int kvm_msr_set_boot(struct vcpu *cpu, struct err *e)
 		log_debug(NULL, "kvm: vcpu%u: no MISC_ENABLE", cpu->index);
 	if (!set_one(cpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_WRITE_BACK))
 		return err_set(e, EIO, "kvm: memory type ranges are refused");
+	return 0;
+}
+
+/* What the operator's template changes, in Firecracker's words where it fails. */
+int kvm_msr_set_template(struct vcpu *cpu, struct err *e)
+{
+	const struct cpu_template *t = cpu->vm->cpu_template;
+
+	for (size_t i = 0; t && i < t->n_msrs; i++) {
+		uint32_t index = t->msrs[i].index;
+		struct one_msr m = { .n = 1, .entry = { .index = index } };
+
+		if (ioctl(cpu->fd, KVM_GET_MSRS, &m) != 1)
+			return err_set(e, ENOTSUP, "Failed to create guest config: KVM vcpu ioctl "
+				       "failed: Failed to get KVM vcpu msr: 0x%x", index);
+		if (!set_one(cpu, index, cpu_template_msr(t, index, m.entry.data))) {
+			err_set(e, ENOTSUP, "CPU template: KVM refuses the value of MSR 0x%x", index);
+			err_hint(e, "leave bits of it as they are: write x");
+			return -ENOTSUP;
+		}
+	}
 	return 0;
 }
 

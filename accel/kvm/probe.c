@@ -249,7 +249,7 @@ void kvm_probe_run(struct kvm_probe *out)
 		conclude(out, KVM_PROBE_MISSING, "no /dev/kvm on this host");
 	else if (p.kvm_fd < 0)
 		conclude(out, KVM_PROBE_BROKEN, "/dev/kvm: %s", strerror(errno));
-	else if (kvm_probe_caps(&caps, &e) < 0)
+	else if (kvm_probe_caps(NULL, &caps, &e) < 0)
 		conclude(out, KVM_PROBE_BROKEN, "%s", e.msg);
 	else
 		run_guest(&p, out);

@@ -56,6 +56,8 @@ static int set_up(struct vcpu *cpu, struct err *e)
 	if (r == 0)
 		r = kvm_msr_set_boot(cpu, e);
 	if (r == 0)
+		r = kvm_msr_set_template(cpu, e);
+	if (r == 0)
 		r = kvm_vcpu_save_power_on(cpu, e);
 	return r == 0 ? kvm_vcpu_reset(cpu, e) : r;
 }
@@ -76,7 +78,8 @@ int kvm_vcpu_create(struct accel_vm *vm, unsigned index, struct vcpu **out, stru
 	cpu->fd = -1;
 	r = set_up(cpu, e);
 	if (r < 0) {
-		err_wrap(e, "vcpu%u", index);
+		if (r != -ENOTSUP) /* a template that asks too much of any vCPU */
+			err_wrap(e, "vcpu%u", index);
 		kvm_vcpu_destroy(cpu);
 		return r;
 	}

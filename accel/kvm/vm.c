@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "accel/cpu_template.h"
 #include "accel/kvm/kvm_int.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
@@ -70,28 +71,42 @@ int kvm_open(struct err *e)
 	return fd;
 }
 
-static int check_caps(int fd, struct err *e)
+/* What a template asks for, in Firecracker's words. */
+static int check_wanted_caps(int fd, const struct cpu_template *t, struct err *e)
+{
+	for (size_t i = 0; t && i < t->n_caps; i++) {
+		uint32_t cap = t->caps[i].cap;
+
+		if (!t->caps[i].remove && !cpu_template_names_cap(t, cap, true) &&
+		    ioctl(fd, KVM_CHECK_EXTENSION, (unsigned long)cap) <= 0)
+			return err_set(e, ENOTSUP, "Kvm error: Missing KVM capabilities: 0x%x", cap);
+	}
+	return 0;
+}
+
+static int check_caps(int fd, const struct cpu_template *t, struct err *e)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(required_caps); i++) {
-		if (ioctl(fd, KVM_CHECK_EXTENSION, required_caps[i].cap) > 0)
+		if (cpu_template_names_cap(t, (uint32_t)required_caps[i].cap, true) ||
+		    ioctl(fd, KVM_CHECK_EXTENSION, required_caps[i].cap) > 0)
 			continue;
 		err_set(e, ENODEV, "kvm: this kernel's KVM lacks %s (capability %d)",
 			required_caps[i].name, required_caps[i].cap);
 		err_hint(e, "Linux 5.4 or newer is needed; or use --accel tcg");
 		return -ENODEV;
 	}
-	return 0;
+	return check_wanted_caps(fd, t, e);
 }
 
-int kvm_probe_caps(uint32_t *caps, struct err *e)
+int kvm_probe_caps(const struct cpu_template *t, uint32_t *caps, struct err *e)
 {
 	int fd = kvm_open(e), r;
 
 	if (fd < 0)
 		return fd;
-	r = check_caps(fd, e);
+	r = check_caps(fd, t, e);
 	close(fd);
 	*caps = ACCEL_CAP_IRQCHIP | ACCEL_CAP_IOEVENTFD;
 	return r;
@@ -182,7 +197,7 @@ static int set_up(struct accel_vm *vm, struct err *e)
 	vm->kvm_fd = kvm_open(e);
 	if (vm->kvm_fd < 0)
 		return vm->kvm_fd;
-	r = check_caps(vm->kvm_fd, e);
+	r = check_caps(vm->kvm_fd, vm->cpu_template, e);
 	if (r == 0)
 		r = check_n_vcpus(vm, e);
 	if (r < 0)
@@ -221,6 +236,7 @@ int kvm_vm_create(struct gmem *mem, const struct accel_io *io, const struct acce
 	vm->mem = mem;
 	vm->io = io;
 	vm->n_vcpus = cfg->n_vcpus;
+	vm->cpu_template = cfg->cpu_template;
 	vm->kvm_fd = vm->vm_fd = -1;
 	r = set_up(vm, e);
 	if (r < 0) {

@@ -11,6 +11,7 @@
  */
 #include "accel/tcg/vcpu.h"
 
+#include "accel/cpu_template.h"
 #include "accel/tcg/cpu/lapic.h"
 #include "accel/tcg/cpu/phys.h"
 #include "vmm/core/bytes.h"
@@ -27,9 +28,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static int tcg_probe(uint32_t *caps, struct err *e)
+/* There is no KVM that could have a capability. */
+static int tcg_probe(const struct cpu_template *t, uint32_t *caps, struct err *e)
 {
 	*caps = 0;
+	for (size_t i = 0; t && i < t->n_caps; i++) {
+		if (t->caps[i].remove || cpu_template_names_cap(t, t->caps[i].cap, true))
+			continue;
+		err_set(e, ENOTSUP, "Kvm error: Missing KVM capabilities: 0x%x", t->caps[i].cap);
+		err_hint(e, "leave it out of kvm_capabilities, or use --accel kvm");
+		return -ENOTSUP;
+	}
 	return 0;
 }
 

@@ -116,7 +116,7 @@ static void rig_init(struct rig *r, const struct accel_ops *accel, unsigned n_cp
 	r->n_cpus = n_cpus;
 	pthread_mutex_init(&r->lock, NULL);
 	r->io = (struct accel_io){ on_mmio, on_pio, on_eoi, on_intack, r };
-	if (accel->probe(&r->caps, &e) < 0) {
+	if (accel->probe(NULL, &r->caps, &e) < 0) {
 		printf("skip: %s\n", e.msg);
 		exit(77);
 	}

@@ -45,7 +45,7 @@ void tm_open(struct tcg_machine *m, uint64_t ram_bytes, const struct accel_confi
 	all.debug = debug_with_env(cfg->debug, buf, sizeof(buf));
 	m->n = cfg->n_vcpus;
 	m->io = (struct accel_io){no_mmio, pio, no_eoi, no_intack, m};
-	cr_assert_eq(accel_tcg.probe(&caps, &e), 0);
+	cr_assert_eq(accel_tcg.probe(NULL, &caps, &e), 0);
 	cr_assert_eq(gmem_create(ram_bytes, 0xc0000000, &m->mem, &e), 0, "%s", e.msg);
 	gmem_regions(m->mem, &r);
 	m->ram = r[0].host;

@@ -90,7 +90,7 @@ static void check_tcg(struct checkup *c)
 	struct err e = { 0 };
 	uint32_t caps;
 
-	if (accel_tcg.probe(&caps, &e) < 0) {
+	if (accel_tcg.probe(NULL, &caps, &e) < 0) {
 		set_fix(report(c, "translator", GRADE_FAIL, "%s", e.msg), e.hint);
 		return;
 	}

@@ -8,7 +8,8 @@
  * its kin): they would cost much here and protect nothing, as guest code does not run on the
  * host's own branch predictor state in the way they assume.
  *
- * One socket, one thread per core, as many cores as vCPUs. No LA57, PKU, MONITOR, AVX-512,
+ * One socket, one thread per core, as many cores as vCPUs. What the operator's template
+ * changes comes last (template.c). No LA57, PKU, MONITOR, AVX-512,
  * XSAVES, SVM or VMX.
  *
  * Compiled for general registers only, as are model.c and feature.c: translated code asks (fast_sys.c).
@@ -19,6 +20,7 @@
 #include "accel/tcg/cpu/model.h"
 #include "accel/tcg/cpu/reset.h"
 #include "accel/tcg/cpu/seg.h"
+#include "accel/tcg/cpu/template.h"
 #include "vmm/core/bytes.h"
 
 #define BIT(n) (1u << (n))
@@ -320,7 +322,13 @@ static void kvm_leaf(const struct cpu *c, uint32_t leaf, struct cpuid_regs *r)
 	}
 }
 
-void cpu_cpuid(const struct cpu *c, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+bool cpuid_has_leaf(const struct tcg_vm *vm, uint32_t leaf)
+{
+	return leaf <= MAX_BASIC || leaf - kvm_base < 2 || leaf == kvm_base + 0x10 ||
+	       (leaf >= 0x80000000 && leaf <= (vm->intel ? max_ext_intel : max_ext_amd));
+}
+
+void cpuid_model(const struct cpu *c, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 {
 	*out = (struct cpuid_regs){0};
 	if (leaf <= MAX_BASIC) {
@@ -331,4 +339,10 @@ void cpu_cpuid(const struct cpu *c, uint32_t leaf, uint32_t subleaf, struct cpui
 		extended_leaf(c, leaf, subleaf, out);
 	}
 	model_mask(c->vm, leaf, subleaf, out);
+}
+
+void cpu_cpuid(const struct cpu *c, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+{
+	cpuid_model(c, leaf, subleaf, out);
+	template_cpuid(c, leaf, subleaf, out);
 }

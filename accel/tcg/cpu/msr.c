@@ -17,6 +17,7 @@
 #include "accel/tcg/cpu/reset.h"
 #include "accel/tcg/cpu/seg.h"
 #include "accel/tcg/cpu/steal.h"
+#include "accel/tcg/cpu/template.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/log.h"
 
@@ -91,7 +92,7 @@ void msr_reset(struct cpu *c)
 	c->pat = 0x0007040600070406;
 	c->tsc_offset = 0 - c->vm->tsc_ref;
 	c->tsc_aux = c->tsc_adjust = 0;
-	c->misc_enable = 1; /* fast strings */
+	c->misc_enable = template_msr(c, MSR_MISC_ENABLE, 1); /* fast strings */
 	c->spec_ctrl = c->xss = c->mcg_status = c->hwcr = c->debugctl = 0;
 	c->kvm_system_time = c->kvm_wall_clock = c->kvm_steal_time = 0;
 	c->kvm_poll_control = 1;
@@ -236,7 +237,7 @@ static uint64_t read_intel(struct cpu *c, uint32_t msr)
 	case MSR_SPEC_CTRL:
 		return c->spec_ctrl;
 	case MSR_ARCH_CAPS:
-		return arch_caps;
+		return template_msr(c, msr, arch_caps);
 	case MSR_FEAT_CTL:
 		return 1; /* locked, no VMX */
 	}
@@ -280,8 +281,9 @@ uint64_t cpu_rdmsr(struct cpu *c, uint32_t msr)
 	case MSR_TSC_ADJUST:
 		return c->tsc_adjust;
 	case MSR_UCODE_REV: /* a revision new enough for all checks; Intel has it in the upper half */
-		return c->vm->intel ? 0x2b000643ull << 32 : 0x0a101148;
+		return template_msr(c, msr, c->vm->intel ? 0x2b000643ull << 32 : 0x0a101148);
 	case MSR_PLATFORM_INFO:
+		return template_msr(c, msr, 0);
 	case MSR_MCG_CAP: /* no banks */
 		return 0;
 	case MSR_MCG_STATUS:

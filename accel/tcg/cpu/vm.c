@@ -14,6 +14,7 @@
 #include "accel/tcg/cpu/lapic_regs.h"
 #include "accel/tcg/cpu/model.h"
 #include "accel/tcg/cpu/phys.h"
+#include "accel/tcg/cpu/template.h"
 #include "vmm/core/err.h"
 
 #include <errno.h>
@@ -113,6 +114,12 @@ int cpu_create(struct tcg_vm *vm, unsigned index, struct cpu **out, struct err *
 	}
 	mmu_init(c);
 	cpu_reset(c);
+	r = template_check(c, e);
+	if (r < 0) {
+		lapic_destroy(c->lapic);
+		munmap(p, inner + 2 * GUARD_BYTES);
+		return r;
+	}
 	/* The timer thread may look at once. */
 	__atomic_store_n(&vm->cpus[index], c, __ATOMIC_RELEASE);
 	*out = c;

@@ -50,7 +50,9 @@ enum {
 
 struct accel_config {
 	unsigned n_vcpus;
+	unsigned threads_per_core; /* 1 or 2; 0: 1. Two need an even number of vCPUs. */
 	const struct cpu_template *cpu_template; /* borrowed for the VM's life; NULL: none */
+	bool track_dirty; /* KVM only so far: log which pages the guest writes */
 	uint64_t code_cache_bytes; /* translator only; 0: default */
 	const char *cpu;           /* translator only: processor model; NULL: "host" */
 	const char *debug;         /* translator only: comma list "nojit,nochain,lockstep"; or NULL */

@@ -357,7 +357,9 @@ int machine_create(const struct machine_config *c, const struct machine_events *
 	pthread_mutex_init(&m->event_lock, NULL);
 	accel_config = (struct accel_config){
 		.n_vcpus = c->n_vcpus,
+		.threads_per_core = c->threads_per_core,
 		.cpu_template = c->cpu_template,
+		.track_dirty = c->track_dirty,
 		.code_cache_bytes = c->code_cache_bytes,
 		.cpu = c->cpu,
 		.debug = c->debug,
@@ -376,8 +378,8 @@ int machine_create(const struct machine_config *c, const struct machine_events *
 	if (r == 0)
 		r = check_cpu(c, m->accel, e);
 	if (r == 0)
-		r = (shares_memory(c) ? gmem_create_shared : gmem_create)(c->mem_bytes,
-									  PC_RAM_LOW_MAX, &m->mem, e);
+		r = gmem_create_pages(c->mem_bytes, PC_RAM_LOW_MAX, (enum gmem_pages)c->pages,
+				      shares_memory(c), &m->mem, e);
 	if (r == 0)
 		r = board_create(m->mem, loop, &board_events, &m->board, e);
 	if (r == 0)

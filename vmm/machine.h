@@ -108,6 +108,12 @@ struct machine_console {
 
 enum machine_bus { MACHINE_BUS_MMIO, MACHINE_BUS_PCI };
 
+enum machine_pages { /* of the host, that back the guest's memory; enum gmem_pages */
+	MACHINE_PAGES_ANY,         /* huge ones where the host has them */
+	MACHINE_PAGES_TRANSPARENT, /* the same, from a kernel that knows them */
+	MACHINE_PAGES_2M,          /* of 2 MiB, which the host has set apart (hugetlbfs) */
+};
+
 /* AUTO: the host where the guest would do it in translated code. */
 enum machine_unpack { UNPACK_AUTO, UNPACK_HOST, UNPACK_GUEST };
 
@@ -118,7 +124,10 @@ struct machine_boot_timer { /* logs when the guest says that it has booted */
 
 struct machine_config { /* plain data; strings are borrowed for the machine's life */
 	unsigned n_vcpus;
+	unsigned threads_per_core; /* 1 or 2; 0: 1 */
 	uint64_t mem_bytes;
+	enum machine_pages pages;
+	bool track_dirty; /* log which pages the guest writes: see accel_config */
 	const char *accel; /* "kvm", "tcg" or "auto" */
 	const char *kernel_path;
 	bool fdt;                /* a device tree in place of an MP table */

@@ -12,6 +12,7 @@
 #include "devices/virtio/mem.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/vsock.h"
+#include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/machine.h"
 #include "vmm/net/port.h"
@@ -43,6 +44,12 @@ static int check_memory(const struct machine_config *c, struct err *e)
 		err_set(e, EINVAL, "memory: %" PRIu64 " bytes is not a multiple of 4096",
 			c->mem_bytes);
 		err_hint(e, "write --mem %" PRIu64 "M", c->mem_bytes >> 20);
+		return -EINVAL;
+	}
+	if (c->pages == MACHINE_PAGES_2M && c->mem_bytes % (2 << 20)) {
+		err_set(e, EINVAL, "memory: %" PRIu64 " bytes is not a multiple of 2 MiB, the size of its pages",
+			c->mem_bytes);
+		err_hint(e, "write --mem %" PRIu64 "M,hugepages=2M", align_up(c->mem_bytes, 2 << 20) >> 20);
 		return -EINVAL;
 	}
 	if (c->mem_bytes > host) {
@@ -312,6 +319,12 @@ int machine_config_check(const struct machine_config *c, struct err *e)
 	if (c->n_vcpus < 1 || c->n_vcpus > MACHINE_MAX_VCPUS) {
 		err_set(e, EINVAL, "vCPUs: %u is out of range", c->n_vcpus);
 		err_hint(e, "write --cpus 1 to --cpus %d", MACHINE_MAX_VCPUS);
+		return -EINVAL;
+	}
+	if (c->threads_per_core > 2 || (c->threads_per_core == 2 && c->n_vcpus % 2)) {
+		err_set(e, EINVAL, "vCPUs: %u do not make cores of %u threads", c->n_vcpus,
+			c->threads_per_core);
+		err_hint(e, "an even number of vCPUs with smt");
 		return -EINVAL;
 	}
 	if (!c->accel || (strcmp(c->accel, "kvm") && strcmp(c->accel, "tcg") &&

@@ -3,7 +3,7 @@
  * What CPUID tells the guest: what KVM supports on this host, as the operator's template changes it,
  * less what we do not virtualize, and a topology of our own.
  *
- * Topology: one package, one thread per core, n cores, APIC id = vCPU index, each core with its
+ * Topology: one package, one or two threads per core, APIC id = vCPU index, each core with its
  * own first- and second-level caches and a shared last-level one. Hidden: performance counters
  * (leaf 0xA and AMD's extensions), MPX, thermal and power management but for ARAT.
  *
@@ -32,6 +32,7 @@ enum { /* leaf 1 */
 struct topology {
 	unsigned n_cpus, index;
 	unsigned id_bits; /* of an APIC id */
+	unsigned thread_bits; /* those of them that number a core's threads: 0 or 1 */
 	const struct accel_vm *vm;
 };
 
@@ -59,7 +60,7 @@ static void patch_features(struct kvm_cpuid_entry2 *c, const struct topology *t)
 /* Intel's and AMD's cache leaves agree in these fields. */
 static void set_cache_sharing(struct kvm_cpuid_entry2 *c, const struct topology *t)
 {
-	unsigned level = c->eax >> 5 & 7, sharing = level >= 3 ? t->n_cpus : 1;
+	unsigned level = c->eax >> 5 & 7, sharing = level >= 3 ? t->n_cpus : BIT(t->thread_bits);
 
 	c->eax = (c->eax & ~(0xfffu << 14)) | (sharing - 1) << 14;
 }
@@ -69,7 +70,8 @@ static void patch_intel_caches(struct kvm_cpuid_entry2 *c, const struct topology
 	if (!(c->eax & 0x1f))
 		return; /* no more caches */
 	set_cache_sharing(c, t);
-	c->eax = (c->eax & ~(0x3fu << 26)) | (BIT(t->id_bits) - 1) << 26;
+	c->eax = (c->eax & ~(0x3fu << 26)) |
+		 (BIT(t->id_bits - t->thread_bits) - 1) << 26;
 }
 
 static void patch_amd_caches(struct kvm_cpuid_entry2 *c, const struct topology *t)
@@ -120,7 +122,7 @@ static void patch_amd_sizes(struct kvm_cpuid_entry2 *c, const struct topology *t
 static void patch_amd_topology(struct kvm_cpuid_entry2 *c, const struct topology *t)
 {
 	c->eax = t->index; /* extended APIC id */
-	c->ebx = t->index; /* core id, one thread per core */
+	c->ebx = t->index >> t->thread_bits | t->thread_bits << 8; /* core id, threads - 1 */
 	c->ecx = c->edx = 0;
 }
 
@@ -141,11 +143,11 @@ static const struct {
 	{ 0x80000022, clear_leaf },
 };
 
-static void add_topology_leaf(struct kvm_cpuid_buf *b, const struct topology *t)
+static void add_topology_leaf(struct kvm_cpuid_buf *b, const struct topology *t, uint32_t leaf)
 {
 	enum { SMT = 1, CORE = 2 };
 	const struct kvm_cpuid_entry2 levels[] = {
-		{ .index = 0, .eax = 0, .ebx = 1, .ecx = SMT << 8 | 0 },
+		{ .index = 0, .eax = t->thread_bits, .ebx = BIT(t->thread_bits), .ecx = SMT << 8 | 0 },
 		{ .index = 1, .eax = t->id_bits, .ebx = t->n_cpus, .ecx = CORE << 8 | 1 },
 		{ .index = 2, .eax = 0, .ebx = 0, .ecx = 2 },
 	};
@@ -155,7 +157,7 @@ static void add_topology_leaf(struct kvm_cpuid_buf *b, const struct topology *t)
 		struct kvm_cpuid_entry2 *c = &b->entries[b->n++];
 
 		*c = levels[i];
-		c->function = 0xb;
+		c->function = leaf;
 		c->flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
 		c->edx = t->index;
 	}
@@ -233,21 +235,26 @@ int kvm_cpuid_set(struct vcpu *cpu, struct err *e)
 		.n_cpus = cpu->vm->n_vcpus,
 		.index = cpu->index,
 		.id_bits = bits_for(cpu->vm->n_vcpus),
+		.thread_bits = cpu->vm->threads_per_core - 1,
 		.vm = cpu->vm,
 	};
 	struct kvm_cpuid_buf *b = calloc(1, sizeof(*b));
+	bool has_1f = false;
 	uint32_t i;
 	int r = 0;
 
 	if (!b)
 		return err_set(e, ENOMEM, "kvm: out of memory");
 	for (i = 0; i < from->n && b->n < KVM_MAX_CPUID; i++) {
+		has_1f |= from->entries[i].function == 0x1f;
 		if (from->entries[i].function == 0xb || from->entries[i].function == 0x1f)
 			continue;
 		b->entries[b->n] = from->entries[i];
 		patch_entry(&b->entries[b->n++], &t);
 	}
-	add_topology_leaf(b, &t);
+	add_topology_leaf(b, &t, 0xb);
+	if (has_1f)
+		add_topology_leaf(b, &t, 0x1f);
 	if (ioctl(cpu->fd, KVM_SET_CPUID2, b) < 0)
 		r = kvm_fail(e, "set CPUID");
 	free(b);

@@ -27,8 +27,9 @@ struct accel_vm {
 	struct gmem *mem;
 	const struct accel_io *io;
 	int kvm_fd, vm_fd;
-	unsigned n_vcpus;
+	unsigned n_vcpus, threads_per_core;
 	const struct cpu_template *cpu_template; /* or NULL */
+	bool track_dirty;
 	size_t run_bytes;        /* of the shared page of each vCPU */
 	bool is_amd, has_amd_topology, has_tsc_deadline, has_msr_exits, has_xcrs, has_xsave2;
 	size_t xsave_bytes;

@@ -139,7 +139,10 @@ static int create_vm(int kvm_fd)
 
 static int region_changed(struct accel_vm *vm, unsigned region, bool there, struct err *e)
 {
-	struct kvm_userspace_memory_region slot = { .slot = region };
+	struct kvm_userspace_memory_region slot = {
+		.slot = region,
+		.flags = vm->track_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0,
+	};
 	const struct gmem_region *r;
 
 	gmem_regions(vm->mem, &r);
@@ -236,7 +239,9 @@ int kvm_vm_create(struct gmem *mem, const struct accel_io *io, const struct acce
 	vm->mem = mem;
 	vm->io = io;
 	vm->n_vcpus = cfg->n_vcpus;
+	vm->threads_per_core = cfg->threads_per_core == 2 && cfg->n_vcpus % 2 == 0 ? 2 : 1;
 	vm->cpu_template = cfg->cpu_template;
+	vm->track_dirty = cfg->track_dirty;
 	vm->kvm_fd = vm->vm_fd = -1;
 	r = set_up(vm, e);
 	if (r < 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changes to the processor that the guest sees: of the operator, of named templates. */
+/* Changes to the processor that the guest sees: of the operator, of named templates, of topology. */
 #include "accel/cpu_template.h"
 #include "accel/tcg/cpu/template.h"
 #include "tests/tcg/cpu_rig.h"
@@ -267,4 +267,31 @@ Test(template, named_ones_fit_some_processors)
 		cr_assert(strstr(e.msg, "vendor mismatched"));
 		free(t);
 	}
+}
+
+Test(template, two_threads_make_a_core)
+{
+	struct rig *r = rig_create(4);
+
+	r->vm.cfg.threads_per_core = 2;
+	for (unsigned intel = 0; intel < 2; intel++) {
+		r->vm.intel = intel;
+		for (unsigned i = 0; i < 4; i++) {
+			struct cpuid_regs t = leaf(r->cpu[i], 0xb, 0), c = leaf(r->cpu[i], 0xb, 1);
+
+			cr_assert(t.eax == 1 && t.ebx == 2 && t.ecx == 0x100 && t.edx == i);
+			cr_assert(c.eax == 2 && c.ebx == 4 && c.ecx == 0x201 && c.edx == i);
+			cr_assert_eq(leaf(r->cpu[i], 1, 0).ebx >> 16, i << 8 | 4);
+			if (intel) { /* two share L1 and L2, all the last level; two cores */
+				cr_assert_eq(leaf(r->cpu[i], 4, 0).eax >> 14, 1 << 12 | 1);
+				cr_assert_eq(leaf(r->cpu[i], 4, 3).eax >> 14, 1 << 12 | 3);
+			} else {
+				cr_assert_eq(leaf(r->cpu[i], 0x8000001e, 0).eax, i);
+				cr_assert_eq(leaf(r->cpu[i], 0x8000001e, 0).ebx, 1 << 8 | i >> 1);
+				cr_assert_eq(leaf(r->cpu[i], 0x8000001d, 2).eax >> 14, 1);
+				cr_assert_eq(leaf(r->cpu[i], 0x8000001d, 3).eax >> 14, 3);
+			}
+		}
+	}
+	rig_destroy(r);
 }

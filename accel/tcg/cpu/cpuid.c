@@ -8,7 +8,7 @@
  * its kin): they would cost much here and protect nothing, as guest code does not run on the
  * host's own branch predictor state in the way they assume.
  *
- * One socket, one thread per core, as many cores as vCPUs. What the operator's template
+ * One socket, one or two threads per core, APIC id = vCPU index. What the operator's template
  * changes comes last (template.c). No LA57, PKU, MONITOR, AVX-512,
  * XSAVES, SVM or VMX.
  *
@@ -82,7 +82,13 @@ uint32_t cpu_signature(const struct tcg_vm *vm)
 	return vm->intel ? SIG_INTEL : SIG_AMD;
 }
 
-/* Bits of APIC ID that number the cores. */
+/* Bits of APIC ID that number a core's threads. */
+static unsigned thread_bits(const struct tcg_vm *vm)
+{
+	return vm->cfg.threads_per_core == 2 && vm->n_vcpus % 2 == 0;
+}
+
+/* Bits of APIC ID that number the package's threads. */
 static unsigned core_bits(const struct tcg_vm *vm)
 {
 	unsigned bits = 0;
@@ -124,8 +130,10 @@ static void cache_leaf(const struct tcg_vm *vm, uint32_t sub, bool intel, struct
 	r->eax = k->type | (uint32_t)k->level << 5 | 1u << 8;
 	if (k->shared)
 		r->eax |= (uint32_t)(intel ? (1u << core_bits(vm)) - 1 : vm->n_vcpus - 1) << 14;
+	else
+		r->eax |= thread_bits(vm) << 14;
 	if (intel)
-		r->eax |= ((1u << core_bits(vm)) - 1) << 26;
+		r->eax |= ((1u << (core_bits(vm) - thread_bits(vm))) - 1) << 26;
 	r->ebx = 63 | (k->ways - 1u) << 22;
 	r->ecx = k->sets - 1;
 }
@@ -199,8 +207,9 @@ static void basic_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, struct 
 		r->ecx = sub & 0xff;
 		r->edx = c->index;
 		if (sub == 0) {
-			r->ebx = 1;
-			r->ecx |= 1 << 8; /* thread: one per core */
+			r->eax = thread_bits(vm);
+			r->ebx = 1u << thread_bits(vm);
+			r->ecx |= 1 << 8; /* thread */
 		} else if (sub == 1) {
 			r->eax = bits;
 			r->ebx = vm->n_vcpus;
@@ -292,7 +301,7 @@ static void extended_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, stru
 		break;
 	case 0x8000001e:
 		r->eax = c->index;
-		r->ebx = c->index & 0xff;
+		r->ebx = (c->index >> thread_bits(vm) & 0xff) | thread_bits(vm) << 8;
 		break;
 	case 0x80000021:
 		/* NoNestedDataBp LFENCE-serializing null-selector-clears-base AutoIBRS

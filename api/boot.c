@@ -5,9 +5,6 @@
  * The command line is the operator's (or Firecracker's default), then "pci=off" unless devices are
  * on PCI, then the root device: "root=/dev/vda", "root=PARTUUID=..." or "root=/dev/pmemN", and "ro" or "rw". Drives
  * are in the order they were configured, the root device first.
- *
- * What is configured and cannot be had is refused here, before anything is made: a guest must not
- * run with less than its operator asked for.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -25,36 +22,6 @@
 #define DEFAULT_BOOT_ARGS                                                                          \
 	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd "         \
 	"swiotlb=noforce"
-
-/* --- what there is not ------------------------------------------------------------------------ */
-
-static bool template_changes_anything(const struct cpu_config_body *c)
-{
-	return c && (c->kvm_capabilities.n || c->cpuid_modifiers.n || c->msr_modifiers.n);
-}
-
-static int refuse(struct err *e, const char *what, const char *hint)
-{
-	err_set(e, ENOTSUP, "%s", what);
-	err_hint(e, "%s", hint);
-	return -ENOTSUP;
-}
-
-static int check_supported(const struct vm *vm, struct err *e)
-{
-	const struct machine_body *m = vm->config.machine_config;
-
-	if (m->cpu_template.given && m->cpu_template.v != CPU_NONE)
-		return refuse(e, "Failed to get CPU template: mayfly has no static CPU templates",
-			      "set cpu_template to None");
-	if (template_changes_anything(vm->cpu_config))
-		return refuse(e, "Failed to get CPU template: mayfly does not change CPUID or MSRs",
-			      "leave out /cpu-config, or make it empty");
-	if (m->huge_pages.v == HUGE_2M)
-		return refuse(e, "Invalid Memory Configuration: mayfly has no hugetlbfs memory",
-			      "set huge_pages to None or Transparent");
-	return 0;
-}
 
 /* --- the parts -------------------------------------------------------------------------------- */
 
@@ -86,12 +53,10 @@ static int make_cmdline(struct vm *vm, struct err *e)
 		text_add(&t, root->is_read_only.v ? " ro" : " rw");
 	}
 	add_pmem_root(vm, &t);
-	if (t.failed || t.len >= VM_MAX_CMDLINE) {
-		r = err_set(e, EINVAL, "Invalid kernel command line: %zu bytes are too many", t.len);
-		err_hint(e, "with what is added to boot_args it takes up to %d", VM_MAX_CMDLINE - 1);
-	} else {
+	if (t.failed || t.len >= VM_MAX_CMDLINE)
+		r = err_set(e, EINVAL, "Invalid kernel command line: %s", VM_CMDLINE_TOO_LONG);
+	else
 		memcpy(vm->cmdline, text_str(&t), t.len + 1);
-	}
 	text_free(&t);
 	return r;
 }
@@ -232,6 +197,9 @@ int vm_machine_config(struct vm *vm, struct machine_config *out, struct err *e)
 
 	*out = (struct machine_config){
 		.n_vcpus = (unsigned)m->vcpu_count.v,
+		.threads_per_core = m->smt.v && m->vcpu_count.v > 1 ? 2 : 1,
+		.pages = (enum machine_pages)m->huge_pages.v, /* the same order */
+		.track_dirty = m->track_dirty_pages.v,
 		.accel = vm->host.accel,
 		.cmdline = vm->cmdline,
 		.bus = vm->host.bus,
@@ -240,9 +208,9 @@ int vm_machine_config(struct vm *vm, struct machine_config *out, struct err *e)
 	};
 	if (!*vm->config.boot_source->kernel_image_path)
 		return err_set(e, EINVAL, "Cannot start microvm without kernel configuration.");
-	r = check_supported(vm, e);
+	r = make_cmdline(vm, e);
 	if (r == 0)
-		r = make_cmdline(vm, e);
+		r = vm_make_cpu_template(vm, e);
 	if (r == 0)
 		r = fill_devices(vm, out, e);
 	if (r < 0)
@@ -252,6 +220,7 @@ int vm_machine_config(struct vm *vm, struct machine_config *out, struct err *e)
 			       (unsigned long long)m->mem_size_mib.v);
 	snprintf(vm->kernel_path, sizeof(vm->kernel_path), "/proc/self/fd/%d", vm->kernel_fd);
 	snprintf(vm->initrd_path, sizeof(vm->initrd_path), "/proc/self/fd/%d", vm->initrd_fd);
+	out->cpu_template = vm->cpu_template;
 	out->kernel_path = vm->kernel_path;
 	out->initrd_path = vm->initrd_fd >= 0 ? vm->initrd_path : NULL;
 	out->boot_timer = (struct machine_boot_timer){
@@ -271,6 +240,16 @@ static int open_serial(struct vm *vm, struct err *e)
 	return vm->host.open_serial(vm->host.ctx, fd, e);
 }
 
+/* Memory that the host does not have, in Firecracker's words; what to do about it is ours. */
+static void reword_memory(struct err *e)
+{
+	static const char object[] = "memory: ";
+
+	if (e->code == ENOMEM && !strncmp(e->msg, object, sizeof(object) - 1))
+		snprintf(e->msg, sizeof(e->msg), "Invalid Memory Configuration: Cannot create mmap "
+						 "region: Out of memory (os error %d)", ENOMEM);
+}
+
 int vm_start(struct vm *vm, struct err *e)
 {
 	struct machine_config c;
@@ -288,6 +267,7 @@ int vm_start(struct vm *vm, struct err *e)
 	if (r == 0)
 		r = machine_start(m, e);
 	if (r < 0) {
+		reword_memory(e);
 		events_add(vm->events, "start_failed",
 			   (struct event_field[]){ { "message", e->msg }, { NULL } });
 		vm->host.use_machine(vm->host.ctx, NULL, NULL);

@@ -3,7 +3,7 @@
 #include "api/objects.h"
 
 static const char *const action_types[] = { "FlushMetrics", "InstanceStart", "SendCtrlAltDel", NULL };
-static const char *const cpu_templates[] = { "C3", "T2", "T2S", "T2CL", "T2A", "V1N1", "None", NULL };
+const char *const cpu_template_names[] = { "C3", "T2", "T2S", "T2CL", "T2A", "V1N1", "None", NULL };
 static const char *const huge_page_kinds[] = { "None", "Transparent", "2M", NULL };
 static const char *const cache_types[] = { "Unsafe", "Writeback", NULL };
 static const char *const engines[] = { "Async", "Sync", NULL };
@@ -51,7 +51,7 @@ static const struct schema_field machine_fields[] = {
 	{ "mem_size_mib", FIELD_USIZE, FIELD_REQUIRED, offsetof(struct machine_body, mem_size_mib) },
 	{ "smt", FIELD_BOOL, FIELD_DEFAULT, offsetof(struct machine_body, smt) },
 	{ "cpu_template", FIELD_CHOICE, FIELD_OPTIONAL, offsetof(struct machine_body, cpu_template),
-	  .names = cpu_templates, .hidden = true },
+	  .names = cpu_template_names, .hidden = true },
 	{ "track_dirty_pages", FIELD_BOOL, FIELD_DEFAULT, offsetof(struct machine_body, track_dirty_pages) },
 	{ "huge_pages", FIELD_CHOICE, FIELD_DEFAULT, offsetof(struct machine_body, huge_pages),
 	  .names = huge_page_kinds },
@@ -64,7 +64,7 @@ static const struct schema_field machine_update_fields[] = {
 	{ "mem_size_mib", FIELD_USIZE, FIELD_OPTIONAL, offsetof(struct machine_body, mem_size_mib) },
 	{ "smt", FIELD_BOOL, FIELD_OPTIONAL, offsetof(struct machine_body, smt) },
 	{ "cpu_template", FIELD_CHOICE, FIELD_OPTIONAL, offsetof(struct machine_body, cpu_template),
-	  .names = cpu_templates },
+	  .names = cpu_template_names },
 	{ "track_dirty_pages", FIELD_BOOL, FIELD_OPTIONAL, offsetof(struct machine_body, track_dirty_pages) },
 	{ "huge_pages", FIELD_CHOICE, FIELD_OPTIONAL, offsetof(struct machine_body, huge_pages),
 	  .names = huge_page_kinds },
@@ -294,16 +294,16 @@ static const struct schema_field snapshot_load_fields[] = {
 const struct schema schema_snapshot_load = { "LoadSnapshotConfig", sizeof(struct snapshot_load), snapshot_load_fields };
 
 static const struct schema_field cpuid_register_fields[] = {
-	{ "register", FIELD_CHOICE, FIELD_REQUIRED, offsetof(struct cpuid_register, reg),
+	{ "register", FIELD_REGISTER, FIELD_REQUIRED, offsetof(struct cpuid_register, reg),
 	  .names = cpuid_registers },
-	{ "bitmap", FIELD_STRING, FIELD_REQUIRED, offsetof(struct cpuid_register, bitmap) },
+	{ "bitmap", FIELD_BITS32, FIELD_REQUIRED, offsetof(struct cpuid_register, bits) },
 	{ 0 },
 };
 static const struct schema schema_cpuid_register = { "CpuidRegisterModifier", sizeof(struct cpuid_register), cpuid_register_fields };
 
 static const struct schema_field cpuid_leaf_fields[] = {
-	{ "leaf", FIELD_STRING, FIELD_REQUIRED, offsetof(struct cpuid_leaf, leaf) },
-	{ "subleaf", FIELD_STRING, FIELD_REQUIRED, offsetof(struct cpuid_leaf, subleaf) },
+	{ "leaf", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct cpuid_leaf, leaf) },
+	{ "subleaf", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct cpuid_leaf, subleaf) },
 	{ "flags", FIELD_U32, FIELD_REQUIRED, offsetof(struct cpuid_leaf, flags) },
 	{ "modifiers", FIELD_LIST, FIELD_REQUIRED, offsetof(struct cpuid_leaf, modifiers),
 	  .object = &schema_cpuid_register },
@@ -312,14 +312,14 @@ static const struct schema_field cpuid_leaf_fields[] = {
 static const struct schema schema_cpuid_leaf = { "CpuidLeafModifier", sizeof(struct cpuid_leaf), cpuid_leaf_fields };
 
 static const struct schema_field msr_modifier_fields[] = {
-	{ "addr", FIELD_STRING, FIELD_REQUIRED, offsetof(struct msr_modifier, addr) },
-	{ "bitmap", FIELD_STRING, FIELD_REQUIRED, offsetof(struct msr_modifier, bitmap) },
+	{ "addr", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct msr_modifier, addr) },
+	{ "bitmap", FIELD_BITS64, FIELD_REQUIRED, offsetof(struct msr_modifier, bits) },
 	{ 0 },
 };
 static const struct schema schema_msr_modifier = { "RegisterModifier", sizeof(struct msr_modifier), msr_modifier_fields };
 
 static const struct schema_field cpu_config_fields[] = {
-	{ "kvm_capabilities", FIELD_STRINGS, FIELD_DEFAULT, offsetof(struct cpu_config_body, kvm_capabilities) },
+	{ "kvm_capabilities", FIELD_CAPS, FIELD_DEFAULT, offsetof(struct cpu_config_body, kvm_capabilities) },
 	{ "cpuid_modifiers", FIELD_LIST, FIELD_DEFAULT, offsetof(struct cpu_config_body, cpuid_modifiers),
 	  .object = &schema_cpuid_leaf },
 	{ "msr_modifiers", FIELD_LIST, FIELD_DEFAULT, offsetof(struct cpu_config_body, msr_modifiers),

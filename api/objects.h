@@ -24,7 +24,7 @@ struct boot_source {
 	char *kernel_image_path, *initrd_path, *boot_args;
 };
 
-enum cpu_template { CPU_C3, CPU_T2, CPU_T2S, CPU_T2CL, CPU_T2A, CPU_V1N1, CPU_NONE };
+enum cpu_template_name { CPU_C3, CPU_T2, CPU_T2S, CPU_T2CL, CPU_T2A, CPU_V1N1, CPU_NONE };
 enum huge_pages { HUGE_NONE, HUGE_TRANSPARENT, HUGE_2M };
 
 struct machine_body {
@@ -168,17 +168,17 @@ struct snapshot_load {
 
 struct cpuid_register {
 	struct schema_value reg;
-	char *bitmap;
+	struct schema_bits bits;
 };
 
 struct cpuid_leaf {
-	char *leaf, *subleaf;
-	struct schema_value flags;
+	struct schema_value leaf, subleaf, flags;
 	struct schema_list modifiers;
 };
 
 struct msr_modifier {
-	char *addr, *bitmap;
+	struct schema_value addr;
+	struct schema_bits bits;
 };
 
 struct cpu_config_body {
@@ -201,6 +201,7 @@ struct config_file {
 	struct hotplug_body *memory_hotplug;
 };
 
+extern const char *const cpu_template_names[]; /* by enum cpu_template_name */
 extern const struct schema schema_action, schema_boot_source, schema_machine, schema_machine_update,
 	schema_drive, schema_drive_update, schema_pmem, schema_pmem_update, schema_net,
 	schema_net_update, schema_vsock, schema_entropy, schema_serial, schema_balloon,

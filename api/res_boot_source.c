@@ -40,9 +40,19 @@ static void replace_fd(int *slot, int fd)
 	*slot = fd;
 }
 
+/* What is wrong with a command line, or NULL. */
+static const char *find_fault(const char *args)
+{
+	for (const char *p = args; *p; p++)
+		if (*p < ' ' || *p > '~')
+			return "String contains a non-printable ASCII character.";
+	return strlen(args) >= VM_MAX_CMDLINE ? VM_CMDLINE_TOO_LONG : NULL;
+}
+
 void api_put_boot_source(struct api_call *c)
 {
 	struct boot_source *b = c->object;
+	const char *bad_args;
 	char buf[API_OS_ERROR];
 	int kernel, initrd = -1;
 
@@ -62,9 +72,9 @@ void api_put_boot_source(struct api_call *c)
 			return;
 		}
 	}
-	if (b->boot_args && strlen(b->boot_args) >= VM_MAX_CMDLINE) {
-		api_fault(c, "Boot source error: The kernel command line is invalid: %zu bytes are "
-			     "too many; at most %d", strlen(b->boot_args), VM_MAX_CMDLINE - 1);
+	bad_args = b->boot_args ? find_fault(b->boot_args) : NULL;
+	if (bad_args) {
+		api_fault(c, "Boot source error: The kernel command line is invalid: %s", bad_args);
 		close(kernel);
 		if (initrd >= 0)
 			close(initrd);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /machine-config and /cpu-config. */
-#include <string.h>
-
 #include "api/resources.h"
 #include "api/vm.h"
 #include "vmm/core/bytes.h"
@@ -40,8 +38,13 @@ static void update(struct api_call *c, const struct machine_body *u)
 	else if (balloon && balloon->amount_mib.v > m.mem_size_mib.v)
 		api_fault(c, "Machine config error: The memory size (MiB) is smaller than the "
 			     "previously set balloon device target size.");
-	else
+	else {
 		*now = m;
+		if (u->cpu_template.given) { /* None, too: /cpu-config counts no more */
+			schema_free(&schema_cpu_config, c->vm->cpu_config);
+			c->vm->cpu_config = NULL;
+		}
+	}
 	c->deprecated = u->cpu_template.given;
 }
 
@@ -70,81 +73,11 @@ void api_patch_machine(struct api_call *c)
 		update(c, b);
 }
 
-/* --- custom CPU templates --------------------------------------------------------------------- */
-
-/* "0b" and up to `bits` of 0, 1 and x (keep); _ is nothing. */
-static bool is_bitmap(const char *s, unsigned bits)
-{
-	unsigned n = 0;
-
-	if (strncmp(s, "0b", 2))
-		return false;
-	for (s += 2; *s; s++) {
-		if (*s != '_' && *s != '0' && *s != '1' && *s != 'x')
-			return false;
-		n += *s != '_';
-	}
-	return n > 0 && n <= bits;
-}
-
-static bool is_number(const char *s)
-{
-	if (!strncmp(s, "0x", 2))
-		return s[2] && strlen(s) <= 10 &&
-		       strspn(s + 2, "0123456789abcdefABCDEF") == strlen(s + 2);
-	if (!strncmp(s, "0b", 2))
-		return s[2] && strlen(s) <= 34 && strspn(s + 2, "01") == strlen(s + 2);
-	return *s && strlen(s) <= 10 && strspn(s, "0123456789") == strlen(s);
-}
-
-static const char *bad_leaf(const struct cpuid_leaf *l)
-{
-	size_t i;
-
-	if (!is_number(l->leaf))
-		return l->leaf;
-	if (!is_number(l->subleaf))
-		return l->subleaf;
-	for (i = 0; i < l->modifiers.n; i++) {
-		const struct cpuid_register *r = l->modifiers.items[i];
-
-		if (!is_bitmap(r->bitmap, 32))
-			return r->bitmap;
-	}
-	return NULL;
-}
-
-/* The first text of the template that cannot be read, or NULL. */
-static const char *bad_template(const struct cpu_config_body *b)
-{
-	const char *bad = NULL;
-	size_t i;
-
-	for (i = 0; !bad && i < b->kvm_capabilities.n; i++) {
-		const char *s = b->kvm_capabilities.items[i];
-
-		bad = is_number(s + (*s == '!')) ? NULL : s;
-	}
-	for (i = 0; !bad && i < b->cpuid_modifiers.n; i++)
-		bad = bad_leaf(b->cpuid_modifiers.items[i]);
-	for (i = 0; !bad && i < b->msr_modifiers.n; i++) {
-		const struct msr_modifier *m = b->msr_modifiers.items[i];
-
-		bad = !is_number(m->addr) ? m->addr : !is_bitmap(m->bitmap, 64) ? m->bitmap : NULL;
-	}
-	return bad;
-}
-
+/* Of this and a template by name the last one counts. */
 void api_put_cpu_config(struct api_call *c)
 {
-	const char *bad = bad_template(c->object);
-
-	if (bad) {
-		api_fault(c, "Configure CPU error: Failed to parse string [%s] as a number or bitmap",
-			  bad);
-		return;
-	}
 	schema_free(&schema_cpu_config, c->vm->cpu_config);
 	c->vm->cpu_config = c->object;
 	c->object = NULL;
+	c->vm->config.machine_config->cpu_template.given = false;
 }

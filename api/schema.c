@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/json_read.h"
+#include "api/schema_int.h"
 #include "api/text.h"
 
 static bool no_memory(struct json_reader *r)
@@ -16,7 +17,7 @@ static bool no_memory(struct json_reader *r)
 
 /* --- scalars ---------------------------------------------------------------------------------- */
 
-static bool read_string(struct json_reader *r, char **out, const char *expected)
+bool schema_read_string(struct json_reader *r, char **out, const char *expected)
 {
 	if (jread_peek(r) != '"')
 		return jread_invalid_type(r, expected);
@@ -26,29 +27,6 @@ static bool read_string(struct json_reader *r, char **out, const char *expected)
 		return jread_fail(r, "a string must not contain a NUL character");
 	*out = strdup(text_str(&r->string));
 	return *out ? true : no_memory(r);
-}
-
-static bool read_mac(struct json_reader *r, char **out)
-{
-	unsigned i;
-	bool good;
-	char *p;
-
-	if (!read_string(r, out, "a string"))
-		return false;
-	good = strlen(*out) == 17;
-	for (p = *out, i = 0; good && i < 17; i++) {
-		if (i % 3 == 2)
-			good = p[i] == ':';
-		else
-			good = strchr("0123456789abcdefABCDEF", p[i]) != NULL;
-	}
-	if (!good)
-		return jread_fail(r, "The MAC address is not correctly formatted: %s", *out);
-	for (p = *out; *p; p++)
-		if (*p >= 'A' && *p <= 'F')
-			*p = (char)(*p + 32);
-	return true;
 }
 
 static bool read_bool(struct json_reader *r, struct schema_value *out)
@@ -160,8 +138,10 @@ static bool read_item(const struct schema_field *f, struct json_reader *r, struc
 
 	if (f->type == FIELD_LIST)
 		good = read_new(f->object, r, &item);
+	else if (f->type == FIELD_CAPS)
+		good = schema_read_capability(r, (char **)&item);
 	else
-		good = read_string(r, (char **)&item, "a string");
+		good = schema_read_string(r, (char **)&item, "a string");
 	if (good && append(r, l, item))
 		return true;
 	if (f->type == FIELD_LIST)
@@ -217,7 +197,7 @@ static bool read_map(struct json_reader *r, struct schema_list *l)
 		value = NULL;
 		if (!append_string(r, l, strdup(text_str(&r->string))))
 			return false;
-		if (!jread_colon(r) || !read_string(r, &value, "a string") ||
+		if (!jread_colon(r) || !schema_read_string(r, &value, "a string") ||
 		    !append_string(r, l, value))
 			return false;
 	}
@@ -228,11 +208,11 @@ static bool read_value(const struct schema_field *f, struct json_reader *r, void
 {
 	switch (f->type) {
 	case FIELD_STRING:
-		return read_string(r, at, "a string");
+		return schema_read_string(r, at, "a string");
 	case FIELD_PATH:
-		return read_string(r, at, "path string");
+		return schema_read_string(r, at, "path string");
 	case FIELD_MAC:
-		return read_mac(r, at);
+		return schema_read_mac(r, at);
 	case FIELD_BOOL:
 		return read_bool(r, at);
 	case FIELD_CHOICE:
@@ -241,7 +221,15 @@ static bool read_value(const struct schema_field *f, struct json_reader *r, void
 		return read_new(f->object, r, at);
 	case FIELD_LIST:
 	case FIELD_STRINGS:
+	case FIELD_CAPS:
 		return read_list(f, r, at);
+	case FIELD_NUMBER:
+		return schema_read_number(r, at);
+	case FIELD_REGISTER:
+		return schema_read_register(r, f->names, at);
+	case FIELD_BITS32:
+	case FIELD_BITS64:
+		return schema_read_bits(r, f->type == FIELD_BITS32 ? 32 : 64, at);
 	case FIELD_MAP:
 		return read_map(r, at);
 	case FIELD_NULL:
@@ -383,6 +371,7 @@ static bool is_absent(const struct schema_field *f, const void *at)
 		return !*(void *const *)at;
 	case FIELD_LIST:
 	case FIELD_STRINGS:
+	case FIELD_CAPS:
 	case FIELD_MAP:
 		return f->need == FIELD_OPTIONAL && !((const struct schema_list *)at)->items;
 	case FIELD_NULL:
@@ -504,6 +493,7 @@ void schema_clear(const struct schema *s, void *obj)
 			break;
 		case FIELD_LIST:
 		case FIELD_STRINGS:
+		case FIELD_CAPS:
 		case FIELD_MAP:
 			clear_list(f, at);
 			break;

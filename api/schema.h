@@ -36,6 +36,12 @@ enum field_type {
 	FIELD_STRINGS, /* struct schema_list of char * */
 	FIELD_MAP,     /* struct schema_list of char *, key and value in turn */
 	FIELD_MAC,     /* char *: 01:23:45:67:89:ab */
+	/* What CPU templates are made of: texts, each with errors of its own. */
+	FIELD_NUMBER,   /* struct schema_value: 0x.. or 0b.., of 32 bits */
+	FIELD_REGISTER, /* struct schema_value: as FIELD_CHOICE */
+	FIELD_BITS32,   /* struct schema_bits: 0, 1 and x (keep) for a bit each */
+	FIELD_BITS64,
+	FIELD_CAPS,     /* as FIELD_STRINGS: numbers, with ! or without */
 	FIELD_NULL,    /* takes anything, is nothing, and is written as null */
 };
 
@@ -48,6 +54,10 @@ enum field_need {
 struct schema_value {
 	uint64_t v;
 	bool given;
+};
+
+struct schema_bits {
+	uint64_t filter, value; /* the bits of filter are to be those of value */
 };
 
 struct schema_list {

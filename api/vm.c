@@ -98,6 +98,7 @@ void vm_destroy(struct vm *vm)
 	events_destroy(vm->events);
 	schema_clear(&schema_config_file, &vm->config);
 	schema_free(&schema_cpu_config, vm->cpu_config);
+	free(vm->cpu_template);
 	schema_free(&schema_serial, vm->serial);
 	close_if_open(vm->kernel_fd);
 	close_if_open(vm->initrd_fd);

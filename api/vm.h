@@ -11,12 +11,14 @@
 #include "api/objects.h"
 #include "vmm/machine.h"
 
+struct cpu_template;
 struct loop;
 struct metrics;
 struct metrics_property;
 struct mmds;
 
 enum { VM_MAX_ID = 64, VM_MAX_CMDLINE = 2048 };
+#define VM_CMDLINE_TOO_LONG "Inserting string would make command line too long."
 
 struct vm_host { /* what the program around the API does; copied */
 	const char *id, *version, *app_name;
@@ -40,6 +42,7 @@ struct vm {
 	struct loop *loop;
 	struct config_file config;
 	struct cpu_config_body *cpu_config;
+	struct cpu_template *cpu_template; /* of the machine; NULL: none, or not started */
 	struct serial_body *serial;
 	struct mmds *mmds;                           /* NULL: nobody needed it so far */
 	struct metrics *metrics;                     /* NULL before /metrics */
@@ -66,6 +69,8 @@ void vm_destroy(struct vm *vm); /* the machine too; NULL is allowed */
 int vm_start(struct vm *vm, struct err *e);
 /* As vm_start makes it, for who starts it otherwise; strings belong to vm. */
 int vm_machine_config(struct vm *vm, struct machine_config *out, struct err *e);
+/* Sets vm->cpu_template. */
+int vm_make_cpu_template(struct vm *vm, struct err *e);
 const char *vm_state_name(const struct vm *vm); /* "Not started", "Running", "Paused" */
 
 /* One PUT, as if a client had made it; false: it was refused, *error says why. */

@@ -7,6 +7,7 @@ under MAYFLY_TEST_ACCEL (tcg).
 """
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -14,12 +15,15 @@ import subprocess
 import sys
 import time
 
-from fc import (DONE, HEAD, JSON_ERROR, POST_ONLY, PRE_ONLY, Server, compact, fault, http_error, request,
+from fc import (ACCEL, DONE, HEAD, JSON_ERROR, POST_ONLY, PRE_ONLY, Server, compact, fault, http_error, request,
                 response)
 import conversations
 import process
 from harness import Skip, Suite
 from objects import REQUESTS, body_cases
+
+with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
+    HOST_IS_INTEL = "GenuineIntel" in cpuinfo.read()
 
 
 class Cases:
@@ -353,7 +357,16 @@ def other_resources():
         yield "vsock, long path", c.call("PUT", "/vsock", {"guest_cid": 3, "uds_path": "v" * 97})[:13], b"HTTP/1.1 400 "
         yield "vsock, longest path", c.call("PUT", "/vsock", {"guest_cid": 3, "uds_path": "v" * 96}), DONE
         yield "mac", c.call("PUT", "/network-interfaces/a", mac), fault(
-            JSON_ERROR + f"The MAC address is not correctly formatted: 06:00 at line 1 column {len(mac) - 1}.")
+            JSON_ERROR + f"The provided MAC address is invalid. at line 1 column {len(mac)}.")
+        wrong = "Boot source error: The kernel command line is invalid: "
+        for args, message in [("a" * 2048, "Inserting string would make command line too long."),
+                              ("a\nb", "String contains a non-printable ASCII character."),
+                              ("\u00e4", "String contains a non-printable ASCII character.")]:
+            yield f"args {args[:10]!r}", c.call("PUT", "/boot-source", {"kernel_image_path": s.kernel(), "boot_args": args}), \
+                fault(wrong + message)
+        yield "args that are long", c.call("PUT", "/boot-source", {"kernel_image_path": s.kernel(), "boot_args": "a" * 2047}), DONE
+        yield "too long with what is added", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(
+            "Start microvm error: Invalid kernel command line: Inserting string would make command line too long.")
         yield "net id", c.call("PUT", "/network-interfaces/a", {"iface_id": "b", "host_dev_name": "t"}), fault(
             "The id from the path [a] does not match the id from the body [b]!")
         yield "pmem", c.call("PUT", "/pmem/p", {"id": "p", "path_on_host": image, "root_device": True}), DONE
@@ -369,15 +382,185 @@ def other_resources():
         for level in ["Off", "trace", "DEBUG", "Info", "warn", "Warning", "error"]:
             yield f"level {level}", c.call("PUT", "/logger", {"level": level, "log_path": s.tmp + "/log"}), DONE
         yield "serial", c.call("PUT", "/serial", {"serial_out_path": s.tmp + "/serial"}), DONE
-        yield "cpu", c.call("PUT", "/cpu-config", {"msr_modifiers": [{"addr": "0x10", "bitmap": "0b2"}]}), fault(
-            "Configure CPU error: Failed to parse string [0b2] as a number or bitmap")
-        yield "cpu, good", c.call("PUT", "/cpu-config", {
-            "kvm_capabilities": ["121", "!5"], "msr_modifiers": [{"addr": "0x10", "bitmap": "0b1x0_1"}], "cpuid_modifiers": [
-                {"leaf": "0x1", "subleaf": "0b0", "flags": 0, "modifiers": [{"register": "eax", "bitmap": "0bx"}]}]}), DONE
-        yield "CPU that cannot be had", c.call("PUT", "/actions", {"action_type": "InstanceStart"}), fault(
-            "Start microvm error: Failed to get CPU template: mayfly does not change CPUID or MSRs (leave out /cpu-config, "
-            "or make it empty)")
-        yield "cpu, nothing", c.call("PUT", "/cpu-config", {}), DONE
+
+
+def cpu_config():
+    """What a CPU template may say, to the column. Where the error is found late, so is its place."""
+    def number(key):
+        before = {"leaf": '{"cpuid_modifiers":[{"subleaf":"0x0","flags":0,"modifiers":[],"leaf":', "subleaf":
+                  '{"cpuid_modifiers":[{"leaf":"0b1","flags":0,"modifiers":[],"subleaf":', "addr":
+                  '{"msr_modifiers":[{"bitmap":"0b1","addr":'}[key]
+        prefix = "No supported number system prefix found in value [%s]. Make sure to prefix the number with '0x' for " \
+                 "hexadecimal numbers or '0b' for binary numbers."
+        parse = "Failed to parse string [%s] as a number for CPU template - ParseIntError { kind: %s }"
+        for text, message in [("1", prefix % "1"), ("", prefix % ""), ("0X1", prefix % "0X1"), ("0x", parse % ("0x", "Empty")),
+                              ("0x1g", parse % ("0x1g", "InvalidDigit")), ("0b2", parse % ("0b2", "InvalidDigit")),
+                              ("0x-1", parse % ("0x-1", "InvalidDigit")), ("0x+", parse % ("0x+", "InvalidDigit")),
+                              ("0x1_0", parse % ("0x1_0", "InvalidDigit")),
+                              ("0x100000000", parse % ("0x100000000", "PosOverflow")),
+                              ("0b" + "1" * 33, parse % ("0b" + "1" * 33, "PosOverflow"))]:
+            body = before + f'"{text}"'
+            yield body + "}]}", message, len(body) + 1
+            yield body + ' , "x":1}]}', message, len(body) + 1
+        yield before + "1}]}", "invalid type: integer `1`, expected a string", len(before) + 1
+
+    def bitmap(width):
+        before = '{"msr_modifiers":[{"addr":"0x10","bitmap":' if width == 64 else \
+            '{"cpuid_modifiers":[{"leaf":"0x1","subleaf":"0x0","flags":0,"modifiers":[{"register":"eax","bitmap":'
+        after = "}]}" if width == 64 else "}]}]}"
+        long = "0b" + "x" * (width + 1)
+        for text, why in [("0b2", "unknown character: 50"), ("0bX", "unknown character: 88"), ("0x1", None),
+                          ("1-1", "unknown character: 45"), (long, "string is too long"),
+                          ("0b_" + "1" * width, "string is too long"), ("0b1y" + "_" * 70 + "01", "unknown character: 121")]:
+            if why:
+                body = before + f'"{text}"'
+                yield body + after, f"Failed to parse string [{text}] as a bitmap - {why}", len(body) + 1
+
+    def capability():
+        before = '{"kvm_capabilities":["1","!2",'
+        say = "Failed to parse string [%s] as a kvm capability - can not convert to numeric: %s"
+        for text, why in [("", "cannot parse integer from empty string"), ("!", "cannot parse integer from empty string"),
+                          ("x", "invalid digit found in string"), ("!!1", "invalid digit found in string"),
+                          ("-1", "invalid digit found in string"), ("0x1", "invalid digit found in string"),
+                          ("4294967296", "number too large to fit in target type")]:
+            body = before + f'"{text}"'
+            yield body + "]}", say % (text, why), len(body) + 1
+            yield body + ' , "3"]}', say % (text, why), len(body) + 3
+
+    with Server() as s, s.connect() as c:
+        for body, message, column in [*number("leaf"), *number("subleaf"), *number("addr"), *bitmap(32), *bitmap(64),
+                                      *capability()]:
+            yield body, c.call("PUT", "/cpu-config", body), fault(JSON_ERROR + f"{message} at line 1 column {column}.")
+        register = '{"cpuid_modifiers":[{"leaf":"0x1","subleaf":"0x0","flags":0,"modifiers":[{"bitmap":"0b1","register":"ekx"'
+        yield "register", c.call("PUT", "/cpu-config", register + "}]}]}"), fault(
+            JSON_ERROR + "Invalid CPUID register. Must be one of [eax, ebx, ecx, edx] at line 1 column %d." % (len(register) + 1))
+        yield "good", c.call("PUT", "/cpu-config", {
+            "kvm_capabilities": ["!121", "!+5"], "msr_modifiers": [
+                {"addr": "0x1a0", "bitmap": "0b1x0_1"}, {"addr": "0x8b", "bitmap": ""}, {"addr": "0x8b", "bitmap": "x" * 64}],
+            "cpuid_modifiers": [{"leaf": "0x00000000000000001", "subleaf": "0b0", "flags": 0, "modifiers": [
+                {"register": "eax", "bitmap": "0bx"}, {"register": "ecx", "bitmap": "0" + "_x" * 31}]},
+                {"leaf": "0x+7", "subleaf": "0x0", "flags": 1, "modifiers": []}]}), DONE
+        yield "kernel", c.call("PUT", "/boot-source", {"kernel_image_path": s.kernel()}), DONE
+        start = {"action_type": "InstanceStart"}
+        yield "starts", c.call("PUT", "/actions", start), DONE
+
+
+def cpu_refusals():
+    """What the processor does not have is refused when it is asked for, and can be asked for differently."""
+    start = {"action_type": "InstanceStart"}
+    if ACCEL != "tcg":
+        raise Skip("the words are the translator's")
+    prefix = "Start microvm error: Failed to create guest config: Template "
+    entry = prefix + "changes a CPUID entry not supported by the translator: Leaf: %x, Subleaf: %x " \
+        "(leave it out of cpuid_modifiers, or use --accel kvm)"
+    bits = prefix + "sets features that the translator does not implement: Leaf: %x, Subleaf: %x, %s: 0x%x " \
+        "(write x or 0 for these bits, or use --accel kvm)"
+    msr = prefix + "changes an MSR entry not supported by the translator: Register Address: %x " \
+        "(leave it out of msr_modifiers, or use --accel kvm)"
+
+    def leaf(number, sub, register=None, bitmap=""):
+        return {"cpuid_modifiers": [{"leaf": hex(number), "subleaf": hex(sub), "flags": 0, "modifiers": [
+            {"register": register, "bitmap": bitmap}] if register else []}]}
+    with Server() as s, s.connect() as c:
+        yield "kernel", c.call("PUT", "/boot-source", {"kernel_image_path": s.kernel()}), DONE
+        for body, message in [
+                (leaf(0x17, 0), entry % (0x17, 0)), (leaf(1, 1), entry % (1, 1)), (leaf(0x40000002, 0), entry % (0x40000002, 0)),
+                (leaf(0x80000022, 0), entry % (0x80000022, 0)), (leaf(7, 9, "eax", "0b0"), entry % (7, 9)),
+                (leaf(1, 0, "ecx", "0b1xxxxx"), bits % (1, 0, "ecx", 1 << 5)),  # VMX
+                (leaf(7, 0, "ecx", "1" + "x" * 16), bits % (7, 0, "ecx", 1 << 16)),  # LA57
+                (leaf(0x80000001, 0, "ecx", "1xx"), bits % (0x80000001, 0, "ecx", 1 << 2)),  # SVM
+                ({"msr_modifiers": [{"addr": "0x9999", "bitmap": "0"}]}, msr % 0x9999),
+                ({"msr_modifiers": [{"addr": "0xce", "bitmap": "1" + "x" * 31}]},
+                 prefix + "sets bits of an MSR that the translator does not implement: Register Address: ce, bits: 0x80000000 "
+                 "(leave it out of msr_modifiers, or use --accel kvm)"),
+                ({"kvm_capabilities": ["!7", "121"]}, "Start microvm error: Kvm error: Missing KVM capabilities: 0x79 "
+                 "(leave it out of kvm_capabilities, or use --accel kvm)")]:
+            yield f"{body}", c.call("PUT", "/cpu-config", body), DONE
+            yield f"start with {body}", c.call("PUT", "/actions", start), fault(message)
+        vendor = "Start microvm error: Failed to get CPU template: CPU vendor mismatched between actual CPU and CPU template."
+        other = ["T2A"] if HOST_IS_INTEL else ["C3", "T2", "T2S", "T2CL"]
+        for name in other + ["V1N1"]:
+            yield name, c.call("PATCH", "/machine-config", {"cpu_template": name}), response(204, deprecated=True)
+            yield f"start with {name}", c.call("PUT", "/actions", start), fault(vendor)
+        # of the two kinds of templates the last one counts
+        yield "custom", c.call("PUT", "/cpu-config", leaf(0x17, 0)), DONE
+        yield "no name", b"cpu_template" in c.call("GET", "/machine-config"), False
+        yield "custom counts", c.call("PUT", "/actions", start), fault(entry % (0x17, 0))
+        yield "none", c.call("PATCH", "/machine-config", {"cpu_template": "None"}), response(204, deprecated=True)
+        yield "then this one", c.call("PUT", "/cpu-config", {}), DONE
+        yield "mine", c.call("PATCH", "/machine-config", {"cpu_template": "T2S" if HOST_IS_INTEL else "T2A"}), \
+            response(204, deprecated=True)
+        yield "starts", c.call("PUT", "/actions", start), DONE
+
+
+def cpu_refusals_kvm():
+    """The same by KVM, in Firecracker's words."""
+    start = {"action_type": "InstanceStart"}
+    prefix = "Start microvm error: "
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR))
+    except OSError as e:
+        raise Skip(f"/dev/kvm: {e.strerror}") from None
+    with Server(env={"MAYFLY_ACCEL": "kvm"}) as s, s.connect() as c:
+        yield "kernel", c.call("PUT", "/boot-source", {"kernel_image_path": s.kernel()}), DONE
+        for body, message in [
+                ({"cpuid_modifiers": [{"leaf": "0xff00", "subleaf": "0x1f", "flags": 0, "modifiers": []}]},
+                 "Failed to create guest config: Template changes a CPUID entry not supported by KVM: Leaf: ff00, Subleaf: 1f"),
+                ({"msr_modifiers": [{"addr": "0x9999", "bitmap": "0bx"}]},
+                 "Failed to create guest config: KVM vcpu ioctl failed: Failed to get KVM vcpu msr: 0x9999"),
+                ({"kvm_capabilities": ["9999"]}, "Kvm error: Missing KVM capabilities: 0x270f")]:
+            yield f"{body}", c.call("PUT", "/cpu-config", body), DONE
+            yield f"start with {body}", c.call("PUT", "/actions", start), fault(prefix + message)
+        for name in (["T2A"] if HOST_IS_INTEL else ["C3", "T2", "T2S", "T2CL"]) + ["V1N1"]:
+            yield name, c.call("PATCH", "/machine-config", {"cpu_template": name}), response(204, deprecated=True)
+            yield f"start with {name}", c.call("PUT", "/actions", start), fault(
+                prefix + "Failed to get CPU template: CPU vendor mismatched between actual CPU and CPU template.")
+        yield "KVM has it, and need not have it", c.call("PUT", "/cpu-config", {
+            "kvm_capabilities": ["3", "!9999", "9999", "!55"], "msr_modifiers": [{"addr": "0x277", "bitmap": "0bx"}]}), DONE
+        yield "dirty pages", c.call("PATCH", "/machine-config", {"track_dirty_pages": True, "vcpu_count": 2, "smt": True}), DONE
+        yield "starts", c.call("PUT", "/actions", start), DONE
+
+
+def huge_pages():
+    """Pages of 2 MiB: refused while there are none, and used when they are reserved."""
+    path = "/proc/sys/vm/nr_hugepages"
+    start = {"action_type": "InstanceStart"}
+    with open(path, encoding="ascii") as f:
+        before = int(f.read())
+    with open("/proc/meminfo", encoding="ascii") as f:
+        free = int(re.search(r"HugePages_Free:\s+(\d+)", f.read()).group(1))
+    with Server() as s, s.connect() as c:
+        yield "kernel", c.call("PUT", "/boot-source", {"kernel_image_path": s.kernel()}), DONE
+        mib = 2 * (free + 64)
+        yield "too many", c.call("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": mib, "huge_pages": "2M"}), DONE
+        yield "start", c.call("PUT", "/actions", start), fault(
+            "Start microvm error: Invalid Memory Configuration: Cannot create mmap region: Out of memory (os error 12) "
+            f"(reserve huge pages: echo {mib // 2} > {path})")
+        yield "Transparent", c.call("PATCH", "/machine-config", {"mem_size_mib": 32, "huge_pages": "Transparent"}), DONE
+        if os.path.exists("/sys/kernel/mm/transparent_hugepage"):
+            yield "start in transparent ones", c.call("PUT", "/actions", start), DONE
+    try:
+        with open(path, "w", encoding="ascii") as f:
+            f.write(str(before + 32))
+    except OSError as e:
+        yield f"cannot reserve pages: {e}", True, True
+        return
+    try:
+        with open("/proc/meminfo", encoding="ascii") as f:
+            if int(re.search(r"HugePages_Free:\s+(\d+)", f.read()).group(1)) < 32:
+                return  # memory is in pieces
+        with Server() as s, s.connect() as c:
+            yield "kernel", c.call("PUT", "/boot-source", {"kernel_image_path": s.kernel()}), DONE
+            yield "2M", c.call("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 64, "huge_pages": "2M"}), DONE
+            yield "it tells", b'"huge_pages":"2M"' in c.call("GET", "/machine-config"), True
+            yield "start", c.call("PUT", "/actions", start), DONE
+            with open(f"/proc/{s.proc.pid}/smaps", encoding="ascii") as f:
+                text = f.read()
+            sizes = [int(x) for x in re.findall(r"mayfly-ram.*\nSize:\s+(\d+) kB\nKernelPageSize:\s+2048 kB", text)]
+            yield "in huge pages", sizes, [64 << 10]
+    finally:
+        with open(path, "w", encoding="ascii") as f:
+            f.write(str(before))
 
 
 def added_memory():
@@ -894,7 +1077,8 @@ def main():
     suite = Suite(sys.argv[1] if len(sys.argv) > 1 else None)
     cases = Cases(suite)
     for group in (bodies, phase_matrix, machine_config, drives, served_drives, plugged_served_drives, other_resources, balloon,
-                  added_memory, plugged, plugged_and_poked, mmds, metrics, snapshots, states, live_changes,
+                  added_memory, plugged, plugged_and_poked, cpu_config, cpu_refusals, cpu_refusals_kvm, huge_pages, mmds, metrics,
+                  snapshots, states, live_changes,
                   routes, wire,
                   json_texts, robust):
         cases.group("api: " + group.__name__.replace("_", " "), group)

@@ -12,7 +12,7 @@ LIMITS = {
     "MachineConfigUpdate.vcpu_count": {"minimum": 1, "maximum": 32},
     "MachineConfig.mem_size_mib": {"minimum": 1},
     "MachineConfigUpdate.mem_size_mib": {"minimum": 1},
-    "BootSourceConfig.boot_args": {"maxLength": 2047},
+    "BootSourceConfig.boot_args": {"maxLength": 2047, "pattern": "^[ -~]*$"},
     "NetworkInterfaceConfig.mtu": {"minimum": 68},
     "VsockDeviceConfig.guest_cid": {"minimum": 3},
     "MemoryHotplugConfig.total_size_mib": {"minimum": 128},
@@ -21,11 +21,12 @@ LIMITS = {
     "MmdsConfig.network_interfaces": {"minItems": 1},
     "LoggerConfig.level": {"pattern": "^([Oo][Ff][Ff]|[Tt][Rr][Aa][Cc][Ee]|[Dd][Ee][Bb][Uu][Gg]|[Ii][Nn][Ff][Oo]|"
                                       "[Ww][Aa][Rr][Nn]([Ii][Nn][Gg])?|[Ee][Rr][Rr][Oo][Rr])$"},
-    "CpuidLeafModifier.leaf": {"pattern": "^(0x[0-9a-fA-F]{1,8}|0b[01]{1,32}|[0-9]{1,10})$"},
-    "CpuidLeafModifier.subleaf": {"pattern": "^(0x[0-9a-fA-F]{1,8}|0b[01]{1,32}|[0-9]{1,10})$"},
-    "CpuidRegisterModifier.bitmap": {"pattern": "^0b_*([01x]_*){1,32}$"},
-    "RegisterModifier.addr": {"pattern": "^(0x[0-9a-fA-F]{1,8}|0b[01]{1,32}|[0-9]{1,10})$"},
-    "RegisterModifier.bitmap": {"pattern": "^0b_*([01x]_*){1,64}$"},
+    "CustomCpuTemplate.kvm_capabilities": {"items": {"type": "string", "pattern": "^!?[0-9]{1,9}$"}},
+    "CpuidLeafModifier.leaf": {"pattern": "^(0x[0-9a-fA-F]{1,8}|0b[01]{1,32})$"},
+    "CpuidLeafModifier.subleaf": {"pattern": "^(0x[0-9a-fA-F]{1,8}|0b[01]{1,32})$"},
+    "CpuidRegisterModifier.bitmap": {"pattern": "^(0b)?(([01x]_*){32}|_*([01x]_*){0,31})$"},
+    "RegisterModifier.addr": {"pattern": "^(0x[0-9a-fA-F]{1,8}|0b[01]{1,32})$"},
+    "RegisterModifier.bitmap": {"pattern": "^(0b)?(([01x]_*){64}|_*([01x]_*){0,63})$"},
 }
 
 # Rows of the table whose third word says what happens: that path, when, body, words.

@@ -46,16 +46,19 @@ static void print_type(const struct schema_field *f)
 		[FIELD_STRING] = "string", [FIELD_PATH] = "path", [FIELD_BOOL] = "bool", [FIELD_U8] = "u8",
 		[FIELD_U16] = "u16", [FIELD_U32] = "u32", [FIELD_U64] = "u64", [FIELD_USIZE] = "usize",
 		[FIELD_STRINGS] = "[string]", [FIELD_MAP] = "{string: string}", [FIELD_MAC] = "MAC",
+		[FIELD_NUMBER] = "string", [FIELD_BITS32] = "string", [FIELD_BITS64] = "string",
+		[FIELD_CAPS] = "[string]",
 	};
+	bool choice = f->type == FIELD_CHOICE || f->type == FIELD_REGISTER;
 	size_t i;
 
 	if (f->type == FIELD_OBJECT)
 		printf("%s", f->object->name);
 	else if (f->type == FIELD_LIST)
 		printf("[%s]", f->object->name);
-	else if (f->type != FIELD_CHOICE)
+	else if (!choice)
 		printf("%s", types[f->type]);
-	for (i = 0; f->type == FIELD_CHOICE && f->names[i]; i++)
+	for (i = 0; choice && f->names[i]; i++)
 		printf("%s%s", i ? " or " : "", f->names[i]);
 }
 

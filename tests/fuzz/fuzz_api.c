@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accel/cpu_template.h"
 #include "api/json_read.h"
 #include "api/vm.h"
 #include "vmm/core/err.h"
@@ -92,6 +93,24 @@ static void check_config(struct vm *vm)
 	assert(call(vm, HTTP_GET, "/vm/config", NULL, 0, NULL) == 200);
 }
 
+/* What was taken for a CPU template becomes one, whose bits are those that it names. */
+static void check_template(struct vm *vm)
+{
+	const struct cpu_template *t;
+	struct err e = { 0 };
+	size_t i;
+
+	assert(vm_make_cpu_template(vm, &e) == 0);
+	t = vm->cpu_template;
+	assert(!t == (!vm->cpu_config && !vm->config.machine_config->cpu_template.given));
+	for (i = 0; t && i < t->n_cpuid; i++)
+		assert(t->cpuid[i].reg < 4 && !(t->cpuid[i].value & ~t->cpuid[i].filter));
+	for (i = 0; t && i < t->n_msrs; i++)
+		assert(!(t->msrs[i].value & ~t->msrs[i].filter));
+	for (i = 0; t && i < t->n_caps; i++)
+		assert(cpu_template_names_cap(t, t->caps[i].cap, t->caps[i].remove));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct vm_host host = {
@@ -120,6 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			call(vm, m, path, body, strlen(body), NULL);
 		at = body + strlen(body) + 1;
 	}
+	check_template(vm);
 	check_config(vm);
 	vm_destroy(vm);
 	free(text);

@@ -116,6 +116,9 @@ def config_cases(s, tmp):
         ("memory without a unit", ["--mem", "512"], 3, r"512 bytes is too little.*--mem 512M"),
         ("odd memory", ["--mem", "16777217"], 3, r"16777217 bytes is not a multiple of 4096"),
         ("more memory than the host", ["--mem", "4096T"], 4, r"more than this host has"),
+        ("odd memory in huge pages", ["--mem", "63M,hugepages=2M"], 3, r"not a multiple of 2 MiB.*--mem 64M,hugepages=2M"),
+        ("more huge pages than the host", ["--mem", "8G,hugepages=2M"], 4, r"cannot map \d+ huge pages.*nr_hugepages"),
+        ("no such pages", ["--mem", "64M,hugepages=1G"], 2, r"hugepages: '1G' is not valid"),
         ("no CPUs", ["--cpus", "0"], 3, r"vCPUs: 0 is out of range"),
         ("too many CPUs", ["--cpus", "65"], 3, r"vCPUs: 65 is out of range.*--cpus 64"),
         ("very many CPUs", ["--cpus", "4294967297"], 3, r"vCPUs: .* is out of range"),
@@ -256,7 +259,16 @@ def output_cases(s, tmp):
         args = ["--kernel", k, "--disk", "/a,,b,ro,id=root", "--cpus", "3", "--mem", "2G", "--rng",
                 "--cmdline+", 'x="y"', "--dry-run"]
         conf = json.loads(expect(run(["run"] + args)).out)
-        assert conf["machine-config"] == {"vcpu_count": 3, "mem_size_mib": 2048}, conf
+        assert conf["machine-config"] == {"vcpu_count": 3, "mem_size_mib": 2048, "smt": False, "track_dirty_pages": False,
+                                          "huge_pages": "None"}, conf
+        described = os.path.join(tmp, "described.json")
+        for machine in ({"vcpu_count": 2, "mem_size_mib": 64, "smt": True, "track_dirty_pages": True, "huge_pages": "2M"},
+                        {"vcpu_count": 1, "mem_size_mib": 64, "smt": False, "track_dirty_pages": False,
+                         "huge_pages": "Transparent"}):
+            with open(described, "w", encoding="ascii") as f:
+                json.dump({"boot-source": {"kernel_image_path": k}, "drives": [], "machine-config": machine}, f)
+            assert json.loads(expect(run(["run", "--config", described, "--dry-run"])).out)["machine-config"] == machine
+        fails(["run", "--config", described, "--mem", "65M,hugepages=2M", "--dry-run"], 3, r"multiple of 2 MiB.*--mem 66M")
         assert conf["drives"] == [{"drive_id": "root", "path_on_host": "/a,b", "is_root_device": True,
                                    "is_read_only": True}], conf
         assert conf["boot-source"]["boot_args"].endswith(' root=/dev/vda ro x="y"'), conf

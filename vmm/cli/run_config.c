@@ -67,6 +67,7 @@ enum run_option {
 static const char *const accel_names[] = { "auto", "kvm", "tcg" };
 
 static const char *const bus_names[] = { "mmio", "pci" };
+static const char *const pages_names[] = { "None", "Transparent", "2M" }; /* as the API calls them */
 static const char *const unpack_names[] = { "auto", "host", "guest" };
 
 static const char *const cpu_names[] = { "host", "v2", "v3" };
@@ -76,7 +77,13 @@ static const struct opt_key bus_keys[] = { { "type", OPT_CHOICE, "mmio|pci" }, {
 static const struct opt_key unpack_keys[] = { { "where", OPT_CHOICE, "auto|host|guest" }, { 0 } };
 static const struct opt_key cpu_keys[] = { { "model", OPT_CHOICE, "host|v2|v3" }, { 0 } };
 static const struct opt_key cpus_keys[] = { { "count", OPT_UINT, "N" }, { 0 } };
-static const struct opt_key mem_keys[] = { { "size", OPT_SIZE, "SIZE" }, { 0 } };
+static const struct opt_key size_keys[] = { { "size", OPT_SIZE, "SIZE" }, { 0 } };
+enum { MEM_SIZE, MEM_HUGEPAGES };
+static const struct opt_key mem_keys[] = {
+	[MEM_SIZE] = { "size", OPT_SIZE, "SIZE" },
+	[MEM_HUGEPAGES] = { "hugepages", OPT_CHOICE, "any|transparent|2M" },
+	{ 0 },
+};
 static const struct opt_key file_keys[] = { { "file", OPT_REST, "FILE" }, { 0 } };
 static const struct opt_key text_keys[] = { { "text", OPT_REST, "TEXT" }, { 0 } };
 static const struct opt_key escape_keys[] = { { "key", OPT_REST, "KEY" }, { 0 } };
@@ -98,7 +105,7 @@ static const struct opt run_options[] = {
 	{ RUN_CMDLINE, "cmdline", text_keys,
 	  "kernel command line; the default is \"" DEFAULT_CMDLINE "\"" },
 	{ RUN_CMDLINE_ADD, "cmdline+", text_keys, "add to the command line; may be repeated" },
-	{ RUN_MEM, "mem", mem_keys, "memory, such as 512M or 2G; the default is 512M" },
+	{ RUN_MEM, "mem", mem_keys, "memory, such as 512M or 2G; the default is 512M; in the host's huge pages if it has them, or in those it has set apart (2M)" },
 	{ RUN_CPUS, "cpus", cpus_keys, "virtual processors; the default is 1" },
 	{ RUN_CPU, "cpu", cpu_keys,
 	  "translator: processor model, this host's (the default) or one that is the same on every host" },
@@ -138,7 +145,7 @@ static const struct opt run_options[] = {
 	{ RUN_METRICS, "metrics", file_keys,
 	  "write what was counted there every minute, as JSON lines: a file to append to, or a FIFO" },
 	{ RUN_LOG, "log", log_keys, "how much to log, and where; the default is warn" },
-	{ RUN_CODE_CACHE, "code-cache", mem_keys, "translator: memory for translated code and its index" },
+	{ RUN_CODE_CACHE, "code-cache", size_keys, "translator: memory for translated code and its index" },
 	{ RUN_DEBUG, "debug", text_keys, "translator: comma list such as nojit,nochain" },
 	{ RUN_DRY_RUN, "dry-run", NULL, "print the configuration as JSON and end" },
 	{ RUN_CONFIG, "config", file_keys,
@@ -233,7 +240,10 @@ static int set_option(void *ctx, const struct opt *o, const struct opt_value *v,
 		m->n_vcpus = v[0].num > UINT32_MAX ? UINT32_MAX : (unsigned)v[0].num;
 		return 0;
 	case RUN_MEM:
-		m->mem_bytes = v[0].num;
+		if (v[MEM_SIZE].given)
+			m->mem_bytes = v[MEM_SIZE].num;
+		if (v[MEM_HUGEPAGES].given)
+			m->pages = (enum machine_pages)v[MEM_HUGEPAGES].num;
 		return 0;
 	case RUN_CPU:
 		m->cpu = cpu_names[v[0].num];
@@ -594,8 +604,11 @@ void run_config_print_json(const struct run_config *c)
 	run_print_balloon(m);
 	run_print_hotplug(m);
 	run_print_consoles(c);
-	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu },\n", m->n_vcpus,
-	       (unsigned long long)(m->mem_bytes >> 20));
+	printf("  \"machine-config\": { \"vcpu_count\": %u, \"mem_size_mib\": %llu, \"smt\": %s, "
+	       "\"track_dirty_pages\": %s, \"huge_pages\": \"%s\" },\n",
+	       m->n_vcpus, (unsigned long long)(m->mem_bytes >> 20),
+	       m->threads_per_core == 2 ? "true" : "false", m->track_dirty ? "true" : "false",
+	       pages_names[m->pages]);
 	printf("  \"mayfly\": { ");
 	cli_print_json_member("accel", m->accel);
 	printf(", ");

@@ -171,6 +171,8 @@ static void print_fish(const struct opt *table)
 static void print_scdoc_text(const char *s)
 {
 	for (; *s; s++) {
+		if (!strncmp(s, "[,", 2)) /* a place for a line's end */
+			putchar(' ');
 		if (strchr("_*\\[]<>#", *s))
 			putchar('\\');
 		putchar(*s);

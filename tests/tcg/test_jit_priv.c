@@ -119,9 +119,19 @@ static void put_iret(struct rig *r, struct prog *p, bool to_user, uint64_t to)
 	put_code(p, ASM64("iretq"));
 }
 
+/* Of a random leaf, but none that tells frequencies, which each machine measures for itself. */
+static void put_cpuid(struct rig *r, struct prog *p)
+{
+	static const uint32_t bases[] = {0, 0x40000000, 0x80000000, 0x80000014};
+
+	put_mov(p, X86_RAX, bases[rig_pick(r, 4)] + rig_pick(r, 0x10));
+	put_mov(p, X86_RCX, rarely(r, 4) ? rig_random(r) : rig_pick(r, 4));
+	put_code(p, ASM64("cpuid"));
+}
+
 static void put_user_op(struct rig *r, struct prog *p)
 {
-	switch (rig_pick(r, 10)) {
+	switch (rig_pick(r, 11)) {
 	case 0: case 1: case 2:
 		put_code(p, ASM64("syscall"));
 		break;
@@ -144,6 +154,9 @@ static void put_user_op(struct rig *r, struct prog *p)
 	case 8:
 		put_code(p, rig_pick(r, 2) ? ASM64("pxor xmm1, xmm2\n paddb xmm1, xmm3")
 				       : ASM64("movq xmm3, rsp\n movq rdx, xmm1"));
+		break;
+	case 9:
+		put_cpuid(r, p);
 		break;
 	default:
 		put_code(p, rarely(r, 4) ? ASM64("int3") : ASM64("push rax\n pop rdx"));

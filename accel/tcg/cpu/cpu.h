@@ -279,7 +279,7 @@ struct cpu {
 	uint32_t n_user_fills;
 	uint16_t user_fills[256];
 	uint32_t n_user_fetches; /* the same for the user's instruction TLB */
-	uint16_t user_fetches[128];
+	uint16_t user_fetches[512];
 	bool itlb_nonglobal; /* the kernel's instruction TLB holds a non-global page */
 	/* Where large pages were used since the last flush, for INVLPG: Bloom filters over 2 MiB
 	 * frames, for non-global and global pages in either half of the address space, and a list

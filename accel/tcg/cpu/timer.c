@@ -8,7 +8,7 @@
  * earlier one a system call, but no thread is woken before there is something to do. A vCPU that
  * is about to sleep for long takes its deadline away and sets the timer for the next of the
  * others, or a little after its own if that is earlier: so two threads do not wake for one tick, and
- * what the vCPU sets when it has woken mostly is later than that, and costs nothing.
+ * not all that the vCPU sets when it has woken is earlier and costs a system call.
  *
  * No deadline is lost: who makes armed_ns later (the thread, a vCPU that sleeps) then looks at all
  * deadlines again, a vCPU publishes its deadline and then looks at armed_ns (all sequentially
@@ -29,8 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* From a vCPU's waking to the first deadline that it sets, mostly at least: a little less than a tick. */
-enum { AWAKE_NS = 3000000 };
+/* How late a vCPU may be that wakes at its own deadline, before the thread wakes in vain. */
+enum { AWAKE_NS = 20000000 };
 
 struct tcg_timer {
 	struct tcg_vm *vm;

@@ -270,13 +270,16 @@ struct jit_ret run_jump_miss(struct cpu *c, uint32_t site, uint64_t pc)
 /* Serves them, unless the run loop has to see them, and goes on at c->rip. May raise. */
 static struct jit_ret serve(struct cpu *c)
 {
-	if (c->jit->lockstep || atomic_load(&c->requests) & REQ_KICK)
-		return ret_exit;
-	if (!cpu_poll(c)) { /* a kick has come meanwhile */
-		atomic_fetch_or(&c->requests, REQ_KICK);
-		return ret_exit;
+	/* A timer asks for a look at its interrupt, which is taken at once: once more, to see that. */
+	for (unsigned i = 0; i < 2 && (!i || atomic_load(&c->requests)); i++) {
+		if (c->jit->lockstep || atomic_load(&c->requests) & REQ_KICK)
+			return ret_exit;
+		if (!cpu_poll(c)) { /* a kick has come meanwhile */
+			atomic_fetch_or(&c->requests, REQ_KICK);
+			return ret_exit;
+		}
+		jit_take_flags(c);
 	}
-	jit_take_flags(c);
 	return go_on(c, true);
 }
 

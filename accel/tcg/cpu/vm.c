@@ -117,7 +117,7 @@ int cpu_create(struct tcg_vm *vm, unsigned index, struct cpu **out, struct err *
 	r = template_check(c, e);
 	if (r < 0) {
 		lapic_destroy(c->lapic);
-		munmap(p, inner + 2 * GUARD_BYTES);
+		cpu_unmap((uint8_t *)(void *)c);
 		return r;
 	}
 	/* The timer thread may look at once. */

@@ -92,8 +92,26 @@ static bool not_ours(const ZydisDecodedInstruction *z)
 	switch (z->encoding) {
 	case ZYDIS_INSTRUCTION_ENCODING_3DNOW:
 	case ZYDIS_INSTRUCTION_ENCODING_XOP:
-	case ZYDIS_INSTRUCTION_ENCODING_EVEX:
 	case ZYDIS_INSTRUCTION_ENCODING_MVEX:
+		return true;
+	default:
+		break;
+	}
+	switch (z->meta.isa_set) {
+	case ZYDIS_ISA_SET_AVX512ER_512:
+	case ZYDIS_ISA_SET_AVX512ER_SCALAR:
+	case ZYDIS_ISA_SET_AVX512PF_512:
+	case ZYDIS_ISA_SET_AVX512_4FMAPS_512:
+	case ZYDIS_ISA_SET_AVX512_4FMAPS_SCALAR:
+	case ZYDIS_ISA_SET_AVX512_4VNNIW_512:
+	case ZYDIS_ISA_SET_AVX512_FP16_128:
+	case ZYDIS_ISA_SET_AVX512_FP16_128N:
+	case ZYDIS_ISA_SET_AVX512_FP16_256:
+	case ZYDIS_ISA_SET_AVX512_FP16_512:
+	case ZYDIS_ISA_SET_AVX512_FP16_SCALAR:
+	case ZYDIS_ISA_SET_AVX512_VP2INTERSECT_128:
+	case ZYDIS_ISA_SET_AVX512_VP2INTERSECT_256:
+	case ZYDIS_ISA_SET_AVX512_VP2INTERSECT_512:
 		return true;
 	default:
 		break;
@@ -104,8 +122,6 @@ static bool not_ours(const ZydisDecodedInstruction *z)
 	case ZYDIS_ISA_EXT_AMX_BF16:
 	case ZYDIS_ISA_EXT_AMX_INT8:
 	case ZYDIS_ISA_EXT_AMX_TILE:
-	case ZYDIS_ISA_EXT_AVX512EVEX:
-	case ZYDIS_ISA_EXT_AVX512VEX: /* opmask instructions */
 	case ZYDIS_ISA_EXT_AVX_VNNI:
 	case ZYDIS_ISA_EXT_ENQCMD:
 	case ZYDIS_ISA_EXT_FMA4:
@@ -170,6 +186,8 @@ static bool name_agrees(const struct x86_insn *in, const ZydisDecodedInstruction
 	struct x86_insn bare = *in;
 	char ours[64];
 
+	if (in->op == X86_AVX512) /* one for all */
+		return true;
 	bare.n_opnds = 0;
 	bare.prefix = 0;
 	x86_format(&bare, 0, ours, sizeof(ours));
@@ -256,9 +274,17 @@ static bool reg_agrees(const struct x86_insn *in, const struct x86_opnd *o, Zydi
 		return o->rc == X86_RC_ST && o->reg == id;
 	case ZYDIS_REGCLASS_MMX:
 		return o->rc == X86_RC_MMX && o->reg == id && o->size <= 8;
+	case ZYDIS_REGCLASS_MASK:
+		return o->rc == X86_RC_MASK && o->reg == id;
+	case ZYDIS_REGCLASS_ZMM:
+		return o->rc == X86_RC_VEC && o->reg == id && o->size == 64;
 	case ZYDIS_REGCLASS_XMM:
+		if (in->op == X86_AVX512) /* narrow sources and results: nobody asks */
+			return o->rc == X86_RC_VEC && o->reg == id;
 		return o->rc == X86_RC_VEC && o->reg == id && o->size <= 16;
 	case ZYDIS_REGCLASS_YMM:
+		if (in->op == X86_AVX512)
+			return o->rc == X86_RC_VEC && o->reg == id;
 		return o->rc == X86_RC_VEC && o->reg == id && o->size == 32;
 	case ZYDIS_REGCLASS_SEGMENT:
 		return o->rc == X86_RC_SEG && o->reg == id;
@@ -474,6 +500,46 @@ static void compare_access(struct state *s, const uint8_t *b, unsigned mode,
 	}
 }
 
+/* The opmask register is an operand of theirs and a field of ours. */
+static void drop_mask(ZydisDecodedInstruction *z, ZydisDecodedOperand *zo)
+{
+	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX)
+		return;
+	for (unsigned i = 0; i < z->operand_count_visible; i++) {
+		if (zo[i].encoding != ZYDIS_OPERAND_ENCODING_MASK)
+			continue;
+		z->operand_count_visible--;
+		for (; i < z->operand_count_visible; i++)
+			zo[i] = zo[i + 1];
+		return;
+	}
+}
+
+static void compare_evex(struct state *s, const uint8_t *b, unsigned mode, const struct x86_insn *in,
+			 const ZydisDecodedInstruction *z)
+{
+	const ZydisRegister k = z->avx.mask.reg;
+	unsigned mask = k ? (unsigned)ZydisRegisterGetId(k) : 0;
+
+	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX)
+		return;
+	if (mask != in->mask)
+		report(s, b, mode, in, z, "opmask");
+	/* Opmasks as destinations are always zeroed. */
+	if (in->opnd[0].rc != X86_RC_MASK && (z->avx.mask.mode == ZYDIS_MASK_MODE_ZEROING ||
+	     z->avx.mask.mode == ZYDIS_MASK_MODE_CONTROL_ZEROING) != !!(in->ev & X86_EV_ZERO))
+		report(s, b, mode, in, z, "zeroing");
+	if (z->avx.vector_length && z->avx.vector_length != 128u << in->vex_l && !(in->ev & X86_EV_ROUND))
+		report(s, b, mode, in, z, "vector length");
+	if (!!z->avx.broadcast.mode != !!(in->ev & X86_EV_BROADCAST) && !z->avx.broadcast.is_static)
+		report(s, b, mode, in, z, "broadcast");
+	/* Of conversions of 32-bit integers to double it is ignored. */
+	if ((z->avx.rounding.mode || z->avx.has_sae) != !!(in->ev & X86_EV_ROUND) &&
+	    z->mnemonic != ZYDIS_MNEMONIC_VCVTDQ2PD && z->mnemonic != ZYDIS_MNEMONIC_VCVTSI2SD &&
+	    z->mnemonic != ZYDIS_MNEMONIC_VCVTUSI2SD && z->mnemonic != ZYDIS_MNEMONIC_VCVTUDQ2PD)
+		report(s, b, mode, in, z, "rounding");
+}
+
 static void compare(struct state *s, const uint8_t *b, unsigned mode)
 {
 	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
@@ -483,6 +549,8 @@ static void compare(struct state *s, const uint8_t *b, unsigned mode)
 	enum x86_decode_result res;
 
 	st = ZydisDecoderDecodeFull(&s->zyd[mode], b, 15, &z, zo);
+	if (ZYAN_SUCCESS(st))
+		drop_mask(&z, zo);
 	res = x86_decode(b, 15, (enum x86_mode)mode, &in);
 	s->n_cases++;
 	if (ZYAN_SUCCESS(st) && not_ours(&z)) {
@@ -500,6 +568,10 @@ static void compare(struct state *s, const uint8_t *b, unsigned mode)
 		return;
 	/* Processors: 66 is ignored, f2 and f3 make it invalid */
 	if (ZYAN_SUCCESS(st) && z.mnemonic == ZYDIS_MNEMONIC_RDPRU && res == X86_DECODE_INVALID)
+		return;
+	/* VCVTSI2SD and VCVTUSI2SD with W and rounding control outside 64-bit mode: W is ignored */
+	if (!ZYAN_SUCCESS(st) && mode != X86_MODE64 && in.attr & X86_AT_EVEX && in.map == 1 &&
+	    in.pp == 3 && (in.opcode == 0x2a || in.opcode == 0x7b) && in.prefix & X86_PFX_REXW)
 		return;
 	if (!ZYAN_SUCCESS(st)) {
 		if (res == X86_DECODE_OK)
@@ -521,6 +593,7 @@ static void compare(struct state *s, const uint8_t *b, unsigned mode)
 		report(s, b, mode, &in, &z, "name");
 		return;
 	}
+	compare_evex(s, b, mode, &in, &z);
 	compare_operands(s, b, mode, &in, &z, zo);
 	compare_access(s, b, mode, &in, &z, zo);
 	compare_flags(s, b, mode, &in, &z);
@@ -558,7 +631,7 @@ static void make_case(struct state *s, uint8_t *b, unsigned mode)
 
 		memcpy(b + i, &r, i + 4 <= 15 ? 4 : 3);
 	}
-	map = pick(s, 8);
+	map = pick(s, 12);
 	if (map >= 5 && pick(s, 16)) /* VEX with legacy prefixes is invalid: seldom */
 		n_pfx = 0;
 	for (unsigned i = 0; i < n_pfx; i++)
@@ -583,6 +656,17 @@ static void make_case(struct state *s, uint8_t *b, unsigned mode)
 	case 5: /* two-byte VEX; LDS outside 64-bit mode unless the top bits are set */
 		b[n++] = 0xc5;
 		b[n] = (uint8_t)(pick(s, 256) | (pick(s, 4) ? 0xc0 : 0) | (pick(s, 2) ? 0x78 : 0));
+		n++;
+		break;
+	case 6: case 7: case 8: case 9: /* EVEX; BOUND likewise */
+		b[n++] = 0x62;
+		b[n] = (uint8_t)((pick(s, 16) << 4) | (pick(s, 16) ? 1 + pick(s, 3) : pick(s, 16)) |
+				 (pick(s, 4) ? 0xc0 : 0));
+		n++;
+		b[n] = (uint8_t)(pick(s, 256) | (pick(s, 2) ? 0x78 : 0) | (pick(s, 16) ? 4 : 0));
+		n++;
+		b[n] = (uint8_t)(pick(s, 256) & (pick(s, 2) ? 0x6f : 0xff) & (pick(s, 2) ? 0xf8 : 0xff));
+		b[n] |= (uint8_t)(pick(s, 2) ? 8 : 0);
 		n++;
 		break;
 	default: /* three-byte VEX */

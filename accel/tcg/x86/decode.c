@@ -3,52 +3,35 @@
  * The decoder: prefixes, opcode look-up through the tables, modrm and SIB, operands.
  *
  * Complete for 16-, 32- and 64-bit code: integer, x87, MMX to SSE4.2, SSE4A, AES, PCLMUL, SHA,
- * GFNI, AVX, AVX2, FMA, F16C, BMI, ADX, system and SVM instructions. EVEX, XOP, 3DNow!, MPX, AMX
- * and VMX (but VMCALL) are not decoded: what a guest sees there is #UD, and no CPUID bit offers
- * them. Vendor differences are decided for AMD: see map_onebyte.c for near branches.
+ * GFNI, AVX, AVX2, FMA, F16C, BMI, ADX, AVX-512 (evex.c), system and SVM instructions. XOP, 3DNow!,
+ * MPX, AMX and VMX (but VMCALL) are not decoded: what a guest sees there is #UD, and no CPUID bit
+ * offers them. Vendor differences are decided for AMD: see map_onebyte.c for near branches.
  *
  * Reads no byte at or beyond n or 15. Nothing is allocated, nothing is global: any thread.
  *
  * Refs: Intel SDM vol. 2A, "Instruction Format"; AMD APM vol. 3, "Instruction Encoding".
  */
+#include "accel/tcg/x86/cursor.h"
 #include "accel/tcg/x86/opcode.h"
 
 #include <string.h>
 
-enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 };
-enum { PP_NONE, PP_66, PP_F3, PP_F2 };
 enum { SEG_NONE = 0xff, SEG_ES = 0, SEG_SS = 2, SEG_DS = 3, SEG_FS = 4, SEG_GS = 5 };
 
-/* State of one decode that is not part of the result. */
-struct cursor {
-	const uint8_t *p;
-	unsigned pos;
-	unsigned lim; /* min(n, 15) */
-	enum x86_mode mode;
-	uint8_t rex; /* REX_* bits, also from VEX */
-	uint8_t seg; /* override or SEG_NONE */
-	uint8_t rep; /* PP_NONE, PP_F3, PP_F2 */
-	bool vex;
-	bool have_modrm;
-	bool used_66; /* consumed as mandatory prefix */
-	bool vvvv;    /* VEX.vvvv is not 1111b */
-	bool fail;    /* ran out of bytes */
-};
-
-static enum x86_decode_result out_of_bytes(const struct cursor *c, struct x86_insn *out)
+enum x86_decode_result cursor_short(const struct cursor *c, struct x86_insn *out)
 {
 	out->len = (uint8_t)c->lim;
 	return c->lim == X86_MAX_INSN_BYTES ? X86_DECODE_TOO_LONG : X86_DECODE_TRUNCATED;
 }
 
-static enum x86_decode_result invalid(const struct cursor *c, struct x86_insn *out)
+enum x86_decode_result cursor_invalid(const struct cursor *c, struct x86_insn *out)
 {
 	out->op = X86_INVALID;
 	out->len = (uint8_t)c->pos;
 	return X86_DECODE_INVALID;
 }
 
-static bool has_bytes(struct cursor *c, unsigned k)
+bool cursor_has(struct cursor *c, unsigned k)
 {
 	if (c->pos + k <= c->lim)
 		return true;
@@ -56,7 +39,7 @@ static bool has_bytes(struct cursor *c, unsigned k)
 	return false;
 }
 
-/* Unsigned little-endian number of k bytes at pos; has_bytes() was asked. */
+/* Unsigned little-endian number of k bytes at pos; cursor_has() was asked. */
 static uint64_t take(struct cursor *c, unsigned k)
 {
 	uint64_t v = 0;
@@ -73,10 +56,21 @@ static int64_t sign_extend(uint64_t v, unsigned bytes)
 	return bytes >= 8 ? (int64_t)v : (int64_t)(v << sh) >> sh;
 }
 
-/* Bytes of a displacement or immediate; k is a constant in each call of consequence. */
-static uint64_t take_imm(struct cursor *c, struct x86_insn *out, unsigned k)
+bool cursor_modrm(struct cursor *c, struct x86_insn *out)
 {
-	if (!has_bytes(c, k))
+	if (!cursor_has(c, 1))
+		return false;
+	c->have_modrm = true;
+	out->attr |= X86_AT_MODRM;
+	out->modrm_at = (uint8_t)c->pos;
+	out->modrm = c->p[c->pos++];
+	return true;
+}
+
+/* Bytes of a displacement or immediate; k is a constant in each call of consequence. */
+uint64_t cursor_imm(struct cursor *c, struct x86_insn *out, unsigned k)
+{
+	if (!cursor_has(c, k))
 		return 0;
 	if (!out->imm_at)
 		out->imm_at = (uint8_t)c->pos;
@@ -92,7 +86,7 @@ static uint64_t take_imm(struct cursor *c, struct x86_insn *out, unsigned k)
 
 static void take_disp(struct cursor *c, struct x86_insn *out, unsigned k)
 {
-	if (!has_bytes(c, k))
+	if (!cursor_has(c, k))
 		return;
 	out->disp_at = (uint8_t)c->pos;
 	out->disp_len = (uint8_t)k;
@@ -125,7 +119,7 @@ static void decode_mem16(struct cursor *c, struct x86_insn *out)
 }
 
 /* The memory operand of modrm; mem.seg and mem.scale are preset. */
-static void decode_mem(struct cursor *c, struct x86_insn *out, bool vsib)
+void cursor_mem(struct cursor *c, struct x86_insn *out, bool vsib)
 {
 	unsigned mod = out->modrm >> 6, rm = out->modrm & 7;
 	struct x86_mem *m = &out->mem;
@@ -137,7 +131,7 @@ static void decode_mem(struct cursor *c, struct x86_insn *out, bool vsib)
 	if (rm == 4) {
 		unsigned sib, index;
 
-		if (!has_bytes(c, 1))
+		if (!cursor_has(c, 1))
 			return;
 		sib = c->p[c->pos++];
 		index = (sib >> 3 & 7) | (c->rex & REX_X ? 8 : 0);
@@ -253,7 +247,7 @@ static bool decode_operand(struct cursor *c, struct x86_insn *out, unsigned i, u
 	switch (form) {
 	case OF_IMMU:
 	case OF_IMMS: {
-		uint64_t v = take_imm(c, out, o->size);
+		uint64_t v = cursor_imm(c, out, o->size);
 
 		o->kind = X86_OPND_IMM;
 		out->imm = form == OF_IMMS ? sign_extend(v, o->size) : (int64_t)v;
@@ -261,7 +255,7 @@ static bool decode_operand(struct cursor *c, struct x86_insn *out, unsigned i, u
 	}
 	case OF_IMM2:
 		o->kind = X86_OPND_IMM2;
-		out->imm2 = (int64_t)take_imm(c, out, 1);
+		out->imm2 = (int64_t)cursor_imm(c, out, 1);
 		break;
 	case OF_ONE:
 		o->kind = X86_OPND_IMM;
@@ -269,16 +263,16 @@ static bool decode_operand(struct cursor *c, struct x86_insn *out, unsigned i, u
 		break;
 	case OF_REL:
 		o->kind = X86_OPND_REL;
-		out->imm = sign_extend(take_imm(c, out, o->size), o->size);
+		out->imm = sign_extend(cursor_imm(c, out, o->size), o->size);
 		break;
 	case OF_FAR:
 		o->kind = X86_OPND_FAR;
-		out->imm = (int64_t)take_imm(c, out, out->opsize);
-		out->imm2 = (int64_t)take_imm(c, out, 2);
+		out->imm = (int64_t)cursor_imm(c, out, out->opsize);
+		out->imm2 = (int64_t)cursor_imm(c, out, 2);
 		break;
 	case OF_MOFFS:
 		o->kind = X86_OPND_MEM;
-		if (!has_bytes(c, out->addrsize))
+		if (!cursor_has(c, out->addrsize))
 			return true;
 		out->disp_at = (uint8_t)c->pos;
 		out->disp_len = out->addrsize;
@@ -352,7 +346,7 @@ static bool decode_operand(struct cursor *c, struct x86_insn *out, unsigned i, u
 		set_reg(o, X86_RC_GPR, out->vex_v);
 		break;
 	case OF_L: {
-		unsigned v = (unsigned)take_imm(c, out, 1);
+		unsigned v = (unsigned)cursor_imm(c, out, 1);
 
 		set_reg(o, X86_RC_VEC, v >> 4 & (c->mode == X86_MODE64 ? 15 : 7));
 		break;
@@ -432,21 +426,21 @@ static enum x86_decode_result decode_row(struct cursor *c, struct x86_insn *out,
 	unsigned n = 0;
 
 	if (!row_allowed(c, out, e))
-		return invalid(c, out);
+		return cursor_invalid(c, out);
 	out->op = e->op;
 	out->cls = e->cls;
 	set_opsize(c, out, e->req);
 	if ((e->spec[0] >> 8) >= OF_MODRM || (e->spec[1] >> 8) >= OF_MODRM || c->have_modrm) {
 		if (!c->have_modrm) {
-			if (!has_bytes(c, 1))
-				return out_of_bytes(c, out);
+			if (!cursor_has(c, 1))
+				return cursor_short(c, out);
 			c->have_modrm = true;
 			out->modrm_at = (uint8_t)c->pos;
 			out->modrm = c->p[c->pos++];
 		}
 		out->attr |= X86_AT_MODRM;
 		if (out->modrm < 0xc0 && (e->spec[0] >> 8) != OF_RCR && (e->spec[1] >> 8) != OF_RCR)
-			decode_mem(c, out, (e->spec[1] >> 8) == OF_VSIB);
+			cursor_mem(c, out, (e->spec[1] >> 8) == OF_VSIB);
 	}
 	if (c->vex)
 		out->attr |= X86_AT_VEX;
@@ -463,21 +457,21 @@ static enum x86_decode_result decode_row(struct cursor *c, struct x86_insn *out,
 			continue;
 		}
 		if (!decode_operand(c, out, n, e->spec[i]))
-			return invalid(c, out);
+			return cursor_invalid(c, out);
 		n++;
 	}
 	out->n_opnds = (uint8_t)n;
 	if (c->fail)
-		return out_of_bytes(c, out);
+		return cursor_short(c, out);
 	if (c->vvvv && !uses_vvvv)
-		return invalid(c, out);
+		return cursor_invalid(c, out);
 	if ((e->req & GATHER) &&
 	    (out->opnd[0].reg == out->opnd[2].reg || out->opnd[0].reg == out->mem.index ||
 	     out->opnd[2].reg == out->mem.index))
-		return invalid(c, out);
+		return cursor_invalid(c, out);
 	if (out->prefix & X86_PFX_LOCK) {
 		if (!(e->req & LK) || out->opnd[0].kind != X86_OPND_MEM)
-			return invalid(c, out);
+			return cursor_invalid(c, out);
 	}
 	if (e->req & LK)
 		out->attr |= X86_AT_LOCKABLE;
@@ -508,14 +502,14 @@ static enum x86_decode_result decode_entry(struct cursor *c, struct x86_insn *ou
 		switch (e->kind) {
 		case ENT_INSN:
 			if (c->vex && !out->pp && (c->rep || (out->prefix & X86_PFX_66)))
-				return invalid(c, out);
+				return cursor_invalid(c, out);
 			return decode_row(c, out, e);
 		case ENT_REG:
 		case ENT_RM:
 		case ENT_MOD:
 			if (!c->have_modrm) {
-				if (!has_bytes(c, 1))
-					return out_of_bytes(c, out);
+				if (!cursor_has(c, 1))
+					return cursor_short(c, out);
 				c->have_modrm = true;
 				out->modrm_at = (uint8_t)c->pos;
 				out->modrm = c->p[c->pos++];
@@ -531,7 +525,7 @@ static enum x86_decode_result decode_entry(struct cursor *c, struct x86_insn *ou
 			i = c->rep ? c->rep : out->prefix & X86_PFX_66 ? PP_66 : PP_NONE;
 			if (e->sub[i].kind == ENT_SAME) {
 				if (c->vex)
-					return invalid(c, out);
+					return cursor_invalid(c, out);
 				i = PP_NONE;
 			}
 			out->pp = (uint8_t)i;
@@ -556,7 +550,7 @@ static enum x86_decode_result decode_entry(struct cursor *c, struct x86_insn *ou
 			i = c->mode == X86_MODE64;
 			break;
 		default:
-			return invalid(c, out);
+			return cursor_invalid(c, out);
 		}
 		e = &e->sub[i];
 	}
@@ -573,19 +567,19 @@ static enum x86_decode_result decode_vex(struct cursor *c, struct x86_insn *out)
 
 	if (c->rex || c->rep || (out->prefix & (X86_PFX_LOCK | X86_PFX_66 | X86_PFX_REX))) {
 		c->pos++;
-		return invalid(c, out);
+		return cursor_invalid(c, out);
 	}
 	if (c->p[c->pos] == 0xc5) {
-		if (!has_bytes(c, 3))
-			return out_of_bytes(c, out);
+		if (!cursor_has(c, 3))
+			return cursor_short(c, out);
 		last = c->p[c->pos + 1];
 		c->rex = last & 0x80 ? 0 : REX_R;
 		c->pos += 2;
 	} else {
 		unsigned b;
 
-		if (!has_bytes(c, 4))
-			return out_of_bytes(c, out);
+		if (!cursor_has(c, 4))
+			return cursor_short(c, out);
 		b = c->p[c->pos + 1];
 		last = c->p[c->pos + 2];
 		map = b & 0x1f;
@@ -607,10 +601,12 @@ static enum x86_decode_result decode_vex(struct cursor *c, struct x86_insn *out)
 		out->prefix |= X86_PFX_66;
 	c->rep = pp_rep[last & 3];
 	if (map < 1 || map > 3)
-		return invalid(c, out);
+		return cursor_invalid(c, out);
 	out->map = (uint8_t)map;
 	out->opcode_at = (uint8_t)c->pos;
 	out->opcode = c->p[c->pos++];
+	if (evex_is_mask_op(out))
+		return evex_decode_mask_op(c, out);
 	return decode_entry(c, out, &maps[map][out->opcode]);
 }
 
@@ -618,8 +614,8 @@ static enum x86_decode_result decode_x87(struct cursor *c, struct x86_insn *out)
 {
 	unsigned esc = out->opcode & 7, reg;
 
-	if (!has_bytes(c, 1))
-		return out_of_bytes(c, out);
+	if (!cursor_has(c, 1))
+		return cursor_short(c, out);
 	out->map = 4;
 	c->have_modrm = true;
 	out->modrm_at = (uint8_t)c->pos;
@@ -700,7 +696,7 @@ enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned n, enum x86_mod
 
 	memset(out, 0, sizeof(*out));
 	if (!decode_prefixes(&c, out))
-		return out_of_bytes(&c, out);
+		return cursor_short(&c, out);
 	if (mode == X86_MODE64)
 		out->addrsize = out->prefix & X86_PFX_67 ? 4 : 8;
 	else
@@ -712,24 +708,29 @@ enum x86_decode_result x86_decode(const uint8_t *bytes, unsigned n, enum x86_mod
 
 	b = bytes[c.pos];
 	if (b == 0xc4 || b == 0xc5) {
-		if (!has_bytes(&c, 2))
-			return out_of_bytes(&c, out);
+		if (!cursor_has(&c, 2))
+			return cursor_short(&c, out);
 		if (mode == X86_MODE64 || bytes[c.pos + 1] >= 0xc0)
 			return decode_vex(&c, out);
+	} else if (b == 0x62) {
+		if (!cursor_has(&c, 2))
+			return cursor_short(&c, out);
+		if (mode == X86_MODE64 || bytes[c.pos + 1] >= 0xc0)
+			return evex_decode(&c, out);
 	}
 	c.pos++;
 	map = x86_map_onebyte;
 	if (b == 0x0f) {
 		map = x86_map_0f;
 		out->map = 1;
-		if (!has_bytes(&c, 1))
-			return out_of_bytes(&c, out);
+		if (!cursor_has(&c, 1))
+			return cursor_short(&c, out);
 		b = bytes[c.pos++];
 		if (b == 0x38 || b == 0x3a) {
 			map = b == 0x38 ? x86_map_0f38 : x86_map_0f3a;
 			out->map = b == 0x38 ? 2 : 3;
-			if (!has_bytes(&c, 1))
-				return out_of_bytes(&c, out);
+			if (!cursor_has(&c, 1))
+				return cursor_short(&c, out);
 			b = bytes[c.pos++];
 		}
 	}

@@ -92,8 +92,11 @@ static void put_reg(struct text *t, const struct x86_opnd *o)
 	case X86_RC_MMX:
 		put(t, "mm%u", o->reg);
 		break;
+	case X86_RC_MASK:
+		put(t, "k%u", o->reg);
+		break;
 	default:
-		put(t, "%cmm%u", o->size == 32 ? 'y' : 'x', o->reg);
+		put(t, "%cmm%u", o->size == 64 ? 'z' : o->size == 32 ? 'y' : 'x', o->reg);
 		break;
 	}
 }
@@ -117,6 +120,7 @@ static const char *size_name(unsigned size)
 	case 10: return "tword ";
 	case 16: return "oword ";
 	case 32: return "yword ";
+	case 64: return "zword ";
 	default: return "";
 	}
 }
@@ -218,6 +222,9 @@ static void put_name(struct text *t, const struct x86_insn *in)
 	case X86_FCMOVCC:
 		put(t, "fcmov%s", cc_names[in->cc & 15]);
 		return;
+	case X86_AVX512:
+		put(t, "avx512.%u.%02x", in->map, in->opcode);
+		return;
 	case X86_MOVCR: case X86_MOVDR: case X86_MOVSEG:
 		put(t, "mov");
 		return;
@@ -252,6 +259,8 @@ char *x86_format(const struct x86_insn *in, uint64_t pc, char *buf, unsigned len
 	for (unsigned i = 0; i < in->n_opnds; i++) {
 		put(&t, i ? ", " : " ");
 		put_operand(&t, in, &in->opnd[i], pc);
+		if (!i && in->mask)
+			put(&t, " {k%u}%s", in->mask, in->ev & X86_EV_ZERO ? "{z}" : "");
 	}
 	return buf;
 }

@@ -39,6 +39,7 @@ enum x86_reg_class {
 	X86_RC_ST,
 	X86_RC_MMX,
 	X86_RC_VEC, /* xmm or ymm by opnd.size 16 or 32; scalar ops: size is that of the element */
+	X86_RC_MASK, /* k0..k7 */
 };
 
 struct x86_opnd {
@@ -93,6 +94,20 @@ enum { /* struct x86_insn.attr */
 	X86_AT_DST_READ = 1 << 8,   /* the old value of operand 0 is used */
 	X86_AT_DST_WRITE = 1 << 9,  /* operand 0 is written */
 	X86_AT_COND = 1 << 10,      /* jcc, setcc, cmovcc: cc is valid */
+	X86_AT_EVEX = 1 << 11,      /* EVEX-coded (X86_AT_VEX, too): vex_l may be 2, registers up to 31 */
+};
+
+/* struct x86_insn.ev, of X86_AVX512. Of the elements of a memory operand those are accessed whose
+ * bits are set in the mask, unless one of the first three says something else. */
+enum {
+	X86_EV_WHOLE = 1 << 0, /* all of them, whatever the mask */
+	X86_EV_ANY = 1 << 1,   /* all, if any bit is set */
+	X86_EV_PACK = 1 << 2,  /* as many as bits are set, without gaps */
+	X86_EV_BROADCAST = 1 << 3, /* one element, if any bit is set */
+	X86_EV_ROUND = 1 << 4, /* rounding control, or no exceptions */
+	X86_EV_ZERO = 1 << 5,  /* zeroing instead of merging */
+	X86_EV_GATHER = 1 << 6, X86_EV_SCATTER = 1 << 7,
+	X86_EV_INDEX64 = 1 << 8, /* their indices have 64 bits, else 32 */
 };
 
 /* Arithmetic flags as masks at their rflags positions (CF PF AF ZF SF OF). */
@@ -111,8 +126,12 @@ struct x86_insn {
 	uint8_t opcode;  /* last opcode byte */
 	uint8_t modrm;   /* raw byte if X86_AT_MODRM */
 	uint8_t cc;      /* condition 0..15 if X86_AT_COND */
-	uint8_t vex_l;   /* 0: 128, 1: 256 (VEX only) */
+	uint8_t vex_l;   /* 0: 128, 1: 256 (VEX only), 2: 512 */
 	uint8_t vex_v;   /* vvvv register, VEX only */
+	uint8_t mask;    /* EVEX: opmask register, 0: none */
+	uint8_t elem;    /* X86_AVX512: bytes of an element in memory */
+	uint8_t ev_align; /* X86_AVX512: the memory operand's alignment, 0: any */
+	uint16_t ev;     /* X86_EV_* */
 	uint8_t rex;     /* raw REX byte 0x40..0x4f, or the equivalent bits from VEX; 0 if none */
 	uint8_t pp;      /* mandatory prefix: 0 none, 1 66, 2 f3, 3 f2 */
 	uint16_t attr;   /* X86_AT_* */

@@ -5,7 +5,8 @@
  * The operations: one enumerator per mnemonic of the Intel SDM vol. 2 / AMD APM vol. 3, from
  * ops.def. X86_JCC, X86_SETCC and X86_CMOVCC stand for all conditions. The VEX form of an
  * instruction has the enumerator of its legacy form (X86_ADDPS is VADDPS, too: attr X86_AT_VEX);
- * only instructions without a legacy form have names in V. String instructions have one
+ * only instructions without a legacy form have names in V. X86_AVX512 is everything EVEX-coded and
+ * the instructions on opmask registers: see map_evex.c. String instructions have one
  * enumerator for all sizes (opsize: 1, 2, 4, 8 in opnd[0].size).
  */
 #define OP(name, lower) X86_##name,
@@ -30,6 +31,9 @@ enum x86_feature {
 	X86_FEAT_PREFETCHW, X86_FEAT_MONITOR, X86_FEAT_SVM, X86_FEAT_VMX, X86_FEAT_SERIALIZE,
 	X86_FEAT_MOVDIRI, X86_FEAT_MOVDIR64B, X86_FEAT_WBNOINVD, X86_FEAT_RDPRU, X86_FEAT_CLZERO,
 	X86_FEAT_MCOMMIT, X86_FEAT_CET, X86_FEAT_RTM, X86_FEAT_PKU, X86_FEAT_TSC, X86_FEAT_MSR,
+	/* AVX512 stands for AVX512F, CD, BW, DQ and VL, which come together or not at all */
+	X86_FEAT_AVX512, X86_FEAT_IFMA, X86_FEAT_VBMI, X86_FEAT_VBMI2, X86_FEAT_VNNI,
+	X86_FEAT_BITALG, X86_FEAT_VPOPCNT, X86_FEAT_BF16,
 	X86_N_FEATURES
 };
 

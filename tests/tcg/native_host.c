@@ -40,8 +40,8 @@ struct stub_data {
 	uint64_t rflags_out;  /* 0x180 */
 	uint8_t pad1[0x400 - 0x188]; /* the stack: 0x300 downwards */
 	struct xsave_area xs_in;  /* 0x400 */
-	uint8_t pad2[0x400 - sizeof(struct xsave_area)];
-	struct xsave_area xs_out; /* 0x800 */
+	uint8_t pad2[0xc00 - sizeof(struct xsave_area)];
+	struct xsave_area xs_out; /* 0x1000 */
 };
 
 /* clang-format off */
@@ -79,7 +79,7 @@ __asm__(
 	"	pushfq\n	popq 0x3a5b7180\n"
 	"	pushq $2\n	popfq\n"
 	"	mov $7, %eax\n	xor %edx, %edx\n"
-	"	xsave 0x3a5b7800\n"
+	"	xsave 0x3a5b8000\n"
 	"native_stub_back:\n"
 	"	mov 0x3a5b7090, %rsp\n"
 	"	fninit\n	fldcw 0x3a5b70a4\n	ldmxcsr 0x3a5b70a0\n	vzeroupper\n"
@@ -194,7 +194,7 @@ static bool map_pages(void)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	code = mmap(want_code, 4096, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
 	host.code = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	host.stub = mmap(want_stub, 4096, PROT_READ | PROT_WRITE,
+	host.stub = mmap(want_stub, sizeof(*host.stub), PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	close(fd);
 	if (host.stub != want_stub)

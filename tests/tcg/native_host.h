@@ -22,7 +22,7 @@ enum {
 	NATIVE_DATA_BYTES = 0x2000,
 	NATIVE_CODE = 0x20004000, /* one page; read and execute only */
 	NATIVE_INSN = NATIVE_CODE + 0x800, /* where the instruction goes */
-	NATIVE_STUB_DATA = 0x3a5b7000, /* one page; the stub's */
+	NATIVE_STUB_DATA = 0x3a5b7000, /* two pages; the stub's */
 };
 
 enum { NATIVE_NO_FAULT = -1 };

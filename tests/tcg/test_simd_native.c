@@ -102,7 +102,7 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 	for (unsigned i = 0; i < 16; i++)
 		native_state.gpr[i] = (uint64_t)uc->uc_mcontext.gregs[regs[i]];
 	native_state.rflags = (uint64_t)uc->uc_mcontext.gregs[REG_EFL];
-	memcpy(&native_state.xs, uc->uc_mcontext.fpregs, sizeof(native_state.xs));
+	memcpy(&native_state.xs, uc->uc_mcontext.fpregs, offsetof(struct xsave_area, k));
 	siglongjmp(native_jmp, 1);
 }
 
@@ -204,7 +204,7 @@ static void gen_state(struct xsave_area *x)
 		x->mxcsr &= ~0x8040u;
 	gen_bytes(x->xmm, sizeof(x->xmm));
 	gen_bytes(x->ymmh, sizeof(x->ymmh));
-	x->xstate_bv = XSAVE_ALL;
+	x->xstate_bv = XSAVE_X87 | XSAVE_SSE | XSAVE_AVX;
 }
 
 /* --- random instructions --- */

@@ -74,6 +74,10 @@ struct xsave_area {
 	uint8_t rsvd1[96];
 	uint64_t xstate_bv, xcomp_bv, rsvd2[6];
 	uint8_t ymmh[16][16]; /* offset 576 */
+	/* AVX-512; zero where there is none. Not where the host's XSAVE has it: see xstate.h. */
+	uint64_t k[8];
+	uint8_t zmmh[16][32];
+	uint8_t zmm16[16][64];
 } __attribute__((aligned(64)));
 
 /* Data TLB: direct-mapped, one table per (index, access). tag is the page's linear address or
@@ -171,6 +175,7 @@ enum {
 	/* Outside 64-bit code: FS, GS is writable data with a limit of 4 GiB, at any base. */
 	MODE_FS32 = 1 << 20,
 	MODE_GS32 = 1 << 21,
+	MODE_EVEX_UD = 1 << 22, /* no CR4.OSXSAVE or XCR0 without AVX-512 */
 };
 
 enum { /* requests: bits that others set; nonzero makes JIT code leave at its next poll */

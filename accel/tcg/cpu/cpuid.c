@@ -21,13 +21,13 @@
 #include "accel/tcg/cpu/reset.h"
 #include "accel/tcg/cpu/seg.h"
 #include "accel/tcg/cpu/template.h"
+#include "accel/tcg/cpu/xstate.h"
 #include "vmm/core/bytes.h"
 
 #define BIT(n) (1u << (n))
 
 enum { SIG_AMD = 0x00a10f11, SIG_INTEL = 0x000806f8 };
-enum { MAX_BASIC = 0x16, XSAVE_X87_SSE = 576, XSAVE_AVX = 256,
-       CRYSTAL_KHZ = 1000000 };
+enum { MAX_BASIC = 0x16, CRYSTAL_KHZ = 1000000 };
 static const uint32_t max_ext_amd = 0x80000021, max_ext_intel = 0x80000008;
 static const uint32_t kvm_base = 0x40000000;
 
@@ -218,15 +218,15 @@ static void basic_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, struct 
 		break;
 	case 0xd:
 		if (sub == 0) {
-			r->eax = 7;
-			r->ebx = XSAVE_X87_SSE + (c->xcr0 & 4 ? XSAVE_AVX : 0);
-			r->ecx = XSAVE_X87_SSE + XSAVE_AVX;
+			r->eax = (uint32_t)xstate_allowed(vm);
+			r->ebx = xstate_end(c->xcr0, 0);
+			r->ecx = xstate_end(r->eax, 0);
 		} else if (sub == 1) {
 			r->eax = BIT(0) | BIT(1) | BIT(2); /* XSAVEOPT XSAVEC XGETBV1 */
-			r->ebx = XSAVE_X87_SSE + (c->xcr0 & 4 ? XSAVE_AVX : 0);
-		} else if (sub == 2) {
-			r->eax = XSAVE_AVX;
-			r->ebx = XSAVE_X87_SSE;
+			r->ebx = xstate_end(c->xcr0, c->xcr0);
+		} else if (sub < XSAVE_N && xstate_allowed(vm) >> sub & 1) {
+			r->eax = xstate_size(sub);
+			r->ebx = sub < XSAVE_FIRST ? 0 : xstate_at(sub);
 		}
 		break;
 	case 0x15: /* TSC = crystal * ebx / eax; the crystal is the APIC timer's clock */

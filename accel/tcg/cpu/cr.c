@@ -14,6 +14,7 @@
 #include "accel/tcg/cpu/lapic.h"
 #include "accel/tcg/cpu/seg.h"
 #include "accel/tcg/cpu/walk.h"
+#include "accel/tcg/cpu/xstate.h"
 
 enum { CR4_VALID = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE |
 		   X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR |
@@ -199,8 +200,10 @@ void cpu_xsetbv(struct cpu *c, uint32_t n, uint64_t val)
 	if (!(c->cr4 & X86_CR4_OSXSAVE))
 		cpu_raise(c, X86_EXC_UD);
 	need_cpl0(c);
-	/* x87 always; AVX only with SSE; nothing else exists. */
-	if (n != 0 || val & ~7ull || !(val & 1) || (val & 6) == 4)
+	/* x87 always; AVX only with SSE; AVX-512 only with that, and all of it. */
+	if (n != 0 || val & ~xstate_allowed(c->vm) || !(val & 1) || (val & 6) == 4)
+		cpu_raise_gp0(c);
+	if (val & XSAVE_AVX512 && (val & (XSAVE_AVX512 | 6)) != (XSAVE_AVX512 | 6))
 		cpu_raise_gp0(c);
 	c->xcr0 = val;
 	cpu_update_mode(c);

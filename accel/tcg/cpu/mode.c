@@ -11,6 +11,7 @@
 #include "accel/tcg/cpu/mmu.h"
 #include "accel/tcg/cpu/reset.h"
 #include "accel/tcg/cpu/seg.h"
+#include "accel/tcg/cpu/xstate.h"
 
 #include <string.h>
 
@@ -73,6 +74,8 @@ static uint32_t mode_of_fpu(const struct cpu *c)
 		m |= MODE_SSE_UD;
 	if (!(c->cr4 & X86_CR4_OSXSAVE) || (c->xcr0 & 6) != 6 || cpu_is_real(c) || cpu_is_vm86(c))
 		m |= MODE_AVX_UD;
+	if (m & MODE_AVX_UD || (c->xcr0 & XSAVE_AVX512) != XSAVE_AVX512)
+		m |= MODE_EVEX_UD;
 	if (ts)
 		m |= MODE_SSE_NM;
 	if (ts && c->cr0 & X86_CR0_MP)
@@ -136,7 +139,7 @@ static void load_state(struct cpu *c, const struct x86_state *s)
 	c->cr3 = s->cr3;
 	c->cr4 = s->cr4;
 	c->efer = s->efer;
-	c->xcr0 = (s->xcr0 & 7) | 1;
+	c->xcr0 = (s->xcr0 & xstate_allowed(c->vm)) | 1;
 	memcpy(c->dr, s->dr, sizeof(c->dr));
 	/* LMA is what LME and PG say; a snapshot or loader need not agree. */
 	c->efer &= ~(uint64_t)X86_EFER_LMA;

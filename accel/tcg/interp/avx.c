@@ -16,6 +16,7 @@ static void avx_zero(struct cpu *c, const struct x86_insn *in)
 	unsigned n = c->mode & MODE_CS64 ? 16 : 8;
 
 	memset(c->xs.ymmh, 0, n * 16);
+	memset(c->xs.zmmh, 0, n * 32);
 	if (in->op == X86_VZEROALL)
 		memset(c->xs.xmm, 0, n * 16);
 }

@@ -23,6 +23,7 @@ static void put_full(struct cpu *c, unsigned reg, const union vec *v)
 {
 	memcpy(c->xs.xmm[reg], v->b, 16);
 	memcpy(c->xs.ymmh[reg], v->b + 16, 16);
+	memset(c->xs.zmmh[reg], 0, 32);
 }
 
 void simd_gather(struct cpu *c, const struct x86_insn *in)

@@ -27,6 +27,7 @@ void vec_put(struct cpu *c, const struct x86_insn *in, unsigned reg, const union
 	memcpy(c->xs.xmm[reg], v->b, 16);
 	if (!vec_is_vex(in))
 		return;
+	memset(c->xs.zmmh[reg], 0, 32);
 	if (n == 32)
 		memcpy(c->xs.ymmh[reg], v->b + 16, 16);
 	else

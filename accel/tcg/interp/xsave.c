@@ -2,7 +2,7 @@
 /*
  * FXSAVE, FXRSTOR, the XSAVE family, LDMXCSR and STMXCSR on struct xsave_area.
  *
- * Components: x87, SSE, AVX. XSAVEOPT and XSAVES use the init optimization (components in their
+ * Components: x87, SSE, AVX, and AVX-512's. XSAVEOPT and XSAVES use the init optimization (components in their
  * initial state are not written), not the modified one. XSAVES and XRSTORS know no supervisor
  * component. The x87 pointers are saved as zeros unless an unmasked exception is pending, as AMD
  * processors with XSaveErPtr do, and always restored; with the 32-bit formats selectors are
@@ -27,13 +27,8 @@ enum {
 	AT_ST = offsetof(struct xsave_area, st),
 	AT_XMM = offsetof(struct xsave_area, xmm),
 	AT_HEADER = offsetof(struct xsave_area, xstate_bv),
-	AT_YMMH = offsetof(struct xsave_area, ymmh),
 	HEADER_SIZE = 64,
 };
-#define COMPACT (1ull << 63)
-
-_Static_assert(AT_HEADER == 512 && AT_YMMH == 576 && sizeof(struct xsave_area) == 832,
-	       "XSAVE layout");
 
 static bool all_zero(const void *p, unsigned n)
 {
@@ -55,14 +50,33 @@ uint64_t xsave_in_use(const struct cpu *c)
 		use |= XSAVE_X87;
 	if (!all_zero(s->xmm, sizeof(s->xmm)))
 		use |= XSAVE_SSE;
-	if (!all_zero(s->ymmh, sizeof(s->ymmh)))
-		use |= XSAVE_AVX;
+	for (unsigned k = XSAVE_FIRST; k < XSAVE_N; k++)
+		if (!all_zero((const uint8_t *)s + xstate_at(k), xstate_size(k)))
+			use |= 1u << k;
 	return use;
 }
 
 static unsigned n_vec(const struct cpu *c)
 {
 	return c->mode & MODE_CS64 ? 16 : 8;
+}
+
+/* Bytes of component k that exist in this mode, all at its beginning. */
+static unsigned part_size(const struct cpu *c, unsigned k)
+{
+	unsigned n = xstate_size(k);
+
+	if (c->mode & MODE_CS64 || 1u << k == XSAVE_K)
+		return n;
+	return 1u << k == XSAVE_ZMM16 ? 0 : n / 2;
+}
+
+static unsigned area_size(const struct cpu *c, uint64_t parts, uint64_t layout)
+{
+	for (unsigned k = XSAVE_N - 1; k >= XSAVE_FIRST; k--)
+		if (parts >> k & 1 && part_size(c, k))
+			return xstate_place(k, layout) + part_size(c, k);
+	return XSAVE_HEADER_END;
 }
 
 static bool is_wide(const struct cpu *c, const struct x86_insn *in)
@@ -168,7 +182,7 @@ static uint64_t requested(const struct cpu *c, uint64_t supervisor)
 
 /* Writes the components in `parts`; mxcsr: that word, too. */
 static void put_parts(struct cpu *c, gvaddr la, const struct xsave_area *img, uint64_t parts,
-		      bool mxcsr)
+		      bool mxcsr, uint64_t layout)
 {
 	if (parts & XSAVE_X87) {
 		put(c, la, img, 0, AT_MXCSR);
@@ -178,15 +192,17 @@ static void put_parts(struct cpu *c, gvaddr la, const struct xsave_area *img, ui
 		put(c, la, img, AT_MXCSR, 8);
 	if (parts & XSAVE_SSE)
 		put(c, la, img, AT_XMM, n_vec(c) * 16);
-	if (parts & XSAVE_AVX)
-		put(c, la, img, AT_YMMH, n_vec(c) * 16);
+	for (unsigned k = XSAVE_FIRST; k < XSAVE_N; k++)
+		if (parts >> k & 1)
+			mmu_write(c, la + xstate_place(k, layout), (const uint8_t *)img + xstate_at(k),
+				  part_size(c, k), c->tlb_idx);
 }
 
 /* XSAVE, XSAVEOPT. */
 static void do_xsave(struct cpu *c, const struct x86_insn *in)
 {
 	uint64_t rfbm = requested(c, 0), use = xsave_in_use(c), bv;
-	unsigned size = rfbm & XSAVE_AVX ? AT_YMMH + n_vec(c) * 16 : AT_YMMH;
+	unsigned size = area_size(c, rfbm, 0);
 	gvaddr la = aligned_linear(c, in, size, true, 64);
 	struct xsave_area img = image_of(c, in);
 
@@ -194,12 +210,11 @@ static void do_xsave(struct cpu *c, const struct x86_insn *in)
 	bv = mmu_load(c, la + AT_HEADER, 8, c->tlb_idx);
 	bv = (bv & ~rfbm) | (use & rfbm);
 	put_parts(c, la, &img, in->op == X86_XSAVEOPT ? rfbm & use : rfbm,
-		  rfbm & (XSAVE_SSE | XSAVE_AVX));
+		  rfbm & (XSAVE_SSE | XSAVE_AVX), 0);
 	mmu_store(c, la + AT_HEADER, 8, bv, c->tlb_idx);
 }
 
-/* XSAVEC, XSAVES: the compacted format; AVX follows the header directly as it does in the
- * standard one. */
+/* XSAVEC, XSAVES: the compacted format. */
 static void do_xsavec(struct cpu *c, const struct x86_insn *in)
 {
 	uint64_t rfbm, use;
@@ -213,28 +228,28 @@ static void do_xsavec(struct cpu *c, const struct x86_insn *in)
 	use = xsave_in_use(c);
 	if (c->xs.mxcsr != MXCSR_RESET)
 		use |= XSAVE_SSE;
-	size = rfbm & XSAVE_AVX ? AT_YMMH + n_vec(c) * 16 : AT_YMMH;
+	size = area_size(c, rfbm, rfbm | XSAVE_COMPACT);
 	la = aligned_linear(c, in, size, true, 64);
 	img = image_of(c, in);
 	img.xstate_bv = rfbm & use;
-	img.xcomp_bv = rfbm | COMPACT;
+	img.xcomp_bv = rfbm | XSAVE_COMPACT;
 	mmu_probe(c, la, size, true, c->tlb_idx);
-	put_parts(c, la, &img, rfbm & use, rfbm & use & XSAVE_SSE);
+	put_parts(c, la, &img, rfbm & use, rfbm & use & XSAVE_SSE, img.xcomp_bv);
 	put(c, la, &img, AT_HEADER, 16);
 }
 
 static void check_header(struct cpu *c, const struct x86_insn *in, const struct xsave_area *img)
 {
 	uint64_t allowed = in->op == X86_XRSTORS ? c->xcr0 | c->xss : c->xcr0;
-	bool compact = img->xcomp_bv & COMPACT;
+	bool compact = img->xcomp_bv & XSAVE_COMPACT;
 	bool bad;
 
 	if (!compact)
 		bad = in->op == X86_XRSTORS || img->xcomp_bv || img->rsvd2[0] ||
 		      img->xstate_bv & ~allowed;
 	else
-		bad = img->xcomp_bv & ~COMPACT & ~allowed ||
-		      img->xstate_bv & ~(img->xcomp_bv & ~COMPACT) ||
+		bad = img->xcomp_bv & ~XSAVE_COMPACT & ~allowed ||
+		      img->xstate_bv & ~(img->xcomp_bv & ~XSAVE_COMPACT) ||
 		      !all_zero(img->rsvd2, sizeof(img->rsvd2));
 	if (bad)
 		cpu_raise_gp0(c);
@@ -242,7 +257,7 @@ static void check_header(struct cpu *c, const struct x86_insn *in, const struct 
 
 static void do_xrstor(struct cpu *c, const struct x86_insn *in)
 {
-	uint64_t rfbm, load;
+	uint64_t rfbm, load, layout;
 	struct xsave_area img;
 	bool mxcsr;
 	gvaddr la;
@@ -250,18 +265,21 @@ static void do_xrstor(struct cpu *c, const struct x86_insn *in)
 	if (in->op == X86_XRSTORS && c->cpl)
 		cpu_raise_gp0(c);
 	rfbm = requested(c, in->op == X86_XRSTORS ? c->xss : 0);
-	la = aligned_linear(c, in, AT_YMMH, false, 64);
+	la = aligned_linear(c, in, XSAVE_HEADER_END, false, 64);
 	/* The page fault of the first byte comes before the #GP of a bad header. */
 	get(c, la, &img, 0, AT_HEADER);
 	get(c, la, &img, AT_HEADER, HEADER_SIZE);
 	check_header(c, in, &img);
 	load = rfbm & img.xstate_bv;
-	if (load & XSAVE_AVX) {
-		aligned_linear(c, in, AT_YMMH + n_vec(c) * 16, false, 64);
-		get(c, la, &img, AT_YMMH, n_vec(c) * 16);
-	}
+	layout = img.xcomp_bv;
+	if (area_size(c, load, layout) > XSAVE_HEADER_END)
+		aligned_linear(c, in, area_size(c, load, layout), false, 64);
+	for (unsigned k = XSAVE_FIRST; k < XSAVE_N; k++)
+		if (load >> k & 1)
+			mmu_read(c, la + xstate_place(k, layout), (uint8_t *)&img + xstate_at(k),
+				 part_size(c, k), c->tlb_idx);
 	/* The standard form has MXCSR outside the components, the compacted one in SSE. */
-	mxcsr = img.xcomp_bv & COMPACT ? load & XSAVE_SSE : rfbm & (XSAVE_SSE | XSAVE_AVX);
+	mxcsr = img.xcomp_bv & XSAVE_COMPACT ? load & XSAVE_SSE : rfbm & (XSAVE_SSE | XSAVE_AVX);
 	if (mxcsr)
 		check_mxcsr(c, img.mxcsr);
 	if (load & XSAVE_X87)
@@ -276,10 +294,14 @@ static void do_xrstor(struct cpu *c, const struct x86_insn *in)
 		memcpy(c->xs.xmm, img.xmm, n_vec(c) * 16);
 	else if (rfbm & XSAVE_SSE)
 		memset(c->xs.xmm, 0, n_vec(c) * 16);
-	if (load & XSAVE_AVX)
-		memcpy(c->xs.ymmh, img.ymmh, n_vec(c) * 16);
-	else if (rfbm & XSAVE_AVX)
-		memset(c->xs.ymmh, 0, n_vec(c) * 16);
+	for (unsigned k = XSAVE_FIRST; k < XSAVE_N; k++) {
+		uint8_t *to = (uint8_t *)&c->xs + xstate_at(k);
+
+		if (load >> k & 1)
+			memcpy(to, (uint8_t *)&img + xstate_at(k), part_size(c, k));
+		else if (rfbm >> k & 1)
+			memset(to, 0, part_size(c, k));
+	}
 }
 
 static void do_ldmxcsr(struct cpu *c, const struct x86_insn *in)

@@ -2,9 +2,8 @@
 #ifndef MAYFLY_ACCEL_TCG_INTERP_XSAVE_H
 #define MAYFLY_ACCEL_TCG_INTERP_XSAVE_H
 /* Extended state: which components are not in their initial state (XGETBV with ecx = 1). */
-#include "accel/tcg/cpu/cpu.h"
+#include "accel/tcg/cpu/xstate.h"
 
-enum { XSAVE_X87 = 1, XSAVE_SSE = 2, XSAVE_AVX = 4, XSAVE_ALL = 7 };
 enum { MXCSR_RESET = 0x1f80, MXCSR_VALID = 0xffff };
 
 /* XINUSE: a bit per component that differs from its initial state. */

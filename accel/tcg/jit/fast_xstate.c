@@ -18,6 +18,7 @@
  * Refs: Intel SDM vol. 1, "Managing State Using the XSAVE Feature Set".
  */
 #include "accel/tcg/cpu/tlb.h"
+#include "accel/tcg/cpu/xstate.h"
 #include "accel/tcg/jit/fast.h"
 
 #include <stddef.h>
@@ -27,14 +28,13 @@ enum {
 	AT_ST = offsetof(struct xsave_area, st),
 	AT_XMM = offsetof(struct xsave_area, xmm),
 	AT_HEADER = offsetof(struct xsave_area, xstate_bv),
-	AT_YMMH = offsetof(struct xsave_area, ymmh),
 	N_XMM = 256,
 	N_HEADER = 64,
-	PART_X87 = 1, PART_SSE = 2, PART_AVX = 4,
+	PART_X87 = XSAVE_X87, PART_SSE = XSAVE_SSE, PART_AVX = XSAVE_AVX,
 	MXCSR_BITS = 0xffff, MXCSR_INIT = 0x1f80,
 	FSW_ES = 0x80, FSW_ES_B = 0x8080,
 };
-#define COMPACT (1ull << 63)
+#define COMPACT XSAVE_COMPACT
 
 struct area { /* guest bytes on one page or two */
 	uint8_t *a, *b;
@@ -120,13 +120,14 @@ static uint64_t in_use(const struct xsave_area *s)
 		use |= PART_X87;
 	if (!all_zero(s->xmm, sizeof(s->xmm)))
 		use |= PART_SSE;
-	if (!all_zero(s->ymmh, sizeof(s->ymmh)))
-		use |= PART_AVX;
+	for (unsigned k = XSAVE_FIRST; k < XSAVE_N; k++)
+		if (!all_zero((const uint8_t *)s + xstate_at(k), xstate_size(k)))
+			use |= 1u << k;
 	return use;
 }
 
 static void put_parts(const struct area *r, const struct xsave_area *s, bool wide, uint64_t parts,
-		      bool mxcsr)
+		      bool mxcsr, uint64_t layout)
 {
 	if (parts & PART_X87) {
 		uint64_t head[3] = {s->fcw | (uint64_t)s->fsw << 16 | (uint64_t)s->ftw << 32};
@@ -146,39 +147,42 @@ static void put_parts(const struct area *r, const struct xsave_area *s, bool wid
 	}
 	if (parts & PART_SSE)
 		put(r, AT_XMM, s->xmm, N_XMM);
-	if (parts & PART_AVX)
-		put(r, AT_YMMH, s->ymmh, N_XMM);
+	for (unsigned k = XSAVE_FIRST; k < XSAVE_N; k++)
+		if (parts >> k & 1)
+			put(r, xstate_place(k, layout), (const uint8_t *)s + xstate_at(k), xstate_size(k));
 }
 
 static bool save(struct cpu *c, const struct x86_insn *in, uint64_t la, uint64_t rfbm)
 {
 	const struct xsave_area *s = &c->xs;
 	bool wide = in->prefix & X86_PFX_REXW;
-	uint64_t use, head[2];
+	uint64_t use, head[2], layout = 0;
 	struct area r;
 
 	if (in->op == X86_FXSAVE) {
 		if (la & 15 || !find(c, la, 512, TLB_WRITE, &r))
 			return false;
-		put_parts(&r, s, wide, PART_X87 | PART_SSE, true);
+		put_parts(&r, s, wide, PART_X87 | PART_SSE, true, 0);
 		return true;
 	}
-	if (la & 63 || !find(c, la, rfbm & PART_AVX ? sizeof(*s) : AT_YMMH, TLB_WRITE, &r))
+	if (in->op == X86_XSAVEC || in->op == X86_XSAVES)
+		layout = rfbm | COMPACT;
+	if (la & 63 || !find(c, la, xstate_end(rfbm, layout), TLB_WRITE, &r))
 		return false;
 	use = in_use(s);
-	if (in->op == X86_XSAVEC || in->op == X86_XSAVES) {
+	if (layout) {
 		if (s->mxcsr != MXCSR_INIT)
 			use |= PART_SSE;
 		head[0] = rfbm & use;
-		head[1] = rfbm | COMPACT;
-		put_parts(&r, s, wide, rfbm & use, rfbm & use & PART_SSE);
+		head[1] = layout;
+		put_parts(&r, s, wide, rfbm & use, rfbm & use & PART_SSE, layout);
 		put(&r, AT_HEADER, head, 16);
 		return true;
 	}
 	get(&r, AT_HEADER, head, 8);
 	head[0] = (head[0] & ~rfbm) | (use & rfbm);
 	put_parts(&r, s, wide, in->op == X86_XSAVEOPT ? rfbm & use : rfbm,
-		  rfbm & (PART_SSE | PART_AVX));
+		  rfbm & (PART_SSE | PART_AVX), 0);
 	put(&r, AT_HEADER, head, 8);
 	return true;
 }
@@ -236,13 +240,13 @@ static bool restore(struct cpu *c, const struct x86_insn *in, uint64_t la, uint6
 			return false;
 		rfbm = load;
 	} else {
-		if (la & 63 || !find(c, la, AT_YMMH, TLB_READ, &r))
+		if (la & 63 || !find(c, la, XSAVE_HEADER_END, TLB_READ, &r))
 			return false;
 		get(&r, AT_HEADER, h, N_HEADER);
 		if (!header_ok(c, in, h))
 			return false;
 		load = rfbm & h[0];
-		if (load & PART_AVX && !find(c, la, sizeof(*s), TLB_READ, &r))
+		if (!find(c, la, xstate_end(load, h[1]), TLB_READ, &r))
 			return false;
 		has_mxcsr = h[1] & COMPACT ? load & PART_SSE : rfbm & (PART_SSE | PART_AVX);
 	}
@@ -262,10 +266,14 @@ static bool restore(struct cpu *c, const struct x86_insn *in, uint64_t la, uint6
 		get(&r, AT_XMM, s->xmm, N_XMM);
 	else if (rfbm & PART_SSE)
 		zero(s->xmm, N_XMM);
-	if (load & PART_AVX)
-		get(&r, AT_YMMH, s->ymmh, N_XMM);
-	else if (rfbm & PART_AVX)
-		zero(s->ymmh, N_XMM);
+	for (unsigned k = XSAVE_FIRST; k < XSAVE_N; k++) {
+		uint8_t *to = (uint8_t *)s + xstate_at(k);
+
+		if (load >> k & 1)
+			get(&r, xstate_place(k, h[1]), to, xstate_size(k));
+		else if (rfbm >> k & 1)
+			zero(to, xstate_size(k));
+	}
 	return true;
 }
 

@@ -9,7 +9,7 @@
  * host's own branch predictor state in the way they assume.
  *
  * One socket, one or two threads per core, APIC id = vCPU index. What the operator's template
- * changes comes last (template.c). No LA57, PKU, MONITOR, AVX-512,
+ * changes comes last (template.c). No LA57, PKU, MONITOR,
  * XSAVES, SVM or VMX.
  *
  * Compiled for general registers only, as are model.c and feature.c: translated code asks (fast_sys.c).
@@ -17,6 +17,7 @@
  * Refs: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E; Linux
  * Documentation/virt/kvm/x86/cpuid.rst.
  */
+#include "accel/tcg/cpu/feature.h"
 #include "accel/tcg/cpu/model.h"
 #include "accel/tcg/cpu/reset.h"
 #include "accel/tcg/cpu/seg.h"
@@ -197,6 +198,10 @@ static void basic_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, struct 
 		if (sub == 0) {
 			r->ebx = leaf7_ebx;
 			r->ecx = leaf7_ecx;
+			if (vm->has[X86_FEAT_AVX512]) { /* IFMA; VBMI VBMI2 VNNI BITALG VPOPCNTDQ */
+				r->ebx |= CPUID7_EBX_AVX512 | BIT(21);
+				r->ecx |= BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14);
+			}
 			r->edx = leaf7_edx | (vm->intel ? leaf7_edx_intel : 0);
 			r->eax = vm->intel ? 2 : 0;
 		} else if (sub == 2 && vm->intel) {

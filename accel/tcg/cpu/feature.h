@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+/* AVX512F, DQ, CD, BW, VL in CPUID.7.EBX: X86_FEAT_AVX512 is all of them. */
+#define CPUID7_EBX_AVX512 (1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31)
 enum { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 
 struct feature_bit {

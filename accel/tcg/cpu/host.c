@@ -31,6 +31,16 @@ static bool lzcnt_works(void)
 	return n == 31;
 }
 
+static bool xcr0_has(uint32_t bits)
+{
+	uint32_t lo, hi;
+
+	if (!(leaf_reg(1, 0, CPUID_ECX) >> 27 & 1)) /* OSXSAVE */
+		return false;
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	return (lo & bits) == bits;
+}
+
 void host_features(bool has[X86_N_FEATURES])
 {
 	for (unsigned i = 0; i < X86_N_FEATURES; i++)
@@ -41,18 +51,15 @@ void host_features(bool has[X86_N_FEATURES])
 
 		has[f->feature] = leaf_reg(f->leaf, f->sub, f->reg) >> f->bit & 1;
 	}
+	if ((leaf_reg(7, 0, CPUID_EBX) & CPUID7_EBX_AVX512) != CPUID7_EBX_AVX512 || !xcr0_has(0xe6))
+		has[X86_FEAT_AVX512] = false;
 	if (has[X86_FEAT_AVX2] && lzcnt_works())
 		has[X86_FEAT_LZCNT] = true;
 }
 
 bool host_has_xsave_avx(void)
 {
-	uint32_t lo, hi;
-
-	if (!(leaf_reg(1, 0, CPUID_ECX) >> 27 & 1)) /* OSXSAVE */
-		return false;
-	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	return (lo & 7) == 7 && leaf_reg(1, 0, CPUID_ECX) >> 28 & 1;
+	return xcr0_has(7) && leaf_reg(1, 0, CPUID_ECX) >> 28 & 1;
 }
 
 bool host_is_intel(void)

@@ -18,6 +18,7 @@
 
 #include "accel/tcg/cpu/feature.h"
 #include "accel/tcg/cpu/host.h"
+#include "accel/tcg/cpu/host_insn.h"
 #include "vmm/core/bytes.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
@@ -56,6 +57,14 @@ static const struct row {
 	{X86_FEAT_XSAVEOPT, V3, "xsaveopt", false},
 	{X86_FEAT_XSAVEC, V3, "xsavec", false},
 	{X86_FEAT_LZCNT, V3, "lzcnt", true},
+	/* nothing of these is interpreted: see host_insn.c */
+	{X86_FEAT_AVX512, 0, "avx512", true},
+	{X86_FEAT_IFMA, 0, "ifma", true},
+	{X86_FEAT_VBMI, 0, "vbmi", true},
+	{X86_FEAT_VBMI2, 0, "vbmi2", true},
+	{X86_FEAT_VNNI, 0, "vnni", true},
+	{X86_FEAT_BITALG, 0, "bitalg", true},
+	{X86_FEAT_VPOPCNT, 0, "vpopcntdq", true},
 };
 
 static const char *const names[] = {
@@ -108,6 +117,11 @@ int model_init(struct tcg_vm *vm, const char *name, struct err *e)
 			n += (size_t)snprintf(missing + n, sizeof(missing) - n, " %s", r->name);
 		}
 	}
+	if (vm->has[X86_FEAT_AVX512] && !(vm->has[X86_FEAT_AVX2] && host_insn_create(vm)))
+		vm->has[X86_FEAT_AVX512] = false;
+	for (unsigned i = X86_FEAT_IFMA; i <= X86_FEAT_BF16; i++)
+		if (!vm->has[X86_FEAT_AVX512])
+			vm->has[i] = false;
 	if (!vm->has[X86_FEAT_AVX]) {
 		static const uint8_t with_avx[] = {
 			X86_FEAT_AVX2, X86_FEAT_FMA, X86_FEAT_F16C, X86_FEAT_XSAVE,

@@ -11,6 +11,7 @@
 #include "accel/tcg/cpu/vm.h"
 
 #include "accel/tcg/cpu/exclusive.h"
+#include "accel/tcg/cpu/host_insn.h"
 #include "accel/tcg/cpu/lapic_regs.h"
 #include "accel/tcg/cpu/model.h"
 #include "accel/tcg/cpu/phys.h"
@@ -65,6 +66,7 @@ void tcg_vm_fini(struct tcg_vm *vm)
 	tcg_timer_destroy(vm);
 	exclusive_destroy(vm);
 	phys_fini(vm);
+	host_insn_destroy(vm);
 }
 
 static void cpu_unmap(uint8_t *at)

@@ -51,6 +51,7 @@ struct tcg_vm {
 	enum cpu_model model;
 	bool intel;               /* its vendor; AMD else */
 	bool has[X86_N_FEATURES]; /* what it has of what the translator implements */
+	uint8_t *insn_rw, *insn_rx; /* host_insn.c; NULL without AVX-512 */
 	/* clock.c. Guest TSC = host's + cpu->tsc_offset if tsc_native, else made from
 	 * CLOCK_MONOTONIC; tsc_ref and ns_ref are the two at the VM's creation. */
 	bool tsc_native;

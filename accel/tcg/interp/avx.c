@@ -140,6 +140,7 @@ static void avx_shift_each(struct cpu *c, const struct x86_insn *in)
 #define FMA2(op) { X86_VF##op##PS, simd_fma }, { X86_VF##op##PD, simd_fma }
 
 const struct interp_row interp_rows_avx[] = {
+	{ X86_AVX512, simd_evex },
 	{ X86_VZEROUPPER, avx_zero }, { X86_VZEROALL, avx_zero },
 	{ X86_VBROADCASTSS, avx_broadcast }, { X86_VBROADCASTSD, avx_broadcast },
 	{ X86_VBROADCASTF128, avx_broadcast }, { X86_VBROADCASTI128, avx_broadcast },

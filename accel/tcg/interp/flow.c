@@ -202,6 +202,6 @@ const struct interp_row interp_rows_flow[] = {
 	{X86_INT1, exec_int1}, {X86_INT3, exec_int3}, {X86_INTO, exec_into},
 	{X86_BOUND, exec_bound}, {X86_SYSCALL, exec_syscall}, {X86_SYSRET, exec_syscall},
 	{X86_SYSENTER, exec_syscall}, {X86_SYSEXIT, exec_syscall}, {X86_UD0, exec_ud},
-	{X86_UD1, exec_ud}, {X86_UD2, exec_ud}, {X86_AVX512, exec_ud},
+	{X86_UD1, exec_ud}, {X86_UD2, exec_ud},
 	{0, NULL},
 };

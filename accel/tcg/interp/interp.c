@@ -113,7 +113,9 @@ static void check_gate(struct cpu *c, const struct x86_insn *in, enum gate gate)
 		nm = c->mode & MODE_MP_NM;
 		break;
 	case GATE_VEC:
-		if (in->attr & X86_AT_VEX)
+		if (in->op == X86_AVX512)
+			ud = c->mode & MODE_EVEX_UD;
+		else if (in->attr & X86_AT_VEX)
 			ud = c->mode & MODE_AVX_UD;
 		else if (is_mmx(in))
 			ud = c->cr0 & X86_CR0_EM;

@@ -22,6 +22,8 @@ interp_fn simd_pcmpstr;
 interp_fn simd_cvt_int_fp, simd_cvt_fp_int, simd_cvt_fp_fp, simd_cvt_packed, simd_cvt_half;
 /* fma.c */
 interp_fn simd_fma;
+/* evex.c */
+interp_fn simd_evex;
 /* gather.c */
 interp_fn simd_gather, simd_vmaskmov;
 

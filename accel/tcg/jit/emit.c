@@ -39,7 +39,7 @@ void emit_align_field(struct jit_buf *b, unsigned lead)
 }
 
 /* ModRM, SIB and displacement. */
-static void emit_mem_tail(struct jit_buf *b, unsigned reg, const struct hmem *m)
+static void emit_mem_tail(struct jit_buf *b, unsigned reg, const struct hmem *m, bool disp8)
 {
 	unsigned r = (reg & 7) << 3, mod;
 
@@ -54,7 +54,7 @@ static void emit_mem_tail(struct jit_buf *b, unsigned reg, const struct hmem *m)
 	if (m->disp == 0 && (m->base & 7) != 5)
 		mod = 0;
 	else
-		mod = fits_int8(m->disp) ? 1 : 2;
+		mod = fits_int8(m->disp) && (disp8 || !m->disp) ? 1 : 2;
 	if (m->index != H_NONE || (m->base & 7) == 4) {
 		unsigned index = m->index == H_NONE ? 4 : m->index & 7u;
 
@@ -69,8 +69,16 @@ static void emit_mem_tail(struct jit_buf *b, unsigned reg, const struct hmem *m)
 		emit32(b, (uint32_t)m->disp);
 }
 
-static void emit_enc_head(struct jit_buf *b, const struct henc *e, unsigned rex)
+static void emit_enc_head(struct jit_buf *b, const struct henc *e, unsigned rex, unsigned reg)
 {
+	if (e->evex) {
+		emit8(b, 0x62);
+		emit8(b, ((~rex & 7) << 5) | (~reg & 16) | e->map);
+		emit8(b, (unsigned)e->w << 7 | (~(unsigned)e->vvvv & 15) << 3 | 4 | e->pp);
+		emit8(b, e->p2);
+		emit8(b, e->opcode);
+		return;
+	}
 	if (e->vex) {
 		emit8(b, 0xc4);
 		emit8(b, ((~rex & 7) << 5) | e->map);
@@ -107,7 +115,7 @@ static void emit_imm_bytes(struct jit_buf *b, const uint8_t *imm, unsigned n_imm
 void emit_enc_reg(struct jit_buf *b, const struct henc *e, unsigned reg, unsigned rm,
 		  const uint8_t *imm, unsigned n_imm)
 {
-	emit_enc_head(b, e, (reg >> 3 & 1) << 2 | (rm >> 3 & 1));
+	emit_enc_head(b, e, (reg >> 3 & 1) << 2 | (rm >> 4 & 1) << 1 | (rm >> 3 & 1), reg);
 	emit8(b, 0xc0 | (reg & 7) << 3 | (rm & 7));
 	emit_imm_bytes(b, imm, n_imm);
 }
@@ -118,8 +126,8 @@ void emit_enc_mem(struct jit_buf *b, const struct henc *e, unsigned reg, const s
 	unsigned x = m->index == H_NONE ? 0 : m->index >> 3 & 1u;
 	unsigned base = m->base == H_NONE ? 0 : m->base >> 3 & 1u;
 
-	emit_enc_head(b, e, (reg >> 3 & 1) << 2 | x << 1 | base);
-	emit_mem_tail(b, reg, m);
+	emit_enc_head(b, e, (reg >> 3 & 1) << 2 | x << 1 | base, reg);
+	emit_mem_tail(b, reg, m, !e->evex); /* EVEX scales them */
 	emit_imm_bytes(b, imm, n_imm);
 }
 
@@ -142,7 +150,7 @@ void emit_rm(struct jit_buf *b, unsigned opcode, bool w, unsigned reg, struct hm
 	if (rex)
 		emit8(b, 0x40 | rex);
 	emit8(b, opcode);
-	emit_mem_tail(b, reg, &m);
+	emit_mem_tail(b, reg, &m, true);
 }
 
 void emit_cpu(struct jit_buf *b, unsigned opcode, bool w, unsigned reg, int off)

@@ -31,6 +31,8 @@ struct henc { /* everything of an instruction but its operands */
 	bool rex;    /* a REX prefix even if it says nothing */
 	bool vex;
 	uint8_t vvvv, l, pp;
+	bool evex;   /* registers up to 31; with vvvv's low bits, and the last byte of the prefix */
+	uint8_t p2;
 };
 
 static inline void emit8(struct jit_buf *b, unsigned v)

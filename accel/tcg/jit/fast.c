@@ -164,6 +164,9 @@ struct jit_ret fast_miss(struct cpu *c, uint32_t site, uint64_t la)
 		return group(c, s, la);
 	if (s->flags & SITE_ALIGN && la & (s->size - 1u))
 		return no;
+	if (s->flags & SITE_PARTIAL &&
+	    (s->size > first || c->tlb[c->tlb_idx][acc][cpu_tlb_slot(la)].tag != (la & ~0xfffull)))
+		return no;
 	/* Both ends of the access are canonical or neither is looked at. */
 	if (s->size > first && !la_is_canonical(la + first))
 		return no;

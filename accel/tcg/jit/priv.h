@@ -87,6 +87,7 @@ enum { /* struct jit_site.flags */
 	SITE_COMMIT = 1 << 6, /* stores through the bounce buffer are committed */
 	SITE_GROUP = 1 << 7,  /* checks several accesses: a failure leads to the plain block */
 	SITE_GROUP_WRITE = 1 << 8, /* one of which writes */
+	SITE_PARTIAL = 1 << 9, /* who does not find it in the TLB must not touch it */
 };
 
 struct jit_site { /* a place in emitted code that may call C */
@@ -152,6 +153,7 @@ struct jit {
 	uint32_t stub_enter, stub_exit_saved, stub_resume, stub_dispatch, stub_poll, stub_link,
 		 stub_link_e, stub_miss, stub_commit, stub_interp, stub_simd, stub_jump_miss,
 		 stub_string, stub_system, stub_halt, stub_xsave, stub_xrstor;
+	uint32_t stub_wide[2]; /* state of AVX-512: to memory, from it */
 	uint32_t stub_slot[TLB_N_INDEX][3]; /* by the limit of struct jit_slot */
 	uint32_t stub_page[TLB_N_ACCESS][2]; /* ... of struct jit_page_slot */
 	struct jit_block *blocks;

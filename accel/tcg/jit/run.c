@@ -465,6 +465,8 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 		return restart(c);
 	if (s->flags & SITE_GROUP)
 		return group_miss(c, s, la);
+	if (s->flags & SITE_PARTIAL)
+		goto interpret;
 	if (b->mode & MODE_CS64 && (!la_is_canonical(la) || !la_is_canonical(la + s->size - 1))) {
 		if (s->flags & SITE_SS)
 			cpu_raise_error(c, X86_EXC_SS, 0);
@@ -491,7 +493,8 @@ struct jit_ret run_miss(struct cpu *c, uint32_t site, uint64_t la)
 		fill_slot(c, s, la, (uint64_t)(uintptr_t)p - la);
 		return (struct jit_ret){(uint64_t)(uintptr_t)p - la, JIT_TO_RETRY};
 	}
-	/* Device memory, a page with code, or two pages. */
+interpret:
+	/* Device memory, a page with code, two pages, or a masked operand. */
 	c->jit->st.mem_interp++;
 	next = jit_pc_of(c, b, s->pc_off + s->len);
 	interp_step(c);

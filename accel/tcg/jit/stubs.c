@@ -50,20 +50,59 @@ static void store_byte(struct jit_buf *b, int off, unsigned val)
 	emit8(b, val);
 }
 
+static uint32_t here(const struct jit *j, struct jit_buf *b)
+{
+	while ((uintptr_t)b->p & 15)
+		emit8(b, 0xcc);
+	return (uint32_t)(b->p - j->rw);
+}
+
 /* xsave64 (4) or xrstor64 (5) [rsp + off]; edx:eax is destroyed. */
-static void xstate(struct jit_buf *b, unsigned ext, int off)
+static void xstate(struct jit *j, struct jit_buf *b, unsigned ext, int off)
 {
 	emit_mov_imm(b, H_RAX, XS_MASK);
 	emit_rr(b, 0x31, false, H_RDX, H_RDX);
 	emit8(b, 0x48);
 	emit8(b, 0x0f);
 	emit_cpu(b, 0xae, false, ext, off);
+	if (j->vm->has[X86_FEAT_AVX512]) {
+		emit_lea(b, H_RAX, (struct hmem){H_CPU, H_NONE, 0, off});
+		emit_call_to(b, jit_rw(j, j->stub_wide[ext == 5]));
+	}
+}
+
+/* The rest of the state, of AVX-512, at [rax] as struct xsave_area. */
+static void emit_wide(struct jit *j, struct jit_buf *b, bool load)
+{
+	const struct henc half = {.evex = true, .map = 3, .w = true, .pp = 1, .p2 = 0x48,
+				  .opcode = load ? 0x3a : 0x3b}; /* vinserti64x4, vextracti64x4 */
+	const struct henc full = {.evex = true, .map = 1, .w = true, .pp = 2, .p2 = 0x48,
+				  .opcode = load ? 0x6f : 0x7f}; /* vmovdqu64 */
+	const struct henc mask = {.vex = true, .map = 1, .w = true, .opcode = load ? 0x90 : 0x91};
+	static const uint8_t one = 1;
+
+	j->stub_wide[load] = here(j, b);
+	for (unsigned i = 0; i < 16; i++) {
+		struct henc e = half;
+		int at = (int)offsetof(struct xsave_area, zmmh) + 32 * (int)i;
+
+		e.vvvv = load ? (uint8_t)i : 0;
+		emit_enc_mem(b, &e, i, &(struct hmem){H_RAX, H_NONE, 0, at}, &one, 1);
+		at = (int)offsetof(struct xsave_area, zmm16) + 64 * (int)i;
+		emit_enc_mem(b, &full, i + 16, &(struct hmem){H_RAX, H_NONE, 0, at}, NULL, 0);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		emit_enc_mem(b, &mask, i,
+			     &(struct hmem){H_RAX, H_NONE, 0,
+					    (int)offsetof(struct xsave_area, k) + 8 * (int)i},
+			     NULL, 0);
+	emit8(b, 0xc3);
 }
 
 /* SIMD state from registers to memory; they keep it, too. */
-static void write_simd(struct jit_buf *b, int sp)
+static void write_simd(struct jit *j, struct jit_buf *b, int sp)
 {
-	xstate(b, 4, OFF_XS + sp);
+	xstate(j, b, 4, OFF_XS + sp);
 	emit_store_cpu_imm(b, true, OFF_XS_BV + sp, XS_MASK);
 	emit_store_cpu_imm(b, true, OFF_XS + (int)offsetof(struct xsave_area, fip) + sp, 0);
 	emit_store_cpu_imm(b, true, OFF_XS + (int)offsetof(struct xsave_area, fdp) + sp, 0);
@@ -94,7 +133,7 @@ static void save_simd(struct jit *j, struct jit_buf *b, int sp)
 		return;
 	cmp_byte(b, OFF_SIMD + sp, 0);
 	skip = emit_jcc(b, CC_E);
-	write_simd(b, sp);
+	write_simd(j, b, sp);
 	leave_simd(b, sp);
 	store_byte(b, OFF_SIMD_WANT + sp, 1);
 	emit_fix32(skip, b->p);
@@ -111,19 +150,12 @@ static void restore_simd(struct jit *j, struct jit_buf *b, int sp)
 	skip = emit_jcc(b, CC_E);
 	emit_mov_rr(b, H_R8, H_RDX);
 	emit_mov_rr(b, H_T0, H_RAX);
-	xstate(b, 5, OFF_XS + sp);
+	xstate(j, b, 5, OFF_XS + sp);
 	emit_mov_rr(b, H_RAX, H_T0);
 	emit_mov_rr(b, H_RDX, H_R8);
 	store_byte(b, OFF_SIMD + sp, 1);
 	store_byte(b, OFF_SIMD_WANT + sp, 0);
 	emit_fix32(skip, b->p);
-}
-
-static uint32_t here(const struct jit *j, struct jit_buf *b)
-{
-	while ((uintptr_t)b->p & 15)
-		emit8(b, 0xcc);
-	return (uint32_t)(b->p - j->rw);
 }
 
 /* rdi = cpu, esi = T1, rdx = T0; calls the helper with an aligned stack. `sp`: 8 or 0. */
@@ -376,7 +408,7 @@ static void emit_xstate(struct jit *j, struct jit_buf *b, bool load)
 	if (j->native_simd) {
 		cmp_byte(b, OFF_SIMD + 8, 0);
 		done[n++] = emit_jcc(b, CC_E);
-		write_simd(b, 8);
+		write_simd(j, b, 8);
 		emit_fix32(done[--n], b->p);
 	}
 	call_saved(b, HELPER_XSTATE, 8);
@@ -530,7 +562,7 @@ static void emit_simd(struct jit *j, struct jit_buf *b)
 	no[1] = emit_jcc(b, CC_NE);
 	emit_mov_rr(b, H_T0, H_RAX);
 	emit_mov_rr(b, H_T1, H_RDX);
-	xstate(b, 5, OFF_XS + 8);
+	xstate(j, b, 5, OFF_XS + 8);
 	emit_mov_rr(b, H_RDX, H_T1);
 	emit_mov_rr(b, H_RAX, H_T0);
 	store_byte(b, OFF_SIMD + 8, 1);
@@ -545,6 +577,10 @@ void stubs_emit(struct jit *j)
 {
 	struct jit_buf b = {jit_rw(j, j->hot)};
 
+	if (j->vm->has[X86_FEAT_AVX512]) {
+		emit_wide(j, &b, false);
+		emit_wide(j, &b, true);
+	}
 	emit_enter(j, &b);
 	emit_exit(j, &b);
 	j->stub_dispatch = one_way(j, &b, HELPER_DISPATCH, 0);

@@ -12,6 +12,9 @@
 /* modrm.reg extends the opcode */
 static bool reg_is_opcode(const struct x86_insn *in)
 {
+	if (in->op == X86_AVX512)
+		return in->attr & X86_AT_EVEX && in->map == 1 && in->opcode >= 0x71 &&
+		       in->opcode <= 0x73;
 	if (in->map == 4)
 		return true;
 	if (in->map == 0)
@@ -51,6 +54,8 @@ static bool reg_is_gpr(const struct x86_insn *in)
 	if (in->cls != X86_CL_VEC)
 		return true;
 	switch (in->op) {
+	case X86_AVX512:
+		return x86_avx512_reg_is_gpr(in);
 	case X86_MOVMSKPS: case X86_MOVMSKPD: case X86_PMOVMSKB:
 	case X86_CVTSS2SI: case X86_CVTSD2SI: case X86_CVTTSS2SI: case X86_CVTTSD2SI:
 		return true;
@@ -86,6 +91,8 @@ static struct henc enc_of(const struct x86_insn *in)
 		e.vvvv = in->vex_v;
 		e.l = in->vex_l;
 		e.pp = in->pp;
+		e.evex = in->attr & X86_AT_EVEX;
+		e.p2 = e.evex ? in->bytes[in->opcode_at - 1] : 0;
 		return e;
 	}
 	if (in->map == 0 && in->opcode == 0x82)
@@ -141,7 +148,7 @@ static bool mem_form(struct tr *t, struct henc *e, unsigned reg, bool reg_gpr)
 	for (unsigned i = 0; i < in->n_opnds && i < 4; i++)
 		if (in->opnd[i].kind == X86_OPND_MEM)
 			a.size = in->opnd[i].size;
-	if (!a.size || a.size > 32 || (reg_mem && vvvv_mem) || in->attr & X86_AT_VSIB)
+	if (!a.size || a.size > (e->evex ? 64 : 32) || (reg_mem && vvvv_mem) || in->attr & X86_AT_VSIB)
 		return false;
 	if (in->op == X86_CMPXCHG && high == X86_RAX)
 		return false; /* compares with al, which would be exchanged */
@@ -149,7 +156,8 @@ static bool mem_form(struct tr *t, struct henc *e, unsigned reg, bool reg_gpr)
 		a.align = 16;
 	else if (in->cls == X86_CL_VEC)
 		a.align = (uint8_t)tr_vec_align(in);
-	a.commit = !e->lock && in->op != X86_XCHG;
+	a.partial = x86_avx512_is_partial(in);
+	a.commit = !e->lock && in->op != X86_XCHG && !a.partial;
 	a.pointer = high >= 0;
 	a.free_t1 = reg_mem || vvvv_mem || (t->it->need && t->it->live_in);
 	tr_clobber_mem(t, H_T1, &a);
@@ -297,6 +305,12 @@ bool tr_generic(struct tr *t)
 	unsigned rm = (in->modrm & 7u) | (in->rex & 1u) << 3;
 	bool reg_gpr = reg_is_gpr(in), ok;
 
+	if (in->attr & X86_AT_EVEX) {
+		const uint8_t *p = in->bytes + in->opcode_at;
+
+		reg |= p[-3] & 16 || reg_gpr ? 0 : 16;
+		rm |= in->modrm >= 0xc0 && in->rex & 2 && !rm_is_gpr(in) ? 16 : 0;
+	}
 	if (!(in->attr & X86_AT_MODRM)) {
 		vec_plain(t);
 		return true;

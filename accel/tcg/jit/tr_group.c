@@ -114,7 +114,7 @@ static void add_explicit(struct finder *f, const struct tr *t, unsigned i)
 	for (unsigned k = 0; k < in->n_opnds && k < 4; k++)
 		if (in->opnd[k].kind == X86_OPND_MEM)
 			size = in->opnd[k].size;
-	if (!size || size > 32 || in->addrsize != 8 || in->attr & X86_AT_VSIB)
+	if (!size || size > 32 || x86_avx512_is_partial(in) || in->addrsize != 8 || in->attr & X86_AT_VSIB)
 		return;
 	if (m->seg == X86_FS || m->seg == X86_GS)
 		key.seg = m->seg;

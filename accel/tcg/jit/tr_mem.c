@@ -27,7 +27,7 @@
 static unsigned site_flags(const struct tr *t, const struct tr_access *a)
 {
 	return (a->write ? SITE_WRITE : 0) | (a->align ? SITE_ALIGN : 0) |
-	       (a->write && a->commit ? SITE_COMMIT : 0) |
+	       (a->write && a->commit ? SITE_COMMIT : 0) | (a->partial ? SITE_PARTIAL : 0) |
 	       (t->it->in.mem.seg == X86_SS ? SITE_SS : 0);
 }
 
@@ -519,7 +519,8 @@ static void stack_single(struct tr *t, unsigned reg, int32_t disp, const struct 
 	site = tr_site(t, acc->size,
 				SITE_SLOT | SITE_SS | (acc->write ? SITE_WRITE : 0) |
 					(acc->align ? SITE_ALIGN : 0) |
-					(acc->write && acc->commit ? SITE_COMMIT : 0));
+					(acc->write && acc->commit ? SITE_COMMIT : 0) |
+					(acc->partial ? SITE_PARTIAL : 0));
 
 	miss = acc->align ? slot_check_aligned(t, at, acc->align) : slot_check(t, at, acc->size);
 	back = t->hot.p;

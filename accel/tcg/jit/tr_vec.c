@@ -34,6 +34,8 @@ uint8_t tr_vec_kind(struct jit *j, const struct x86_insn *in, uint32_t mode)
 		return TR_INTERP;
 	if (in->attr & X86_AT_VEX && mode & MODE_AVX_UD)
 		return TR_INTERP;
+	if (in->op == X86_AVX512 && (mode & MODE_EVEX_UD || !(mode & MODE_CS64)))
+		return TR_INTERP;
 	if (!j->vm->has[in->feature] || !jit_host_has(j, in->feature))
 		return TR_INTERP;
 	/* Outside 64-bit code they leave the upper eight registers alone. */
@@ -53,6 +55,8 @@ unsigned tr_vec_align(const struct x86_insn *in)
 		if (in->opnd[i].kind == X86_OPND_MEM)
 			size = in->opnd[i].size;
 	switch (in->op) {
+	case X86_AVX512:
+		return in->ev_align;
 	case X86_MOVAPS: case X86_MOVAPD: case X86_MOVDQA: case X86_MOVNTPS: case X86_MOVNTPD:
 	case X86_MOVNTDQ: case X86_MOVNTDQA:
 		return size;

@@ -116,6 +116,7 @@ struct tr_access {
 	bool free_t1;   /* the operand must not use T1 */
 	bool pointer;   /* the operand must be [T0] alone */
 	bool commit;    /* tr_commit() follows the instruction */
+	bool partial;   /* not all of it may be accessed: only the interpreter knows what faults */
 };
 /* Checks the memory operand of the current instruction; *m addresses it then and may use T0 and
  * T1. EFLAGS are destroyed: call tr_clobber() before. False: leave it to the interpreter. */

@@ -17,13 +17,28 @@ struct evex {
 	uint8_t r4, x, v4, z, b, ll, aaa;
 };
 
+static unsigned place(const struct x86_evex_row *r)
+{
+	return (r->key & EV_MAP_BITS) << 8 | r->opcode;
+}
+
 static const struct x86_evex_row *find_row(const struct x86_insn *in, unsigned map, unsigned w)
 {
-	for (const struct x86_evex_row *r = x86_evex_rows; r->key != 0xff; r++) {
+	unsigned want = map << 8 | in->opcode, lo = 0, hi = x86_n_evex_rows;
+
+	while (lo < hi) { /* the first of them */
+		unsigned mid = (lo + hi) / 2;
+
+		if (place(&x86_evex_rows[mid]) < want)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < x86_n_evex_rows && place(&x86_evex_rows[lo]) == want; lo++) {
+		const struct x86_evex_row *r = &x86_evex_rows[lo];
 		unsigned row_w = r->key >> 4 & 3;
 
-		if (r->opcode != in->opcode || (r->key & EV_MAP_BITS) != map ||
-		    (r->key >> 2 & 3) != in->pp || (row_w < 2 && row_w != w))
+		if ((r->key >> 2 & 3) != in->pp || (row_w < 2 && row_w != w))
 			continue;
 		if (r->reg < 8 && r->reg != (in->modrm >> 3 & 7))
 			continue;
@@ -61,6 +76,16 @@ static unsigned mem_bytes(const struct x86_insn *in, const struct x86_evex_row *
 	case ET_NONE: return 0;
 	default: return full;
 	}
+}
+
+/* Elements that bits of the mask stand for; n: bytes of memory. */
+static unsigned elements(const struct x86_insn *in, const struct x86_evex_row *r, unsigned n)
+{
+	unsigned full = 16u << in->vex_l;
+
+	if (in->ev & (X86_EV_BROADCAST | X86_EV_ANY))
+		n = r->tuple == ET_HV ? full / 2 : full;
+	return n / in->elem;
 }
 
 static struct x86_opnd *add(struct x86_insn *in, unsigned rc, unsigned reg, unsigned size)
@@ -298,6 +323,7 @@ enum x86_decode_result evex_decode(struct cursor *c, struct x86_insn *in)
 			in->mem.disp *= r->tuple == ET_PACK ? in->elem : n;
 		if (vsib && c->mode == X86_MODE64 && p.v4)
 			in->mem.index |= 16;
+		in->n_elem = (uint8_t)elements(in, r, n);
 		in->ev_align = r->tuple == ET_FVMA ? (uint8_t)n : 0;
 		if (!operands(c, in, r, &p, n))
 			return cursor_invalid(c, in);

@@ -50,6 +50,7 @@ struct x86_evex_row {
 	uint16_t flags;
 	uint8_t feature;
 };
-extern const struct x86_evex_row x86_evex_rows[];
+extern const struct x86_evex_row x86_evex_rows[]; /* by map and opcode */
+extern const unsigned x86_n_evex_rows;
 
 #endif

@@ -130,6 +130,7 @@ struct x86_insn {
 	uint8_t vex_v;   /* vvvv register, VEX only */
 	uint8_t mask;    /* EVEX: opmask register, 0: none */
 	uint8_t elem;    /* X86_AVX512: bytes of an element in memory */
+	uint8_t n_elem;  /* X86_AVX512: elements that the mask has bits for */
 	uint8_t ev_align; /* X86_AVX512: the memory operand's alignment, 0: any */
 	uint16_t ev;     /* X86_EV_* */
 	uint8_t rex;     /* raw REX byte 0x40..0x4f, or the equivalent bits from VEX; 0 if none */
@@ -147,6 +148,19 @@ struct x86_insn {
 	int64_t imm, imm2;
 	uint8_t bytes[X86_MAX_INSN_BYTES];
 };
+
+/* X86_AVX512: modrm.reg names a general register; if not so, such an operand is in modrm.rm. */
+static inline bool x86_avx512_reg_is_gpr(const struct x86_insn *in)
+{
+	return in->opnd[0].kind == X86_OPND_REG && in->opnd[0].rc == X86_RC_GPR && in->map != 3 &&
+	       in->opcode != 0x7e;
+}
+
+/* X86_AVX512: elements of the memory operand may be left out by the mask, and do not fault then. */
+static inline bool x86_avx512_is_partial(const struct x86_insn *in)
+{
+	return in->op == X86_AVX512 && in->mask && !(in->ev & X86_EV_WHOLE);
+}
 
 enum x86_decode_result {
 	X86_DECODE_OK,

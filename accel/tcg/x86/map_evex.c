@@ -285,5 +285,5 @@ const struct x86_evex_row x86_evex_rows[] = {
 	R(3, 0x73, P66 | WX, VHWI, FV, D, 0, L7, VBMI2),
 	R(3, 0xce, P66 | W1, VHWI, FV, Q, NF, L7, GFNI),
 	R(3, 0xcf, P66 | W1, VHWI, FV, Q, NF, L7, GFNI),
-	{ .key = 0xff }, /* the end */
 };
+const unsigned x86_n_evex_rows = sizeof(x86_evex_rows) / sizeof(x86_evex_rows[0]);

@@ -180,6 +180,23 @@ static void random_fp_state(struct native_rng *r, struct xsave_area *xs)
 		if (native_pick(r, 4))
 			interesting_bytes(r, xs->ymmh[i], 16);
 	}
+	for (unsigned i = 0; i < 16; i++) {
+		if (native_pick(r, 4))
+			interesting_bytes(r, xs->zmmh[i], 32);
+		interesting_bytes(r, xs->zmm16[i], 64);
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		xs->k[i] = native_random(r);
+		if (native_pick(r, 4) == 0)
+			xs->k[i] = native_pick(r, 2) ? 0 : ~0ull;
+		else if (native_pick(r, 2))
+			xs->k[i] &= native_random(r) & native_random(r);
+	}
+	if (!native_has_wide()) {
+		memset(xs->k, 0, sizeof(xs->k));
+		memset(xs->zmmh, 0, sizeof(xs->zmmh));
+		memset(xs->zmm16, 0, sizeof(xs->zmm16));
+	}
 	xs->xstate_bv = 7;
 }
 
@@ -267,22 +284,32 @@ static void set_disp(struct native_case *c, int64_t disp)
 	x86_decode(c->in.bytes, c->in.len, X86_MODE64, &c->in);
 }
 
+/* Where byte `at` of vector register `reg` is. */
+static uint8_t *vector_byte(struct xsave_area *xs, unsigned reg, unsigned at)
+{
+	if (reg >= 16)
+		return &xs->zmm16[reg - 16][at];
+	return at < 16 ? &xs->xmm[reg][at] : at < 32 ? &xs->ymmh[reg][at - 16] : &xs->zmmh[reg][at - 32];
+}
+
 static void steer_vsib(struct native_rng *r, struct native_case *c, uint64_t target)
 {
 	const struct x86_mem *m = &c->in.mem;
 	bool wide = c->in.op == X86_VPGATHERQD || c->in.op == X86_VPGATHERQQ ||
-		    c->in.op == X86_VGATHERQPS || c->in.op == X86_VGATHERQPD;
+		    c->in.op == X86_VGATHERQPS || c->in.op == X86_VGATHERQPD ||
+		    c->in.ev & X86_EV_INDEX64;
 	unsigned n = wide ? 4 : 8;
 	bool rough = native_pick(r, 8) == 0;
 
+	if (c->in.op == X86_AVX512)
+		n *= 2;
 	for (unsigned i = 0; i < n; i++) {
 		int64_t v = (int64_t)native_pick(r, 2000 / m->scale) - 1000 / m->scale;
 		unsigned at = i * (wide ? 8 : 4), len = wide ? 8 : 4;
 
 		if (rough && native_pick(r, 4) == 0)
 			v = (int64_t)interesting_int(r);
-		memcpy(at < 16 ? c->before.xs.xmm[m->index] + at : c->before.xs.ymmh[m->index] + at - 16,
-		       &v, len);
+		memcpy(vector_byte(&c->before.xs, m->index, at), &v, len);
 	}
 	target = NATIVE_DATA + 2048 + (target & 0x7ff);
 	if (m->base < 16)

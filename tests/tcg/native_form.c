@@ -30,6 +30,9 @@ static uint64_t key_of(const struct x86_insn *in)
 			rc = X86_RC_GPR;
 		h = mix(h, o->kind | rc << 8 | o->size << 16);
 	}
+	if (in->op == X86_AVX512)
+		h = mix(h, 1 + in->ev + (in->mask ? 1 << 12 : 0) + (in->attr & X86_AT_EVEX ? 1 << 13 : 0) +
+			   (in->opcode >= 0x71 && in->opcode <= 0x73 ? in->modrm & 0x38u : 0) * 1024);
 	/* Which opcodes of a group or of x87 come to the same operation. */
 	if (in->map == 4)
 		h = mix(h, in->modrm & (in->modrm >= 0xc0 ? 0xf8 : 0x38));
@@ -39,9 +42,18 @@ static uint64_t key_of(const struct x86_insn *in)
 /* --- encoding --- */
 
 static unsigned encode_opcode(const struct native_form *f, uint8_t *b, unsigned n, unsigned rxb,
-			      unsigned v, bool two_byte_vex, bool plain_rex)
+			      unsigned v, bool two_byte_vex, bool plain_rex, unsigned extra)
 {
-	if (f->vex) {
+	if (f->evex) {
+		unsigned p2 = extra >> 1 & 7;
+
+		b[n++] = 0x62;
+		b[n++] = (uint8_t)((~rxb & 7) << 5 | (extra & 1) << 4 | f->map);
+		b[n++] = (uint8_t)((unsigned)f->w << 7 | (~v & 15) << 3 | 4 | f->pp);
+		p2 = f->mask ? p2 ? p2 : 1 : 0;
+		b[n++] = (uint8_t)((unsigned)f->z << 7 | (unsigned)f->l << 5 | (unsigned)f->b << 4 |
+				   (extra >> 1 & 8) | p2);
+	} else if (f->vex) {
 		unsigned tail = (~v & 15) << 3 | (unsigned)f->l << 2 | f->pp;
 
 		if (two_byte_vex && f->map == 1 && !f->w) {
@@ -72,7 +84,7 @@ static void encode_first(const struct native_form *f, uint8_t b[16])
 
 	memset(b, 0x11, 16);
 	memcpy(b, f->pfx, n);
-	n = encode_opcode(f, b, n, 0, 0, false, false);
+	n = encode_opcode(f, b, n, 0, 0, false, false, 0x13);
 	b[n++] = f->modrm;
 	if (f->modrm < 0xc0 && (f->modrm & 7) == 4)
 		b[n] = 0x51; /* with SIB: rcx + 2 * rdx */
@@ -91,18 +103,18 @@ static void encode_random(const struct native_form *f, struct native_rng *r, uin
 		b[n++] = more[native_pick(r, sizeof(more))];
 	memcpy(b + n, f->pfx, f->n_pfx);
 	n = encode_opcode(f, b, n + f->n_pfx, rxb, native_pick(r, 2) ? native_pick(r, 16) : 0,
-			  native_pick(r, 2), plain);
+			  native_pick(r, 2), plain, native_pick(r, 4) ? native_pick(r, 8) << 1 | 0x11 : native_pick(r, 32));
 	if (f->has_modrm) {
 		if (modrm < 0xc0) {
 			modrm = (modrm & 0x38) | native_pick(r, 3) << 6 | native_pick(r, 8);
-			if (native_pick(r, 4) == 0)
-				modrm = (modrm & 0x38) | 4; /* a SIB byte */
+			if (native_pick(r, 4) == 0 || (f->modrm & 7) == 4)
+				modrm = (modrm & 0x38) | (modrm & 0xc0) | 4; /* a SIB byte */
 		} else if (f->map != 4) {
 			modrm = (modrm & 0xf8) | native_pick(r, 8);
 		} else {
 			modrm = (modrm & 0xf8) | (native_pick(r, 2) ? native_pick(r, 8) : modrm & 7);
 		}
-		if (native_pick(r, 4) && f->map != 4)
+		if (native_pick(r, 4) && f->map != 4 && !(f->evex && (f->opcode & 0xfc) == 0x70))
 			modrm = (modrm & 0xc7) | native_pick(r, 8) << 3;
 		b[n++] = (uint8_t)modrm;
 	}
@@ -170,7 +182,40 @@ static bool add_opcode(struct native_forms *f, struct native_form *cand, void *c
 	return true;
 }
 
-static bool add_all(struct native_forms *f, void *ctx,
+static bool add_evex(struct native_forms *f, unsigned map, unsigned op, void *ctx,
+		     enum native_why (*why)(void *ctx, const struct x86_insn *in))
+{
+	bool group = map == 1 && op >= 0x71 && op <= 0x73;
+
+	for (unsigned k = 0; k < 8 * 4 * 8; k++) {
+		struct native_form c = {
+			.map = (uint8_t)map, .opcode = (uint8_t)op, .vex = 1, .evex = 1,
+			.w = k & 1, .pp = k >> 1 & 3, .l = k >> 3 & 3, .b = k >> 5 & 1,
+			.mask = k >> 6 & 1, .z = k >> 7 & 1,
+		};
+
+		if (c.z && !c.mask)
+			continue;
+		for (unsigned modrm = 0; modrm < 256; modrm++) {
+			unsigned low = modrm & 0xc7;
+
+			if ((low != 1 && low != 4 && low != 0xc2) || (modrm & 0x38 && !group))
+				continue;
+			c.modrm = (uint8_t)modrm;
+			if (!consider(f, &c, ctx, why))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* With VEX only these are X86_AVX512. */
+static bool maybe_mask_op(unsigned map, unsigned op)
+{
+	return map == 3 ? op >> 4 == 3 : map == 1 && (op >> 4 == 4 || op >> 4 == 9);
+}
+
+static bool add_all(struct native_forms *f, unsigned only, void *ctx,
 		    enum native_why (*why)(void *ctx, const struct x86_insn *in))
 {
 	static const struct {
@@ -186,7 +231,7 @@ static bool add_all(struct native_forms *f, void *ctx,
 		for (unsigned op = 0; op < 256; op++) {
 			bool x87 = map == 0 && (op & 0xf8) == 0xd8;
 
-			for (unsigned p = 0; p < 8; p++)
+			for (unsigned p = 0; p < 8 && only != X86_AVX512; p++)
 				for (unsigned w = 0; w < 2; w++) {
 					struct native_form c = {
 						.map = x87 ? 4 : (uint8_t)map,
@@ -197,6 +242,9 @@ static bool add_all(struct native_forms *f, void *ctx,
 					memcpy(c.pfx, pfx[p].b, 3);
 					ok = ok && add_opcode(f, &c, ctx, why);
 				}
+			ok = ok && (!map || add_evex(f, map, op, ctx, why));
+			if (only == X86_AVX512 && !maybe_mask_op(map, op))
+				continue;
 			for (unsigned k = 0; map && k < 16; k++) {
 				struct native_form c = {
 					.map = (uint8_t)map, .opcode = (uint8_t)op, .vex = 1,
@@ -221,7 +269,7 @@ static int by_op(const void *a, const void *b, void *ctx)
 	return x < y ? -1 : x > y;
 }
 
-bool native_forms_create(struct native_forms *f, void *ctx,
+bool native_forms_create(struct native_forms *f, unsigned only, void *ctx,
 			 enum native_why (*why)(void *ctx, const struct x86_insn *in))
 {
 	memset(f, 0, sizeof(*f));
@@ -229,7 +277,7 @@ bool native_forms_create(struct native_forms *f, void *ctx,
 	f->form = calloc(f->max, sizeof(*f->form));
 	f->buckets = calloc(N_BUCKETS, sizeof(*f->buckets));
 	f->todo = calloc(f->max, sizeof(*f->todo));
-	if (!f->form || !f->buckets || !f->todo || !add_all(f, ctx, why))
+	if (!f->form || !f->buckets || !f->todo || !add_all(f, only, ctx, why))
 		return false;
 	for (unsigned i = 0; i < f->n; i++)
 		if (f->form[i].why == NATIVE_EXECUTED)

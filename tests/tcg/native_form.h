@@ -21,6 +21,7 @@ enum native_why { /* a form is not executed */
 struct native_form {
 	uint64_t key;
 	uint16_t op;
+	uint8_t evex, b, z, mask; /* EVEX: with vex set, too */
 	uint8_t vex, l, w, pp, map, opcode, modrm, has_modrm, rex_w;
 	uint8_t pfx[3], n_pfx;
 	uint8_t why;
@@ -38,8 +39,8 @@ struct native_forms {
 	unsigned n_ops;
 };
 
-/* why(): whether and why not. */
-bool native_forms_create(struct native_forms *f, void *ctx,
+/* why(): whether and why not. only: that operation's, or X86_INVALID. */
+bool native_forms_create(struct native_forms *f, unsigned only, void *ctx,
 			 enum native_why (*why)(void *ctx, const struct x86_insn *in));
 /* A form by chance (half the time by operation first), encoded with random operands: c->in. */
 struct native_form *native_forms_pick(struct native_forms *f, struct native_rng *r,

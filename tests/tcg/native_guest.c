@@ -8,6 +8,7 @@
 #include "accel/tcg/interp/interp.h"
 #include "accel/tcg/jit/jit.h"
 #include "accel/tcg/jit/priv.h"
+#include "accel/tcg/cpu/xstate.h"
 #include "vmm/core/err.h"
 
 #include <string.h>
@@ -122,7 +123,7 @@ bool native_guest_create(struct native_guest *g, const char *debug)
 		 X86_CR4_FSGSBASE | X86_CR4_UMIP | X86_CR4_PGE;
 	c->efer = X86_EFER_SCE | X86_EFER_NXE | X86_EFER_LME | X86_EFER_LMA;
 	c->cr3 = GPA_TABLES;
-	c->xcr0 = 7;
+	c->xcr0 = xstate_allowed(&g->vm);
 	c->gdt = (struct x86_table){ KERNEL_BASE + GPA_GDT, 0x1f };
 	c->idt = (struct x86_table){ KERNEL_BASE + GPA_IDT, 16 * N_VECTORS - 1 };
 	/* no I/O permission bitmap */

@@ -9,6 +9,7 @@
 #include "native_host.h"
 
 #include <asm/prctl.h>
+#include <cpuid.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,8 @@ struct stub_data {
 	const void *exit;    /* 0x098 */
 	uint32_t own_mxcsr;  /* 0x0a0 */
 	uint16_t own_fcw;    /* 0x0a4 */
-	uint8_t pad0[0x100 - 0xa6];
+	uint8_t wide;        /* 0x0a6: AVX-512 state, too */
+	uint8_t pad0[0x100 - 0xa7];
 	uint64_t gpr_out[16]; /* 0x100 */
 	uint64_t rflags_out;  /* 0x180 */
 	uint8_t pad1[0x400 - 0x188]; /* the stack: 0x300 downwards */
@@ -45,6 +47,17 @@ struct stub_data {
 };
 
 /* clang-format off */
+/* AVX-512 state where struct xsave_area has it. */
+#define LO(n) "vinserti64x4 $1, 896+32*" #n "(%rbx), %zmm" #n ", %zmm" #n "\n"
+#define LO_OUT(n) "vextracti64x4 $1, %zmm" #n ", 896+32*" #n "(%rbx)\n"
+#define HI(n) "vmovdqu64 1408+64*(" #n "-16)(%rbx), %zmm" #n "\n"
+#define HI_OUT(n) "vmovdqu64 %zmm" #n ", 1408+64*(" #n "-16)(%rbx)\n"
+#define K(n) "kmovq 832+8*" #n "(%rbx), %k" #n "\n"
+#define K_OUT(n) "kmovq %k" #n ", 832+8*" #n "(%rbx)\n"
+#define ALL8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define ALL16(X) ALL8(X) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define ALL32(X) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) \
+	X(29) X(30) X(31)
 __asm__(
 	".pushsection .text\n"
 	".globl native_stub, native_stub_exit, native_stub_back, native_serialize\n"
@@ -55,6 +68,9 @@ __asm__(
 	"	fnstcw 0x3a5b70a4\n"
 	"	mov $7, %eax\n	xor %edx, %edx\n"
 	"	xrstor 0x3a5b7400\n"
+	"	cmpb $0, 0x3a5b70a6\n	je 2f\n	mov $0x3a5b7400, %ebx\n"
+	ALL16(LO) ALL32(HI) ALL8(K)
+	"2:\n"
 	"	mov $0x3a5b7300, %esp\n"
 	"	pushq 0x3a5b7080\n	popfq\n"
 	"	mov 0x3a5b7000, %rax\n	mov 0x3a5b7008, %rcx\n"
@@ -80,6 +96,9 @@ __asm__(
 	"	pushq $2\n	popfq\n"
 	"	mov $7, %eax\n	xor %edx, %edx\n"
 	"	xsave 0x3a5b8000\n"
+	"	cmpb $0, 0x3a5b70a6\n	je 2f\n	mov $0x3a5b8000, %ebx\n"
+	ALL16(LO_OUT) ALL32(HI_OUT) ALL8(K_OUT)
+	"2:\n"
 	"native_stub_back:\n"
 	"	mov 0x3a5b7090, %rsp\n"
 	"	fninit\n	fldcw 0x3a5b70a4\n	ldmxcsr 0x3a5b70a0\n	vzeroupper\n"
@@ -128,6 +147,17 @@ static void fill_initial(struct xsave_area *xs, uint64_t bv)
 		memset(xs->ymmh, 0, sizeof(xs->ymmh));
 }
 
+/* A component of a signal frame, where the host has it. */
+static void get_part(const uint8_t *fp, uint64_t bv, unsigned k, void *to, unsigned n)
+{
+	uint32_t size, at, c, d;
+
+	memset(to, 0, n);
+	__cpuid_count(0xd, k, size, at, c, d);
+	if (bv >> k & 1 && size == n)
+		memcpy(to, fp + at, n);
+}
+
 static void leave(ucontext_t *uc)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
@@ -146,6 +176,11 @@ static void leave(ucontext_t *uc)
 	memcpy(a->xs.ymmh, fp + 576, sizeof(a->xs.ymmh));
 	memcpy(&bv, fp + 512, 8);
 	fill_initial(&a->xs, bv);
+	if (host.stub->wide) {
+		get_part(fp, bv, 5, a->xs.k, sizeof(a->xs.k));
+		get_part(fp, bv, 6, a->xs.zmmh, sizeof(a->xs.zmmh));
+		get_part(fp, bv, 7, a->xs.zmm16, sizeof(a->xs.zmm16));
+	}
 	if (a->vector == X86_EXC_BP) {
 		a->vector = NATIVE_NO_FAULT;
 		a->rip--;
@@ -174,6 +209,7 @@ static void on_signal(int sig, siginfo_t *info, void *ctx)
 		memcpy(&fi, (uint8_t *)uc->uc_mcontext.fpregs + 464, sizeof(fi));
 		if (fi.magic == FP_XSTATE_MAGIC && (fi.xfeatures & 7) == 7)
 			host.fp_bytes = fi.extended_size;
+		host.stub->wide = (fi.xfeatures & 0xe0) == 0xe0;
 		host.phase = PHASE_NONE;
 		return;
 	default: /* a fault of the test program itself */
@@ -260,6 +296,11 @@ void native_run(const struct native_state *before, struct native_state *after)
 	after->vector = NATIVE_NO_FAULT;
 	after->error = 0;
 	after->cr2 = 0;
+}
+
+bool native_has_wide(void)
+{
+	return host.stub->wide;
 }
 
 uint64_t native_fs_base(void)

@@ -29,7 +29,7 @@ enum { NATIVE_NO_FAULT = -1 };
 
 struct native_state {
 	uint64_t gpr[16], rip, rflags;
-	struct xsave_area xs; /* fields up to ymmh; xstate_bv is not compared */
+	struct xsave_area xs; /* xstate_bv is not compared */
 	int vector; /* exception, or NATIVE_NO_FAULT */
 	uint32_t error;
 	uint64_t cr2;
@@ -40,6 +40,7 @@ bool native_init(void);
 /* Breakpoints around it; behind it the way out, or, if it may branch, breakpoints as well. */
 void native_set_code(const uint8_t *bytes, unsigned n, bool branches);
 void native_run(const struct native_state *before, struct native_state *after);
+bool native_has_wide(void); /* AVX-512 state is set and taken */
 uint64_t native_fs_base(void);
 
 #endif

@@ -257,12 +257,57 @@ Test(cpuid, xsave_sizes_follow_xcr0)
 {
 	struct rig *r = rig_create(1);
 
+	r->vm.has[X86_FEAT_AVX512] = false; /* the host may have it */
 	cr_assert_eq(leaf(r, 0xd, 0).ebx, 576);
 	cr_assert_eq(leaf(r, 0xd, 0).ecx, 832);
 	r->c->xcr0 = 7;
 	cr_assert_eq(leaf(r, 0xd, 0).ebx, 832);
 	cr_assert_eq(leaf(r, 0xd, 2).eax, 256);
 	cr_assert_eq(leaf(r, 0xd, 2).ebx, 576);
+	rig_destroy(r);
+}
+
+static void do_xsetbv(struct cpu *c, void *arg)
+{
+	cpu_xsetbv(c, 0, *(const uint64_t *)arg);
+}
+
+static int xsetbv(struct rig *r, uint64_t val)
+{
+	return rig_catch(r->c, do_xsetbv, &val).vector;
+}
+
+/* Of AVX-512, on a host that may lack it: only what CPUID and XCR0 say. */
+Test(cpuid, avx512_has_its_bits_and_components)
+{
+	static const uint16_t place[8][2] = {{0, 0}, {0, 0}, {256, 576}, {0, 0}, {0, 0},
+					     {64, 832}, {512, 896}, {1024, 1408}};
+	static const uint8_t bad[] = {0x27, 0x67, 0xa7, 0xc7, 0xe3, 0xe1, 0xe6, 0xef};
+	struct rig *r = rig_create(1);
+
+	for (unsigned f = X86_FEAT_AVX512; f <= X86_FEAT_VPOPCNT; f++)
+		r->vm.has[f] = true;
+	r->vm.has[X86_FEAT_VNNI] = false;
+	cr_assert_eq(leaf(r, 7, 0).ebx & 0xd0230000, 0xd0230000);
+	cr_assert_eq(leaf(r, 7, 0).ecx & 0x5842, 0x5042);
+	cr_assert_eq(leaf(r, 0xd, 0).eax, 0xe7);
+	cr_assert_eq(leaf(r, 0xd, 0).ecx, 2432);
+	for (unsigned k = 2; k < 8; k++) {
+		cr_assert_eq(leaf(r, 0xd, k).eax, place[k][0]);
+		cr_assert_eq(leaf(r, 0xd, k).ebx, place[k][1]);
+		cr_assert_eq(leaf(r, 0xd, k).ecx, 0);
+	}
+	r->c->cr4 |= X86_CR4_OSXSAVE;
+	for (unsigned i = 0; i < sizeof(bad); i++)
+		cr_expect(xsetbv(r, bad[i]) == X86_EXC_GP, "%#x", bad[i]);
+	cr_assert_eq(xsetbv(r, 7), -1);
+	cr_assert(r->c->mode & MODE_EVEX_UD);
+	cr_assert_eq(xsetbv(r, 0xe7), -1);
+	cr_assert_eq(leaf(r, 0xd, 0).ebx, 2432);
+	cr_assert_eq(leaf(r, 0xd, 1).ebx, 2432);
+	r->vm.has[X86_FEAT_AVX512] = false;
+	cr_assert_eq(leaf(r, 7, 0).ebx & 0xd0030000, 0);
+	cr_expect(xsetbv(r, 0xe7) == X86_EXC_GP);
 	rig_destroy(r);
 }
 

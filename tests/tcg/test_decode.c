@@ -11,7 +11,7 @@
  */
 #include "chance.h"
 
-#include "accel/tcg/x86/insn.h"
+#include "accel/tcg/x86/evex.h"
 
 #include <Zydis/Zydis.h>
 #include <stdio.h>
@@ -682,6 +682,23 @@ static void make_case(struct state *s, uint8_t *b, unsigned mode)
 		b[n] = 0x84;
 }
 
+/* The rows are looked up by halving. */
+static void check_row_order(struct state *s)
+{
+	unsigned last = 0;
+
+	for (unsigned i = 0; i < x86_n_evex_rows; i++) {
+		const struct x86_evex_row *r = &x86_evex_rows[i];
+		unsigned place = (r->key & EV_MAP_BITS) << 8 | r->opcode;
+
+		if (place < last) {
+			printf("rows out of order at map %u, opcode %02x\n", place >> 8, place & 255);
+			s->n_bad++;
+		}
+		last = place;
+	}
+}
+
 /* Instructions of too many bytes are refused at exactly 16. */
 static void check_length_limit(struct state *s)
 {
@@ -753,6 +770,7 @@ int main(int argc, char **argv)
 		ZydisDecoderEnableMode(&s.zyd[i], ZYDIS_DECODER_MODE_WBNOINVD, 1);
 	}
 	check_length_limit(&s);
+	check_row_order(&s);
 	check_prefixes_and_opcodes(&s);
 	for (unsigned long i = 0; i < n; i++) {
 		unsigned mode = pick(&s, 4);

@@ -45,6 +45,10 @@ static void random_bytes(struct rig *r, void *p, unsigned n)
 		b[i] = (uint8_t)(rig_random(r) >> 32);
 }
 
+/* Areas with AVX-512's components; the host need not have any, as no vector instruction is executed
+ * by it then. */
+static bool wide;
+
 /* Some components in their initial state, some not. */
 static void random_image(struct rig *r, struct xsave_area *x)
 {
@@ -63,6 +67,14 @@ static void random_image(struct rig *r, struct xsave_area *x)
 		random_bytes(r, x->xmm[rig_pick(r, 16)], 16);
 	if (rig_pick(r, 2))
 		random_bytes(r, x->ymmh[rig_pick(r, 16)], 16);
+	for (unsigned k = 0; wide && k < 3; k++) {
+		if (rig_pick(r, 2))
+			x->k[rig_pick(r, 8)] = rig_random(r);
+		if (rig_pick(r, 2))
+			random_bytes(r, x->zmmh[rig_pick(r, 16)], 32);
+		if (rig_pick(r, 2))
+			random_bytes(r, x->zmm16[rig_pick(r, 16)], 64);
+	}
 	if (rig_pick(r, 2))
 		x->mxcsr = (rig_random(r) & 0xe03f) | 0x1f80;
 	if (rig_pick(r, 12) == 0)
@@ -71,8 +83,10 @@ static void random_image(struct rig *r, struct xsave_area *x)
 
 static void random_header(struct rig *r, struct xsave_area *x)
 {
-	x->xcomp_bv = rig_pick(r, 2) ? COMPACT | (rig_pick(r, 3) ? 7 : rig_pick(r, 8)) : 0;
-	x->xstate_bv = rig_pick(r, 8);
+	uint64_t more = wide ? rig_random(r) & 0xe0 : 0;
+
+	x->xcomp_bv = rig_pick(r, 2) ? COMPACT | (rig_pick(r, 3) ? 7 : rig_pick(r, 8)) | more : 0;
+	x->xstate_bv = rig_pick(r, 8) | (wide ? rig_random(r) & 0xe0 : 0);
 	if (x->xcomp_bv && rig_pick(r, 8))
 		x->xstate_bv &= x->xcomp_bv;
 	if (rig_pick(r, 12) == 0)
@@ -180,7 +194,15 @@ static bool one(struct rig *r, enum fix_mode mode)
 	fixture_set_mode(r->ref, mode);
 	if (rig_pick(r, 50) == 0 || r->jit->c->shutdown)
 		fixture_set_mode(r->jit, mode);
+	for (unsigned i = 0; i < 2; i++) {
+		struct cpu *x = i ? r->jit->c : c;
+
+		x->vm->has[X86_FEAT_AVX512] = wide;
+		x->xcr0 = wide ? 0xe7 : 7;
+	}
 	random_state(r, align);
+	if (wide && rig_pick(r, 4))
+		c->gpr[X86_RAX] |= 0xe0;
 	if (rig_pick(r, 8)) {
 		uint64_t la = c->gpr[X86_RSI];
 
@@ -213,7 +235,7 @@ static bool one(struct rig *r, enum fix_mode mode)
 
 static int run_mode(enum fix_mode mode, unsigned long cases, uint64_t seed, uint64_t *fast)
 {
-	struct rig *r = rig_create(mode, NULL);
+	struct rig *r = rig_create(mode, wide ? "nosimd" : NULL);
 	int bad = 0;
 
 	r->seed = seed;
@@ -240,6 +262,9 @@ int main(void)
 
 	bad += run_mode(FIX_USER, n / 2, s, &fast);
 	bad += run_mode(FIX_LONG, n / 2, s, &fast);
+	wide = true;
+	bad += run_mode(FIX_USER, n / 2, s, &fast);
+	n += n / 2;
 	if (!bad && fast < n / 2) {
 		fprintf(stderr, "only %llu of %lu without the interpreter\n",
 			(unsigned long long)fast, n);

@@ -8,7 +8,8 @@ Boots Debian's cloud kernel (tools/guests) in Debian's bochs (packages bochs, bo
 initramfs that holds a busybox and the FILEs, in /, with the shared libraries they name, and has its
 shell run COMMAND. Prints what that prints; the exit status is COMMAND's. For example
 
-    tests/tcg/avx512_bochs.py 'MAYFLY_OP=avx512 /test_native 1000' build-test/tests/tcg/test_native
+    tests/tcg/avx512_bochs.py 'MAYFLY_TEST_DEBUG=avx512 MAYFLY_OP=avx512 /test_native 1000' \
+        build-test/tests/tcg/test_native
 
 Neither BIOS nor boot loader: a ROM of a few instructions enters the kernel's 32-bit entry point with
 boot parameters, kernel and initramfs that it reads from a disk. Not part of tools/test: the boot

@@ -382,6 +382,13 @@ static void report(struct test *t, const struct native_case *cs, const char *who
 		return;
 	t->n_bad++;
 	t->bad[cs->in.op]++;
+	if (cs->in.op == X86_AVX512) { /* an example per opcode */
+		static bool shown[4][256];
+
+		if (!shown[cs->in.map][cs->in.opcode])
+			t->n_examples[cs->in.op] = 0;
+		shown[cs->in.map][cs->in.opcode] = true;
+	}
 	if (t->n_examples[cs->in.op]++ < MAX_EXAMPLES) {
 		printf("%s: ", who);
 		print_example(cs, d, h);
@@ -403,6 +410,13 @@ static void run_case(struct test *t, struct native_case *cs)
 		report(t, cs, "decoder", &d, &h);
 	}
 	native_run(&cs->before, &h);
+	/* The decoder takes what the host does not: the interpreter would end this process. */
+	if (cs->in.op == X86_AVX512 && h.vector == X86_EXC_UD) {
+		d.len = 0;
+		note(&d, "vector", (uint64_t)h.vector, (uint64_t)NATIVE_NO_FAULT);
+		report(t, cs, "decoder", &d, &h);
+		return;
+	}
 	native_guest_interp(&t->interp, cs, &o);
 	compare(t, &t->interp, cs, &h, &o, &d);
 	report(t, cs, "interpreter", &d, &h);

@@ -117,7 +117,10 @@ int model_init(struct tcg_vm *vm, const char *name, struct err *e)
 			n += (size_t)snprintf(missing + n, sizeof(missing) - n, " %s", r->name);
 		}
 	}
-	if (vm->has[X86_FEAT_AVX512] && !(vm->has[X86_FEAT_AVX2] && host_insn_create(vm)))
+	/* Until what the decoder takes has been compared with all processors that have it. */
+	if (vm->has[X86_FEAT_AVX512] &&
+	    !(vm->cfg.debug && strstr(vm->cfg.debug, "avx512") && vm->has[X86_FEAT_AVX2] &&
+	      host_insn_create(vm)))
 		vm->has[X86_FEAT_AVX512] = false;
 	for (unsigned i = X86_FEAT_IFMA; i <= X86_FEAT_BF16; i++)
 		if (!vm->has[X86_FEAT_AVX512])

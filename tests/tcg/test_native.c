@@ -365,6 +365,9 @@ static enum native_why why_not(void *ctx, const struct x86_insn *in)
 		return NATIVE_UNSAFE;
 	if (!cpu_has_feature(in->feature) || !interp_has(in->op))
 		return NATIVE_NO_MODEL;
+	/* Guests get it by --debug avx512 only; MAYFLY_OP=avx512 tests it. */
+	if (in->op == X86_AVX512 && t->only != X86_AVX512)
+		return NATIVE_UNSAFE;
 	if (in->op == X86_AVX512 &&
 	    (!t->interp.vm.has[X86_FEAT_AVX512] || !t->interp.vm.has[in->feature]))
 		return NATIVE_NO_HOST;

@@ -150,6 +150,8 @@ static int open_serial(void *ctx, int fd, struct err *e)
 			cc.in_fd = STDIN_FILENO;
 		cc.keys = s->interactive = cc.in_fd >= 0 && isatty(STDIN_FILENO);
 	}
+	if (s->interactive)
+		terminal_guard_fatal_signals(); /* before the machine, which has handlers of its own */
 	return console_create(s->loop, &cc, &hooks, &s->console, e);
 }
 
@@ -166,10 +168,8 @@ static int use_machine(void *ctx, struct machine *m, struct err *e)
 	if (!s->config->firecracker &&
 	    control_create(s->loop, m, s->vm->metrics, &s->control, &ignored) < 0)
 		log_debug(NULL, "%s", ignored.msg);
-	if (s->interactive) {
-		terminal_guard_fatal_signals();
+	if (s->interactive)
 		terminal_enter_raw();
-	}
 	return console_start(s->console, e);
 }
 

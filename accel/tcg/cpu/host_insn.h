@@ -4,6 +4,7 @@
 /*
  * Executes one AVX-512 instruction by the host, on the state in cpu->xs: for the interpreter, which
  * has no other way to do it. On hosts with AVX-512 that let this process have executable memory.
+ * What the host does not execute, it says: then it is #UD for the guest, too.
  */
 #include "accel/tcg/cpu/vm.h"
 
@@ -16,7 +17,11 @@ struct host_insn {
 bool host_insn_create(struct tcg_vm *vm);
 void host_insn_destroy(struct tcg_vm *vm);
 /* `n` bytes, at most 16, that use rax, [rcx], and vector and opmask registers. All exceptions are
- * masked meanwhile; those that occurred are added to MXCSR. */
-void host_insn_run(struct cpu *c, const uint8_t *bytes, unsigned n, struct host_insn *r);
+ * masked meanwhile; those that occurred are added to MXCSR. False: the host refuses; *r and the
+ * state are as they were. */
+bool host_insn_run(struct cpu *c, const uint8_t *bytes, unsigned n, struct host_insn *r);
+/* Whether the host executes such bytes: tried without the guest's state, [rcx] being 64 bytes that
+ * nobody wants. By one thread at a time. */
+bool host_insn_takes(struct tcg_vm *vm, const uint8_t *bytes, unsigned n);
 
 #endif

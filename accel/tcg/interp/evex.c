@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * AVX-512: every instruction is executed by the host itself (cpu/host_insn.c), with the memory
- * operand in a buffer and a general register operand in rax. Gathers and scatters are done here,
- * element by element.
+ * operand in a buffer and a general register operand in rax. What the host refuses is #UD. Gathers
+ * and scatters are done here, element by element.
  *
  * Of a masked memory operand those elements are accessed whose mask bits are set, so that others
  * cannot fault; stores probe all of them before the first is written. Gathers and scatters clear a
@@ -114,12 +114,11 @@ static int gpr_operand(const struct x86_insn *in, bool *in_rm)
 }
 
 /* Bytes that mean the same in 64-bit code, with rax and [rcx] as operands. */
-static unsigned encode(const struct cpu *c, const struct x86_insn *in, int gpr, bool in_rm,
-		       uint8_t b[16])
+static unsigned encode(bool code64, const struct x86_insn *in, int gpr, bool in_rm, uint8_t b[16])
 {
 	unsigned at = in->opcode_at, modrm = in->modrm, n = 0, rxb, w = in->rex >> 3 & 1;
 	const uint8_t *p = in->bytes + at;
-	bool evex = in->attr & X86_AT_EVEX, mem = modrm < 0xc0, code64 = c->mode & MODE_CS64;
+	bool evex = in->attr & X86_AT_EVEX, mem = modrm < 0xc0;
 	unsigned r4 = 1, v4 = 1, vvvv = ~(unsigned)in->vex_v & 15;
 
 	rxb = ~(unsigned)in->rex & 7;
@@ -176,7 +175,11 @@ static void execute(struct cpu *c, const struct x86_insn *in, void *buf)
 		before = c->xs;
 		c->xs.mxcsr &= ~0x3fu;
 	}
-	host_insn_run(c, b, encode(c, in, gpr, in_rm, b), &r);
+	if (!host_insn_run(c, b, encode(c->mode & MODE_CS64, in, gpr, in_rm, b), &r)) {
+		if (traps)
+			c->xs = before;
+		cpu_raise(c, X86_EXC_UD);
+	}
 	if (traps) {
 		uint32_t flags = c->xs.mxcsr & 0x3f;
 
@@ -191,6 +194,15 @@ static void execute(struct cpu *c, const struct x86_insn *in, void *buf)
 		c->rflags = (c->rflags & ~(uint64_t)X86_FL_ARITH) | (r.rflags & X86_FL_ARITH);
 	if (gpr == 0)
 		c->gpr[in->opnd[0].reg] = r.rax;
+}
+
+bool interp_host_takes(struct tcg_vm *vm, const struct x86_insn *in)
+{
+	bool in_rm = false;
+	int gpr = gpr_operand(in, &in_rm);
+	uint8_t b[16];
+
+	return host_insn_takes(vm, b, encode(true, in, gpr, in_rm, b));
 }
 
 /* --- gathers and scatters --- */

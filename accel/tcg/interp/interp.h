@@ -22,6 +22,10 @@ void interp_step(struct cpu *c);
 int interp_cache_create(struct cpu *c); /* 0 or -ENOMEM */
 void interp_cache_destroy(struct cpu *c);
 
+/* Whether the host executes this instruction, X86_AVX512 of 64-bit code without an index vector; it
+ * is tried. By one thread at a time. */
+bool interp_host_takes(struct tcg_vm *vm, const struct x86_insn *in);
+
 bool interp_has(unsigned op); /* whether an operation has a handler */
 
 /* One handler per operation; installed in a table indexed by enum x86_op. */

@@ -9,8 +9,10 @@
  * that the host never traps; instructions that may unmask one are left to it, too.
  *
  * Left to the interpreter besides: state images, masked moves and gathers (their faults depend on
- * data), and everything that the host lacks.
+ * data), and everything that the host lacks. An AVX-512 instruction is tried on the host before it
+ * is made part of a block (interp/evex.c).
  */
+#include "accel/tcg/interp/interp.h"
 #include "accel/tcg/jit/translate.h"
 
 static bool interpreted(const struct x86_insn *in)
@@ -43,6 +45,8 @@ uint8_t tr_vec_kind(struct jit *j, const struct x86_insn *in, uint32_t mode)
 		return TR_INTERP;
 	if (!(in->attr & X86_AT_MODRM) && in->op != X86_FWAIT && in->op != X86_EMMS &&
 	    in->op != X86_VZEROUPPER && in->op != X86_VZEROALL)
+		return TR_INTERP;
+	if (in->op == X86_AVX512 && !interp_host_takes(j->vm, in))
 		return TR_INTERP;
 	return TR_VEC;
 }

@@ -3,7 +3,7 @@
  * Time as the guest sees it: the TSC, kvmclock's page and the wall clock.
  *
  * If the host's TSC is invariant the guest's is the host's plus an offset, and its frequency is
- * measured once against CLOCK_MONOTONIC when the VM is made. Otherwise the TSC is made from
+ * measured against CLOCK_MONOTONIC when the VM is made. Otherwise the TSC is made from
  * CLOCK_MONOTONIC at a nominal 1 GHz. Either way it starts at zero with the VM, is the same on all
  * processors, and one pair (TSC, nanoseconds) serves all kvmclock pages, so that they agree to the
  * last bit: what PVCLOCK_TSC_STABLE promises.
@@ -21,7 +21,7 @@
 #include <x86intrin.h>
 #endif
 
-enum { MEASURE_NS = 2000000, NOMINAL_KHZ = 1000000, N_SAMPLES = 8 };
+enum { MEASURE_NS = 1000000, N_MEASURES = 16, NOMINAL_KHZ = 1000000, N_SAMPLES = 8 };
 
 uint64_t clock_now_ns(void)
 {
@@ -91,25 +91,49 @@ static void set_pvclock_scale(struct tcg_vm *vm)
 	vm->pvclock_mul = (uint32_t)(shift >= 0 ? num / (hz << shift) : (num << -shift) / hz);
 }
 
+/* The frequency over MEASURE_NS from *tsc and *ns on, which become the end of that time. */
+static uint64_t measure_khz(uint64_t *tsc, uint64_t *ns)
+{
+	uint64_t tsc0 = *tsc, ns0 = *ns;
+
+	do
+		sample(tsc, ns);
+	while (*ns - ns0 < MEASURE_NS);
+	return *tsc <= tsc0 ? 0 : mul_div(*tsc - tsc0, 1000000, *ns - ns0);
+}
+
+/*
+ * Two measurements in a row must agree within 1/512: on a host whose processors are taken away at
+ * any moment one may be far off. 0: they never did, or it is not a clock one can use.
+ */
+static uint64_t find_khz(uint64_t *tsc, uint64_t *ns)
+{
+	uint64_t khz, last;
+
+	sample(tsc, ns);
+	khz = measure_khz(tsc, ns);
+	for (unsigned i = 0; i < N_MEASURES; i++) {
+		last = khz;
+		khz = measure_khz(tsc, ns);
+		if (khz >= 100000 && (khz > last ? khz - last : last - khz) <= khz / 512)
+			return (khz + last) / 2;
+	}
+	return 0;
+}
+
 void clock_init(struct tcg_vm *vm)
 {
-	uint64_t tsc0 = 0, ns0 = 0, tsc1 = 0, ns1 = 0;
+	uint64_t tsc = 0, ns = 0;
 
-	vm->tsc_native = host_tsc_invariant();
-	vm->tsc_khz = NOMINAL_KHZ;
-	if (vm->tsc_native) {
-		sample(&tsc0, &ns0);
-		do
-			sample(&tsc1, &ns1);
-		while (ns1 - ns0 < MEASURE_NS);
-		vm->tsc_khz = mul_div(tsc1 - tsc0, 1000000, ns1 - ns0);
-		if (vm->tsc_khz < 100000 || tsc1 <= tsc0) { /* not a clock one can use */
-			vm->tsc_native = false;
-			vm->tsc_khz = NOMINAL_KHZ;
-		}
+	vm->tsc_khz = host_tsc_invariant() ? find_khz(&tsc, &ns) : 0;
+	vm->tsc_native = vm->tsc_khz;
+	if (!vm->tsc_native) {
+		vm->tsc_khz = NOMINAL_KHZ;
+		ns = clock_now_ns();
+		tsc = mul_div(ns, NOMINAL_KHZ, 1000000);
 	}
-	vm->ns_ref = ns1 ? ns1 : clock_now_ns();
-	vm->tsc_ref = vm->tsc_native ? tsc1 : mul_div(vm->ns_ref, vm->tsc_khz, 1000000);
+	vm->ns_ref = ns;
+	vm->tsc_ref = tsc;
 	set_pvclock_scale(vm);
 }
 

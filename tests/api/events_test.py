@@ -66,7 +66,8 @@ def told(events):
 
 def life():
     with Server() as s:
-        curl = subprocess.Popen(["curl", "-sN", "--unix-socket", s.path, "http://localhost/events"], stdout=subprocess.PIPE)
+        curl = subprocess.Popen(["curl", "-sN", "--unix-socket", s.path, "http://localhost/events"], stdout=subprocess.PIPE,
+                                bufsize=0)
         early, one, two = Watcher(s), s.file("one", 4096), s.file("two", 8192)
         limits = {"ops": {"size": 10, "refill_time": 100}}
         s.call("PUT", "/drives/root", {"drive_id": "root", "is_root_device": False, "path_on_host": one})
@@ -83,7 +84,7 @@ def life():
         assert s.call("PATCH", "/drives/root", {"drive_id": "root", "path_on_host": "/no/such"}) != DONE
         late = Watcher(s)
         ctl = subprocess.Popen([MAYFLY, "ctl", s.path, "events"], stdout=subprocess.PIPE, bufsize=0)
-        first = [ctl.stdout.readline()]
+        first, curled = [ctl.stdout.readline()], [curl.stdout.readline()]  # both are connected then
         s.proc.send_signal(signal.SIGTERM)
         want = [
             {"event": "starting"},
@@ -97,7 +98,7 @@ def life():
             {"event": "paused"}, {"event": "resumed"}, {"event": "shutdown_asked", "by": "ctrl_alt_del"},
             {"event": "exit", "code": 128 + signal.SIGTERM}]
         for name, events in (("early", early.events()), ("late", late.events()),
-                             ("curl", [json.loads(line) for line in curl.communicate(timeout=20)[0].splitlines()]),
+                             ("curl", [json.loads(line) for line in curled + curl.communicate(timeout=20)[0].splitlines()]),
                              ("ctl", [json.loads(line) for line in first + ctl.communicate(timeout=20)[0].splitlines()])):
             got = told(events)
             assert got == want, f"{name}: {[(a, b) for a, b in zip(got, want) if a != b] or got}"

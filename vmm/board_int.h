@@ -86,6 +86,8 @@ void board_keep(struct board *b, struct device *d);
 struct irq_line board_gsi_line(struct board *b, unsigned gsi);
 void board_send_msi(void *board, uint64_t addr, uint32_t data); /* for msi_port.send */
 
+/* An event loop on a thread of its own, which the board keeps, starts and ends. */
+int board_new_loop(struct board *b, const char *name, struct loop **out, struct err *e);
 /* Puts v into a free slot. Takes v: on failure it is destroyed. Once the machine runs: all of its
  * processors are parked. */
 int board_plug(struct board *b, struct virtio *v, struct err *e);

@@ -19,6 +19,7 @@
 #include "vmm/core/err.h"
 #include "vmm/core/events.h"
 #include "vmm/core/log.h"
+#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 #include "vmm/pc.h"
 
@@ -153,6 +154,18 @@ static int find_room(const struct board *b, const struct virtio *v, unsigned *sl
 	err_hint(e, !b->has_pci ? "--bus pci has %d" : b->started ? "unplug a device" :
 							"give fewer devices", N_PCI_SLOTS);
 	return -EINVAL;
+}
+
+int board_new_loop(struct board *b, const char *name, struct loop **out, struct err *e)
+{
+	struct io_thread *t;
+	int r = io_thread_create(name, &t, e);
+
+	if (r < 0)
+		return r;
+	b->io_threads[b->n_io_threads++] = t;
+	*out = io_thread_loop(t);
+	return 0;
 }
 
 int board_plug(struct board *b, struct virtio *v, struct err *e)

@@ -3,7 +3,6 @@
 #include "devices/virtio/balloon.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
-#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 
 int board_plug_balloon(struct board *b, const struct machine_config *mc, struct err *e)
@@ -18,17 +17,14 @@ int board_plug_balloon(struct board *b, const struct machine_config *mc, struct 
 		.hinting = bc->hinting,
 	};
 	struct virtio_balloon_wiring w = { .mem = b->mem };
-	struct io_thread *t;
 	struct virtio *v;
 	int r;
 
 	if (!bc->present)
 		return 0;
-	r = io_thread_create(c.id, &t, e);
+	r = board_new_loop(b, c.id, &w.loop, e);
 	if (r < 0)
 		return r;
-	b->io_threads[b->n_io_threads++] = t;
-	w.loop = io_thread_loop(t);
 	r = virtio_balloon_create(&c, &w, &v, e);
 	if (r == 0)
 		r = board_plug(b, v, e);

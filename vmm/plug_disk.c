@@ -11,7 +11,6 @@
 #include "vmm/board_int.h"
 #include "vmm/core/device.h"
 #include "vmm/core/err.h"
-#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 
 static void remember(struct board_image *i, const struct machine_disk *disk)
@@ -74,17 +73,16 @@ static int make_disk(struct board *b, const struct machine_disk *disk, const cha
 
 int board_plug_disk(struct board *b, const struct machine_disk *disk, struct err *e)
 {
-	struct io_thread *t;
+	struct loop *loop;
 	struct virtio *v;
 	char id[16];
 	int r;
 
 	snprintf(id, sizeof(id), "disk%u", b->n_disks_made++);
-	r = io_thread_create(id, &t, e);
+	r = board_new_loop(b, id, &loop, e);
 	if (r < 0)
 		return r;
-	b->io_threads[b->n_io_threads++] = t;
-	r = (disk->socket ? make_served : make_disk)(b, disk, id, io_thread_loop(t), &v, e);
+	r = (disk->socket ? make_served : make_disk)(b, disk, id, loop, &v, e);
 	if (r == 0)
 		r = board_plug(b, v, e);
 	if (r == 0) {

@@ -5,21 +5,19 @@
 #include "devices/virtio/fs.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
-#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 
 static int plug_fs(struct board *b, const struct machine_fs *fs, unsigned index, struct err *e)
 {
-	struct io_thread *t;
+	struct loop *loop;
 	struct virtio *v;
 	char id[16];
 	int r;
 
 	snprintf(id, sizeof(id), "fs%u", index);
-	r = io_thread_create(id, &t, e);
+	r = board_new_loop(b, id, &loop, e);
 	if (r < 0)
 		return r;
-	b->io_threads[b->n_io_threads++] = t;
 	{
 		const struct virtio_fs_config c = {
 			.id = id,
@@ -31,7 +29,7 @@ static int plug_fs(struct board *b, const struct machine_fs *fs, unsigned index,
 				.cache = (enum fuse_cache)fs->cache,
 			},
 		};
-		const struct virtio_fs_wiring w = { .mem = b->mem, .loop = io_thread_loop(t) };
+		const struct virtio_fs_wiring w = { .mem = b->mem, .loop = loop };
 
 		r = virtio_fs_create(&c, &w, &v, e);
 	}

@@ -9,7 +9,6 @@
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
 #include "vmm/core/err.h"
-#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 #include "vmm/pc.h"
 
@@ -40,17 +39,14 @@ int board_plug_hotplug(struct board *b, const struct machine_config *mc, struct 
 		.requested_bytes = h.requested_bytes,
 	};
 	struct virtio_mem_wiring w = { .mem = b->mem };
-	struct io_thread *t;
 	struct virtio *v;
 	int r;
 
 	if (!h.total_bytes)
 		return 0;
-	r = io_thread_create(c.id, &t, e);
+	r = board_new_loop(b, c.id, &w.loop, e);
 	if (r < 0)
 		return r;
-	b->io_threads[b->n_io_threads++] = t;
-	w.loop = io_thread_loop(t);
 	r = virtio_mem_create(&c, &w, &v, e);
 	if (r == 0)
 		r = board_plug(b, v, e);

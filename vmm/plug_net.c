@@ -17,7 +17,6 @@
 #include "vmm/board_int.h"
 #include "vmm/core/device.h"
 #include "vmm/core/err.h"
-#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 #include "vmm/mmds/mmds.h"
 #include "vmm/net/port.h"
@@ -102,7 +101,6 @@ int board_plug_net(struct board *b, const struct machine_net *net, struct err *e
 	struct virtio_net_config c = { .n_pairs = net->n_queues ? net->n_queues : 1 };
 	struct net_port *ports[VIRTIO_NET_MAX_PAIRS];
 	struct virtio_net_wiring w = { .mem = b->mem, .ports = ports };
-	struct io_thread *t;
 	struct virtio *v;
 	char id[16];
 	int r;
@@ -113,11 +111,9 @@ int board_plug_net(struct board *b, const struct machine_net *net, struct err *e
 	c.rx = net->rx;
 	c.tx = net->tx;
 	choose_mac(net, index, c.mac);
-	r = io_thread_create(id, &t, e);
+	r = board_new_loop(b, id, &w.loop, e);
 	if (r < 0)
 		return r;
-	b->io_threads[b->n_io_threads++] = t;
-	w.loop = io_thread_loop(t);
 	r = open_ports(net, c.n_pairs, c.mtu, ports, e);
 	if (r < 0)
 		return err_wrap(e, "%s", c.id);

@@ -10,7 +10,6 @@
 #include "devices/virtio/virtio.h"
 #include "vmm/board_int.h"
 #include "vmm/core/err.h"
-#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 #include "vmm/pc.h"
 
@@ -48,17 +47,14 @@ int board_plug_one_pmem(struct board *b, const struct machine_pmem *pmem, struct
 {
 	struct virtio_pmem_config c = { .file = *file, .limits = pmem->limits };
 	struct virtio_pmem_wiring w = { .mem = b->mem };
-	struct io_thread *t;
 	struct virtio *v;
 	char id[16];
 	int r;
 
 	snprintf(id, sizeof(id), "pmem%u", b->n_pmem_made++);
-	r = io_thread_create(id, &t, e);
+	r = board_new_loop(b, id, &w.loop, e);
 	if (r < 0)
 		return r;
-	b->io_threads[b->n_io_threads++] = t;
-	w.loop = io_thread_loop(t);
 	c.id = pmem->id ? pmem->id : id;
 	r = virtio_pmem_create(&c, &w, &v, e);
 	if (r < 0)

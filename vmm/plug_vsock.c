@@ -8,7 +8,6 @@
 #include "vmm/board_int.h"
 #include "vmm/core/err.h"
 #include "vmm/core/log.h"
-#include "vmm/io_thread.h"
 #include "vmm/machine.h"
 #include "vmm/vsock_uds.h"
 
@@ -32,18 +31,15 @@ int board_plug_vsock(struct board *b, const struct machine_config *mc, struct er
 {
 	const struct virtio_vsock_config c = { .id = "vsock", .guest_cid = mc->vsock.guest_cid };
 	struct virtio_vsock_wiring w = { .mem = b->mem };
-	struct io_thread *t;
 	struct virtio *v;
 	int r;
 
 	if (!mc->vsock.uds_path)
 		return 0;
 	raise_file_limit();
-	r = io_thread_create(c.id, &t, e);
+	r = board_new_loop(b, c.id, &w.loop, e);
 	if (r < 0)
 		return r;
-	b->io_threads[b->n_io_threads++] = t;
-	w.loop = io_thread_loop(t);
 	r = vsock_uds_create(mc->vsock.uds_path, &w.host, e);
 	if (r == 0)
 		r = virtio_vsock_create(&c, &w, &v, e);
